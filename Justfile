@@ -1,0 +1,45 @@
+# `just` without arguments lists the recipes. `scripts/setup` installs `just` and all that the recipes need.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+millrace := "target/release/millrace"
+
+_default:
+    @just --list --unsorted
+
+# Install what is missing on this machine.
+setup:
+    scripts/setup
+
+# Build the `millrace` binary.
+build:
+    cargo build --release --locked -p millrace-cli
+
+# Build the example applications into target/bundles.
+guests: build
+    for example in wordcount flights wordcount-js; do {{millrace}} build "guest-examples/$example" --output target/bundles; done
+
+# Start a cluster, upload an application through REST, run it on real text and show the result.
+demo: guests
+    scripts/demo
+
+# Start a cluster in this terminal, REST and all, until Ctrl-C.
+up *ARGS: build
+    {{millrace}} standalone --data-dir target/standalone {{ARGS}}
+
+# Run all tests.
+test: guests
+    cargo test --release --locked --workspace
+    cd guest-examples && cargo test --release --locked --workspace
+    node --test guest-examples/wordcount-js/test/*.test.js
+
+# Check formatting, lints, dependencies and the style rules.
+verify:
+    cargo fmt --check
+    cd guest-examples && cargo fmt --check
+    cargo clippy --release --locked --workspace --all-targets -- -D warnings
+    cargo deny --all-features check bans licenses sources
+
+# Measure throughput, latency and memory.
+bench: guests
+    scripts/bench

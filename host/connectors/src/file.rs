@@ -1,0 +1,23 @@
+//! The `file` connector: reads text files in splits, writes part files.
+
+mod csv;
+mod csv_layout;
+mod input;
+mod lines;
+mod listing;
+mod options;
+mod part_name;
+mod part_writer;
+mod reader;
+mod sink;
+mod source;
+mod split;
+mod split_reader;
+#[cfg(test)]
+mod reader_tests;
+
+pub use sink::FileSinkPlan;
+pub use source::FileSourcePlan;
+
+/// What is read at once, in bytes. Reads are big so that the change to a blocking thread costs little.
+const CHUNK_BYTES: usize = 512 * 1024;

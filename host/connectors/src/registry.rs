@@ -1,0 +1,148 @@
+//! Which connectors there are: from a name and options to a source or a sink.
+
+use millrace_graph::{Format, NativeConnector};
+
+use crate::datagen::Datagen;
+use crate::file::{FileSinkPlan, FileSourcePlan};
+use crate::row_sinks::{CollectSink, DiscardSink, NoOptions, PrintSink};
+use crate::{ConnectorError, FileRoots, Sink, SinkContext, SourceContext, SourceReader};
+
+const SOURCES: [&str; 2] = ["datagen", "file"];
+const SINKS: [&str; 4] = ["collect", "discard", "file", "print"];
+
+/// Which side of the graph a connector stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectorKind {
+    /// It reads.
+    Source,
+    /// It writes.
+    Sink,
+}
+
+/// A source with its options read.
+enum SourcePlan {
+    File(FileSourcePlan),
+    Datagen(Datagen),
+}
+
+impl SourcePlan {
+    fn parse(connector: &NativeConnector) -> Result<Self, ConnectorError> {
+        match connector.connector.as_str() {
+            "file" => FileSourcePlan::parse(&connector.options).map(Self::File),
+            "datagen" => Datagen::parse(&connector.options).map(Self::Datagen),
+            name => Err(unknown("source", name, &SOURCES)),
+        }
+    }
+}
+
+/// A sink with its options read.
+enum SinkPlan {
+    File(FileSinkPlan),
+    Print,
+    Discard,
+    Collect,
+}
+
+impl SinkPlan {
+    fn parse(connector: &NativeConnector) -> Result<Self, ConnectorError> {
+        let options = &connector.options;
+        match connector.connector.as_str() {
+            "file" => FileSinkPlan::parse(options).map(Self::File),
+            "print" => NoOptions::parse("print", options).map(|NoOptions {}| Self::Print),
+            "discard" => NoOptions::parse("discard", options).map(|NoOptions {}| Self::Discard),
+            "collect" => NoOptions::parse("collect", options).map(|NoOptions {}| Self::Collect),
+            name => Err(unknown("sink", name, &SINKS)),
+        }
+    }
+}
+
+fn unknown(kind: &'static str, name: &str, known: &[&str]) -> ConnectorError {
+    ConnectorError::UnknownConnector { kind, name: name.chars().take(80).collect(), known: known.join(", ") }
+}
+
+/// Checks a connector when its application is submitted: that it exists, its options, and that its paths lie within the
+/// roots. Whether there are files is seen later, by [`enumerate_splits`]. Does blocking IO.
+///
+/// # Errors
+/// What is wrong, naming the connector, the option or the path.
+pub fn validate_connector(
+    kind: ConnectorKind,
+    connector: &NativeConnector,
+    roots: &FileRoots,
+) -> Result<(), ConnectorError> {
+    match kind {
+        ConnectorKind::Source => match SourcePlan::parse(connector)? {
+            SourcePlan::File(plan) => plan.check_paths(roots),
+            SourcePlan::Datagen(_) => Ok(()),
+        },
+        ConnectorKind::Sink => match SinkPlan::parse(connector)? {
+            SinkPlan::File(plan) => plan.check_path(roots),
+            SinkPlan::Print | SinkPlan::Discard | SinkPlan::Collect => Ok(()),
+        },
+    }
+}
+
+/// Cuts the input of a source into splits for so many readers, always in the same order. Does blocking IO. There may be
+/// none, where the input is empty.
+///
+/// # Errors
+/// Wrong options, and paths that are missing, not readable or outside of the roots.
+pub fn enumerate_splits(
+    connector: &NativeConnector,
+    parallelism: u32,
+    roots: &FileRoots,
+) -> Result<Vec<Vec<u8>>, ConnectorError> {
+    match SourcePlan::parse(connector)? {
+        SourcePlan::File(plan) => plan.enumerate(parallelism, roots),
+        SourcePlan::Datagen(plan) => plan.enumerate(parallelism),
+    }
+}
+
+/// What the payloads of a source's rows are.
+///
+/// # Errors
+/// An unknown connector, or wrong options.
+pub fn source_format(connector: &NativeConnector) -> Result<Format, ConnectorError> {
+    match SourcePlan::parse(connector)? {
+        SourcePlan::File(plan) => Ok(plan.payload_format()),
+        SourcePlan::Datagen(_) => Ok(Format::Raw),
+    }
+}
+
+/// Whether an edge of that format may end in the sink. `file` and `print` write text; nothing native reads `internal`.
+///
+/// # Errors
+/// An unknown connector, or wrong options.
+pub fn sink_accepts(connector: &NativeConnector, format: Format) -> Result<bool, ConnectorError> {
+    match SinkPlan::parse(connector)? {
+        SinkPlan::File(_) | SinkPlan::Print => Ok(matches!(format, Format::Raw | Format::Json)),
+        SinkPlan::Discard | SinkPlan::Collect => Ok(format != Format::Internal),
+    }
+}
+
+/// Makes a reader of a source's splits. Does no IO: the first poll does.
+///
+/// # Errors
+/// An unknown connector, or wrong options.
+pub fn open_source(
+    connector: &NativeConnector,
+    context: SourceContext,
+) -> Result<Box<dyn SourceReader>, ConnectorError> {
+    match SourcePlan::parse(connector)? {
+        SourcePlan::File(plan) => Ok(Box::new(plan.reader(context.roots))),
+        SourcePlan::Datagen(plan) => Ok(Box::new(plan.reader())),
+    }
+}
+
+/// Opens a sink and removes what earlier attempts of the subtask left behind.
+///
+/// # Errors
+/// An unknown connector, wrong options, or output that cannot be written.
+pub async fn open_sink(connector: &NativeConnector, context: SinkContext) -> Result<Box<dyn Sink>, ConnectorError> {
+    match SinkPlan::parse(connector)? {
+        SinkPlan::File(plan) => Ok(Box::new(plan.open(context).await?)),
+        SinkPlan::Print => Ok(Box::new(PrintSink::new(&context))),
+        SinkPlan::Discard => Ok(Box::new(DiscardSink)),
+        SinkPlan::Collect => Ok(Box::new(CollectSink::new(context.collect))),
+    }
+}

@@ -1,0 +1,11 @@
+//! Tests of the graph crate through its public API.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod builder;
+mod chaining;
+mod digest;
+mod layout;
+mod naming;
+mod properties;
+mod slots;
+mod validation;

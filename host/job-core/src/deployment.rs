@@ -1,0 +1,111 @@
+//! Builds what a TaskManager needs to run one subtask.
+//!
+//! Invariant: the channels that two deployments of one exchange state are the same, seen from both ends.
+
+use millrace_graph::{JobEdge, SlotSharing};
+use millrace_protocol::{ChannelId, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment};
+use millrace_types::{AllocationId, AttemptId, SlotId, TaskManagerId};
+
+use crate::spec::JobSpec;
+
+/// Where a job's tasks run and in which attempts.
+pub(crate) struct Placement<'a> {
+    pub spec: &'a JobSpec,
+    pub sharing: &'a SlotSharing,
+    /// The slot of each shared slot.
+    pub slots: &'a [(SlotId, AllocationId)],
+    /// The attempt of each vertex's subtasks.
+    pub attempts: &'a [Vec<u32>],
+}
+
+impl Placement<'_> {
+    fn slot(&self, vertex: usize, subtask: u32) -> &(SlotId, AllocationId) {
+        &self.slots[self.sharing.slot_of(vertex, subtask) as usize]
+    }
+
+    pub fn task_manager(&self, vertex: usize, subtask: u32) -> &TaskManagerId {
+        &self.slot(vertex, subtask).0.task_manager
+    }
+
+    fn attempt(&self, vertex: usize, subtask: u32) -> u32 {
+        self.attempts[vertex][subtask as usize]
+    }
+
+    /// The deployment of a subtask.
+    pub fn deployment(&self, vertex: usize, subtask: u32) -> TaskDeployment {
+        let spec = self.spec;
+        let job_vertex = &spec.graph.vertices[vertex];
+        let used = |name: &str| job_vertex.segments.iter().any(|segment| segment.component.as_deref() == Some(name));
+        let components = spec.components.iter().filter(|(name, _)| used(name));
+        TaskDeployment {
+            attempt: AttemptId {
+                job: spec.job,
+                vertex: job_vertex.id,
+                subtask,
+                attempt: self.attempt(vertex, subtask),
+            },
+            allocation: self.slot(vertex, subtask).1,
+            tenant: spec.tenant.clone(),
+            job_name: spec.name.clone(),
+            components: components.map(|(name, component)| (name.clone(), component.clone())).collect(),
+            graph_digest: spec.graph_digest,
+            args: spec.args.clone(),
+            default_parallelism: spec.default_parallelism,
+            vertex: job_vertex.clone(),
+            inputs: self.inputs(vertex, subtask),
+            outputs: self.outputs(vertex, subtask),
+            settings: spec.settings.clone(),
+        }
+    }
+
+    fn channel(&self, position: usize, edge: &JobEdge, source_subtask: u32, target_subtask: u32) -> ChannelId {
+        ChannelId {
+            job: self.spec.job,
+            edge: position as u32,
+            source_subtask,
+            source_attempt: self.attempt(edge.source_vertex, source_subtask),
+            target_subtask,
+            target_attempt: self.attempt(edge.target_vertex, target_subtask),
+        }
+    }
+
+    fn inputs(&self, vertex: usize, subtask: u32) -> Vec<InputGate> {
+        let graph = &self.spec.graph;
+        let edges = graph.edges.iter().enumerate().filter(|(_, edge)| edge.target_vertex == vertex);
+        edges
+            .map(|(position, edge)| InputGate {
+                target: edge.target,
+                target_port: edge.target_port,
+                channels: graph
+                    .sources_of(position, subtask)
+                    .map(|source| InputChannel {
+                        id: self.channel(position, edge, source, subtask),
+                        task_manager: self.task_manager(edge.source_vertex, source).clone(),
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+
+    fn outputs(&self, vertex: usize, subtask: u32) -> Vec<OutputEdge> {
+        let graph = &self.spec.graph;
+        let edges = graph.edges.iter().enumerate().filter(|(_, edge)| edge.source_vertex == vertex);
+        edges
+            .map(|(position, edge)| OutputEdge {
+                source: edge.source,
+                source_port: edge.source_port,
+                partitioning: edge.partitioning,
+                format: edge.format,
+                target_max_parallelism: graph.vertices[edge.target_vertex].max_parallelism,
+                target_parallelism: graph.vertices[edge.target_vertex].parallelism,
+                channels: graph
+                    .targets_of(position, subtask)
+                    .map(|target| OutputChannel {
+                        id: self.channel(position, edge, subtask, target),
+                        task_manager: self.task_manager(edge.target_vertex, target).clone(),
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,1 @@
+//! One job as a pure state machine: scheduling, failure, cancellation, split assignment.

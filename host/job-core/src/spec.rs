@@ -1,0 +1,56 @@
+//! What a job is, fixed before it starts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millrace_graph::JobGraph;
+use millrace_protocol::{ComponentRef, TaskSettings};
+use millrace_types::{Digest, JobId, TenantId};
+
+/// How a JobMaster treats its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobOptions {
+    /// Entries of the exception history, and concurrent exceptions of each: Flink's `web.exception-history-size`.
+    pub exceptions_max: usize,
+    /// How long a TaskManager has to confirm a cancellation before it is told again, in milliseconds.
+    pub cancel_retry_ms: u64,
+    /// How long a task may take to stop before its slot is taken away, in milliseconds: Flink's
+    /// `task.cancellation.timeout`.
+    pub cancel_timeout_ms: u64,
+    /// How long to wait before a failed write of the job's end is tried again, in milliseconds.
+    pub persist_retry_ms: u64,
+}
+
+impl Default for JobOptions {
+    fn default() -> Self {
+        Self { exceptions_max: 16, cancel_retry_ms: 5_000, cancel_timeout_ms: 180_000, persist_retry_ms: 1_000 }
+    }
+}
+
+/// A job to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobSpec {
+    /// Its id.
+    pub job: JobId,
+    /// Its owner.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: String,
+    /// Its vertices and exchanges.
+    pub graph: Arc<JobGraph>,
+    /// The components of its bundle, by their names in the manifest.
+    pub components: BTreeMap<String, ComponentRef>,
+    /// The digest of its StreamGraph.
+    pub graph_digest: Digest,
+    /// The arguments of the run.
+    pub args: Vec<String>,
+    /// The parallelism of operators that name none.
+    pub default_parallelism: u32,
+    /// How often the job was started before, by earlier lives of the JobManager: its tasks' attempts count from here,
+    /// so that messages of earlier lives are stale.
+    pub first_attempt: u32,
+    /// How its tasks run.
+    pub settings: TaskSettings,
+    /// How it is treated.
+    pub options: JobOptions,
+}

@@ -1,0 +1,95 @@
+//! What others may see of a job: REST while it runs, and the metadata store once it has ended.
+//!
+//! Invariant: cloning is cheap (shared per vertex), so that readers get a snapshot and never wait for the core.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use millrace_graph::JobGraph;
+use millrace_types::{ExecutionState, JobId, JobStatus, NodeId, TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::dropped::Dropped;
+use crate::exceptions::ExceptionHistory;
+use crate::vertex_view::VertexView;
+
+/// What a job that has not started its tasks waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Slots that it needs.
+    pub slots_needed: u32,
+    /// Slots that it has.
+    pub slots_have: u32,
+    /// Free slots and all slots of the cluster, if the ResourceManager said that they do not suffice.
+    pub cluster_slots: Option<(u32, u32)>,
+    /// Sources whose splits are still being listed.
+    pub sources: Vec<NodeId>,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.slots_have < self.slots_needed {
+            write!(f, "needs {} slots and has {}", self.slots_needed, self.slots_have)?;
+            if let Some((free, total)) = self.cluster_slots {
+                write!(f, "; {free} of the cluster's {total} are free")?;
+            }
+        } else if self.sources.is_empty() {
+            f.write_str("waits for nothing")?;
+        } else {
+            write!(f, "lists the splits of {} sources", self.sources.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// A job as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its id.
+    pub job: JobId,
+    /// Its owner.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: String,
+    /// Its vertices and exchanges; `graph.plan` gives the plan.
+    pub graph: Arc<JobGraph>,
+    /// Its status.
+    pub status: JobStatus,
+    /// When it entered each status that it has had.
+    pub timestamps: BTreeMap<JobStatus, Timestamp>,
+    /// What it waits for, while it is `CREATED`.
+    pub waiting: Option<Waiting>,
+    /// Its vertices, in the order of the graph.
+    pub vertices: Vec<Arc<VertexView>>,
+    /// Its failures.
+    pub exceptions: Arc<ExceptionHistory>,
+    /// The messages that its JobMaster dropped.
+    pub dropped: Dropped,
+}
+
+impl JobView {
+    /// When the job was accepted.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        self.timestamps.get(&JobStatus::Initializing).copied()
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        if self.status.is_terminal() { self.timestamps.get(&self.status).copied() } else { None }
+    }
+
+    /// How many subtasks are in each state; every state is there.
+    pub fn task_counts(&self) -> BTreeMap<ExecutionState, u32> {
+        let mut counts: BTreeMap<ExecutionState, u32> = ExecutionState::ALL.iter().map(|state| (*state, 0)).collect();
+        for (state, count) in self.vertices.iter().flat_map(|vertex| vertex.task_counts()) {
+            *counts.entry(state).or_default() += count;
+        }
+        counts
+    }
+
+    pub(crate) fn enter(&mut self, status: JobStatus, now: Timestamp) {
+        self.status = status;
+        self.timestamps.insert(status, now);
+    }
+}

@@ -1,0 +1,98 @@
+//! The JobManager of one process: starts the parts and holds what they share.
+
+use std::sync::Arc;
+
+use millrace_metadata::MetadataHandle;
+use millrace_protocol::ToJobManager;
+use millrace_sandbox::Sandbox;
+use millrace_storage::BlobStore;
+use millrace_types::{LeaderEpoch, TaskManagerId};
+use tokio::sync::mpsc;
+
+use crate::dispatcher::Dispatcher;
+use crate::error::DispatcherError;
+use crate::gateway::{Gateways, TaskManagerGateway};
+use crate::options::JobManagerOptions;
+use crate::planner::Planner;
+use crate::registry::JobRegistry;
+use crate::resource_manager::ResourceManager;
+use crate::{recovery, router};
+
+/// Messages from TaskManagers that wait to be routed.
+const INBOX_MAX: usize = 4_096;
+
+/// What the parts of a JobManager share.
+pub(crate) struct Services {
+    pub(crate) options: JobManagerOptions,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) metadata: MetadataHandle,
+    pub(crate) blobs: BlobStore,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) planner: Planner,
+    pub(crate) gateways: Gateways,
+    pub(crate) registry: JobRegistry,
+    pub(crate) resources: ResourceManager,
+}
+
+/// A running JobManager.
+pub struct JobManager {
+    services: Arc<Services>,
+    inbox: mpsc::Sender<ToJobManager>,
+}
+
+impl JobManager {
+    /// Starts a JobManager: a new leader epoch, what an earlier life left undone is cleaned up, and jobs that had not
+    /// ended run again.
+    pub async fn start(
+        options: JobManagerOptions,
+        metadata: MetadataHandle,
+        blobs: BlobStore,
+        sandbox: Sandbox,
+    ) -> Result<Self, DispatcherError> {
+        let epoch = metadata.begin_epoch().await?;
+        let gateways = Gateways::default();
+        let registry = JobRegistry::default();
+        let resources =
+            ResourceManager::spawn(options.resources.clone(), epoch, gateways.clone(), registry.clone());
+        let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), options.file_roots.clone());
+        let (inbox, receiver) = mpsc::channel(INBOX_MAX);
+        tokio::spawn(router::run(receiver, resources.clone(), registry.clone()));
+        let services = Arc::new(Services {
+            options,
+            epoch,
+            metadata,
+            blobs,
+            sandbox,
+            planner,
+            gateways,
+            registry,
+            resources,
+        });
+        recovery::delete_condemned(&services).await;
+        recovery::resume_jobs(&services).await;
+        Ok(Self { services, inbox })
+    }
+
+    /// Where TaskManagers send their messages.
+    pub fn inbox(&self) -> mpsc::Sender<ToJobManager> {
+        self.inbox.clone()
+    }
+
+    /// Makes a TaskManager reachable; it registers by itself.
+    pub fn connect(&self, id: TaskManagerId, gateway: Arc<dyn TaskManagerGateway>) {
+        self.services.gateways.insert(id, gateway);
+    }
+
+    /// Waits until so many slots are registered.
+    pub async fn wait_for_slots(&self, slots: u32) {
+        let enough = |task_managers: &Vec<millrace_resource_core::TaskManagerView>| {
+            task_managers.iter().map(|task_manager| task_manager.registration.slots).sum::<u32>() >= slots
+        };
+        self.services.resources.wait_for(enough).await;
+    }
+
+    /// What clients speak to.
+    pub fn dispatcher(&self) -> Dispatcher {
+        Dispatcher { services: self.services.clone() }
+    }
+}

@@ -1,0 +1,52 @@
+//! How the JobManager reaches TaskManagers: a channel in one process, RPC between processes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use millrace_protocol::ToTaskManager;
+use millrace_types::{JobId, TaskManagerId, TenantId};
+
+/// Why a TaskManager could not be reached.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("TaskManager {task_manager} cannot be reached: {reason}")]
+pub struct GatewayError {
+    /// Which one.
+    pub task_manager: TaskManagerId,
+    /// Why.
+    pub reason: String,
+}
+
+/// One TaskManager, from the JobManager's side.
+#[async_trait]
+pub trait TaskManagerGateway: Send + Sync {
+    /// Delivers a message, in order. Waits while the TaskManager's inbox is full.
+    async fn send(&self, message: ToTaskManager) -> Result<(), GatewayError>;
+
+    /// The newest lines of the logs of a job's tasks, about `bytes_max` of them; empty if there are none.
+    async fn task_log(&self, tenant: &TenantId, job: JobId, bytes_max: usize) -> Result<String, GatewayError>;
+}
+
+/// The TaskManagers that can be reached; cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Gateways {
+    by_id: Arc<RwLock<BTreeMap<TaskManagerId, Arc<dyn TaskManagerGateway>>>>,
+}
+
+impl Gateways {
+    pub(crate) fn insert(&self, id: TaskManagerId, gateway: Arc<dyn TaskManagerGateway>) {
+        self.by_id.write().unwrap_or_else(PoisonError::into_inner).insert(id, gateway);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<dyn TaskManagerGateway>> {
+        self.by_id.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) async fn send(&self, id: &TaskManagerId, message: ToTaskManager) -> Result<(), GatewayError> {
+        let gateway = self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        match gateway {
+            Some(gateway) => gateway.send(message).await,
+            None => Err(GatewayError { task_manager: id.clone(), reason: "it is not registered".to_owned() }),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The JobMaster: the shell around one job's core.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use millrace_connectors::enumerate_splits;
+use millrace_graph::{GuestCode, NodeKind};
+use millrace_job_core::{Command, Input, JobCore, JobSpec, JobView, WriteId};
+use millrace_metadata_core::Command as MetadataCommand;
+use millrace_protocol::{CollectedRows, ToTaskManager};
+use millrace_resource_core::Input as ResourceInput;
+use millrace_types::{Failure, FailureKind, JobId, JobStatus, NodeId, Timestamp};
+use tokio::sync::{mpsc, watch};
+
+use crate::cluster::Services;
+use crate::registry::JobEntry;
+use crate::results::Results;
+use crate::shell::{self, Driven};
+use crate::{bundles, clock, recovery};
+
+/// Messages that wait for a JobMaster.
+const INBOX_MAX: usize = 1_024;
+
+/// What a JobMaster is fed with.
+#[derive(Debug)]
+pub(crate) enum MasterInput {
+    /// For the core.
+    Core(Input),
+    /// Rows of a `collect` sink.
+    Collected(CollectedRows),
+    /// A client has taken rows: sinks may go on.
+    ResultsFetched,
+}
+
+/// What a JobMaster does.
+pub(crate) enum MasterCommand {
+    Core(Command),
+    Acknowledge(crate::results::Acknowledgement),
+}
+
+/// Starts a JobMaster and its supervisor, and enters it into the registry.
+pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
+    let (inbox_sender, mut inbox) = mpsc::channel(INBOX_MAX);
+    let (job, tenant) = (spec.job, spec.tenant.clone());
+    let core = JobCore::new(spec.clone(), clock::now());
+    let (view_sender, view) = watch::channel(core.view().clone());
+    let results = Results::new(services.options.results_bytes_max);
+    let entry = JobEntry { tenant, master: inbox_sender.clone(), view, results: results.clone() };
+    services.registry.insert(job, entry);
+    let mut master =
+        JobMaster { services: services.clone(), spec: Arc::new(spec), core, view: view_sender, results, inbox: inbox_sender, done: false };
+    let services = services.clone();
+    tokio::spawn(async move {
+        let spec = master.spec.clone();
+        let running = tokio::spawn(async move {
+            // The first input is fed by the shell's own hand: the inbox belongs to others.
+            let start = master.inbox.send(MasterInput::Core(Input::Start)).await;
+            debug_assert!(start.is_ok());
+            shell::run(&mut master, &mut inbox).await;
+        });
+        if let Err(fault) = running.await
+            && fault.is_panic()
+        {
+            bury(&services, &spec, &fault.to_string()).await;
+        }
+        services.registry.ended(spec.job);
+    });
+}
+
+/// A JobMaster has panicked: its job fails, its tasks are stopped, and nothing else is touched.
+async fn bury(services: &Arc<Services>, spec: &JobSpec, fault: &str) {
+    tracing::error!(job = %spec.job, %fault, "a JobMaster failed");
+    services.resources.send(ResourceInput::SlotsRequested { job: spec.job, tenant: spec.tenant.clone(), count: 0 }).await;
+    if let Some(entry) = services.registry.get(spec.job) {
+        entry.results.end();
+        let view = entry.view.borrow().clone();
+        for (attempt, task_manager) in view.live_tasks() {
+            let message = ToTaskManager::Cancel { epoch: services.epoch, attempt };
+            // A TaskManager that cannot be reached has lost the task anyway.
+            let _ = services.gateways.send(&task_manager, message).await;
+        }
+    }
+    let failure = Failure::new(FailureKind::Internal, format!("the job's JobMaster failed: {fault}"))
+        .with_remedy("run the job again; the process's log has the details of this fault of Millrace");
+    let command = MetadataCommand::SetJobStatus {
+        tenant: spec.tenant.clone(),
+        job: spec.job,
+        status: JobStatus::Failed,
+        at: clock::now(),
+        failure: Some(failure),
+    };
+    if let Err(error) = services.metadata.propose(command).await {
+        tracing::error!(job = %spec.job, %error, "the failed job's end could not be written");
+    }
+}
+
+struct JobMaster {
+    services: Arc<Services>,
+    spec: Arc<JobSpec>,
+    core: JobCore,
+    view: watch::Sender<JobView>,
+    results: Results,
+    inbox: mpsc::Sender<MasterInput>,
+    done: bool,
+}
+
+impl Driven for JobMaster {
+    type Input = MasterInput;
+    type Command = MasterCommand;
+
+    fn step(&mut self, now: Timestamp, input: MasterInput, out: &mut Vec<MasterCommand>) {
+        match input {
+            MasterInput::Core(input) => {
+                let mut commands = Vec::new();
+                self.core.step(now, input, &mut commands);
+                out.extend(commands.into_iter().map(MasterCommand::Core));
+                self.view.send_replace(self.core.view().clone());
+            }
+            MasterInput::Collected(rows) => {
+                self.results.arrived(rows);
+                out.extend(self.results.acknowledgements().into_iter().map(MasterCommand::Acknowledge));
+            }
+            MasterInput::ResultsFetched => {
+                out.extend(self.results.acknowledgements().into_iter().map(MasterCommand::Acknowledge));
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        self.core.next_deadline()
+    }
+
+    fn deadline_reached() -> MasterInput {
+        MasterInput::Core(Input::DeadlineReached)
+    }
+
+    fn execute(&mut self, command: MasterCommand) -> Option<BoxFuture<'static, Option<MasterInput>>> {
+        match command {
+            MasterCommand::Core(command) => self.execute_core(command),
+            MasterCommand::Acknowledge(told) => {
+                let services = self.services.clone();
+                let view = self.core.view();
+                let task_manager = view.task_manager_of(told.attempt)?;
+                Some(Box::pin(async move {
+                    let message = ToTaskManager::CollectAcknowledged {
+                        epoch: services.epoch,
+                        attempt: told.attempt,
+                        node: told.node,
+                        received: told.received,
+                    };
+                    // A sink on a TaskManager that is gone needs no acknowledgement.
+                    let _ = services.gateways.send(&task_manager, message).await;
+                    None
+                }))
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+impl JobMaster {
+    fn execute_core(&mut self, command: Command) -> Option<BoxFuture<'static, Option<MasterInput>>> {
+        let services = self.services.clone();
+        let (job, tenant) = (self.spec.job, self.spec.tenant.clone());
+        let epoch = services.epoch;
+        match command {
+            // These take long and wait for nobody: they run beside the outbox.
+            Command::EnumerateSplits { node, parallelism } => {
+                self.beside(enumerate(services, self.spec.clone(), node, parallelism));
+                None
+            }
+            Command::PersistStatus { write, status, view } => {
+                self.beside(persist(services, self.spec.clone(), write, status, view));
+                None
+            }
+            Command::RequestSlots { count } => Some(Box::pin(async move {
+                services.resources.send(ResourceInput::SlotsRequested { job, tenant, count }).await;
+                None
+            })),
+            Command::AcceptSlot { slot, allocation } => Some(Box::pin(async move {
+                services.resources.send(ResourceInput::SlotAccepted { slot, allocation }).await;
+                None
+            })),
+            Command::RejectSlot { slot, allocation } => Some(Box::pin(async move {
+                let _ = services.gateways.send(&slot.task_manager, ToTaskManager::FreeSlot { epoch, allocation }).await;
+                None
+            })),
+            Command::ReleaseSlots { slots } => Some(Box::pin(async move {
+                for (slot, allocation) in slots {
+                    let message = ToTaskManager::FreeSlot { epoch, allocation };
+                    let _ = services.gateways.send(&slot.task_manager, message).await;
+                }
+                None
+            })),
+            Command::Deploy { task_manager, task } => Some(Box::pin(async move {
+                let attempt = task.attempt;
+                let sent = services.gateways.send(&task_manager, ToTaskManager::Deploy { epoch, task }).await;
+                sent.err().map(|error| {
+                    let failure = Failure::new(FailureKind::TaskManagerLost, error.to_string());
+                    MasterInput::Core(Input::DeployFailed { attempt, failure })
+                })
+            })),
+            Command::CancelTask { task_manager, attempt } => Some(Box::pin(async move {
+                let _ = services.gateways.send(&task_manager, ToTaskManager::Cancel { epoch, attempt }).await;
+                None
+            })),
+            Command::AssignSplits { task_manager, assignment } => Some(Box::pin(async move {
+                let message = ToTaskManager::AssignSplits { epoch, assignment };
+                let _ = services.gateways.send(&task_manager, message).await;
+                None
+            })),
+            Command::JobEnded { status } => {
+                tracing::info!(%job, %status, "the job has ended");
+                self.results.end();
+                self.done = true;
+                None
+            }
+        }
+    }
+
+    /// Runs some IO beside the outbox and feeds its outcome into the inbox.
+    fn beside(&self, io: impl Future<Output = Input> + Send + 'static) {
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let outcome = io.await;
+            // The JobMaster may have ended meanwhile; then nobody needs the outcome.
+            let _ = inbox.send(MasterInput::Core(outcome)).await;
+        });
+    }
+}
+
+/// Writes a job's end: first what happened, then the details for later readers.
+async fn persist(
+    services: Arc<Services>,
+    spec: Arc<JobSpec>,
+    write: WriteId,
+    status: JobStatus,
+    view: Box<JobView>,
+) -> Input {
+    let command = MetadataCommand::SetJobStatus {
+        tenant: spec.tenant.clone(),
+        job: spec.job,
+        status,
+        at: clock::now(),
+        failure: view.root_failure().cloned(),
+    };
+    if let Err(error) = services.metadata.propose(command).await {
+        return Input::MetadataWriteFailed { write, reason: error.to_string() };
+    }
+    match postcard::to_stdvec(&*view) {
+        Ok(details) => {
+            let archive =
+                MetadataCommand::ArchiveJob { tenant: spec.tenant.clone(), job: spec.job, details: Bytes::from(details) };
+            // The details are for people; a job that is too large for them has ended all the same.
+            if let Err(error) = services.metadata.propose(archive).await {
+                tracing::warn!(job = %spec.job, %error, "the ended job's details could not be stored");
+            }
+        }
+        Err(error) => tracing::warn!(job = %spec.job, %error, "the ended job's details cannot be encoded"),
+    }
+    recovery::expire_jobs(&services).await;
+    Input::MetadataWritten { write }
+}
+
+async fn enumerate(services: Arc<Services>, spec: Arc<JobSpec>, node: NodeId, parallelism: u32) -> Input {
+    let found = spec.graph.sources().find(|(_, id, _)| *id == node).map(|(_, _, node)| (node.name.clone(), node.kind.clone()));
+    let result = match found {
+        Some((name, NodeKind::NativeSource(connector))) => {
+            let roots = services.options.file_roots.clone();
+            let enumerated =
+                tokio::task::spawn_blocking(move || enumerate_splits(&connector, parallelism, &roots)).await;
+            match enumerated {
+                Ok(splits) => splits.map_err(|error| Failure::from(error).in_operator(&name)),
+                Err(error) => Err(internal(format!("the search for splits was lost: {error}"))),
+            }
+        }
+        Some((name, NodeKind::Source(code))) => {
+            enumerate_guest(&services, &spec, node, &code, parallelism).await.map_err(|error| error.in_operator(&name))
+        }
+        _ => Err(internal(format!("node {node} of job {} is no source", spec.job))),
+    };
+    Input::SplitsEnumerated { node, result }
+}
+
+async fn enumerate_guest(
+    services: &Services,
+    spec: &JobSpec,
+    node: NodeId,
+    code: &GuestCode,
+    parallelism: u32,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    // Only the component with the builder knows its sources' splits.
+    let name = code.component.as_deref();
+    let mut with_builder = spec.components.iter().filter(|(_, component)| component.has_builder);
+    let (_, component) = with_builder
+        .find(|(candidate, _)| name.is_none_or(|name| name == candidate.as_str()))
+        .ok_or_else(|| internal("a guest source's component has no builder that could state its splits"))?;
+    let bytes = bundles::component_bytes(&services.blobs, &spec.tenant, component.digest).await?;
+    let compiled =
+        services.sandbox.compile(&spec.tenant, &component.digest, &bytes).await.map_err(Failure::from)?;
+    let splits = services
+        .sandbox
+        .enumerate_splits(&compiled, &spec.args, spec.default_parallelism, node, parallelism)
+        .await
+        .map_err(Failure::from)?;
+    Ok(splits.into_iter().map(Vec::from).collect())
+}
+
+fn internal(message: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::Internal, message)
+}
+
+/// The job that an inbox belongs to cannot be told from the inbox: callers name it in their own logs.
+pub(crate) async fn tell(inbox: &mpsc::Sender<MasterInput>, job: JobId, input: Input) {
+    if inbox.send(MasterInput::Core(input)).await.is_err() {
+        tracing::debug!(%job, "a message for a job that has ended was dropped");
+    }
+}

@@ -1,0 +1,237 @@
+//! The Dispatcher's jobs: run, list, details, cancel, results, logs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace_job_core::{Input, JobOptions, JobSpec, JobView};
+use millrace_metadata_core::{Command, JobRecord, JobSubmission};
+use millrace_types::{BundleId, JobId, JobStatus, TenantId};
+use tokio::time::Instant;
+
+use crate::dispatcher::Dispatcher;
+use crate::error::DispatcherError;
+use crate::job_master::{self, MasterInput};
+use crate::results::ResultRows;
+use crate::run_settings::RunSettings;
+use crate::{bundles, clock};
+
+/// The longest name that a run may give its job, in bytes.
+const JOB_NAME_BYTES_MAX: usize = 512;
+
+/// The most arguments of a run, and the most bytes of all of them.
+const ARGS_MAX: usize = 1_000;
+const ARGS_BYTES_MAX: usize = 256 * 1024;
+
+/// The longest that a request for results waits.
+const RESULTS_WAIT_MS_MAX: u64 = 30_000;
+
+/// What is read of a job's log on each TaskManager.
+const LOG_BYTES_MAX: usize = 1024 * 1024;
+
+/// A request to run a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunRequest {
+    /// The id that the job is to have; a fresh one unless stated.
+    pub job: Option<JobId>,
+    /// The component with the builder, if the client names one.
+    pub entry: Option<String>,
+    /// The application's arguments.
+    pub args: Vec<String>,
+    /// The parallelism of operators that state none.
+    pub parallelism: Option<u32>,
+    /// Options of the run.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A job: what was submitted, and how it stands.
+#[derive(Debug, Clone)]
+pub struct JobInfo {
+    /// What was submitted.
+    pub record: Arc<JobRecord>,
+    /// How it stands.
+    pub view: JobView,
+}
+
+impl Dispatcher {
+    /// Runs a bundle. When this returns the job is in the metadata log: it outlives the client and this process.
+    pub async fn run(
+        &self,
+        tenant: &TenantId,
+        id: &BundleId,
+        request: RunRequest,
+    ) -> Result<JobId, DispatcherError> {
+        let services = &self.services;
+        check_size(&request)?;
+        let settings = RunSettings::parse(&request.options)?;
+        self.bundle(tenant, id)?;
+        let bundle = bundles::stored_bundle(services, tenant, id.digest()).await?;
+        check_entry(request.entry.as_deref(), bundle.manifest.application.entry.as_deref())?;
+        let parallelism = self.parallelism_of(&bundle, request.parallelism.or(settings.parallelism()));
+        let plan = services.planner.plan(tenant, &bundle, &request.args, parallelism).await?;
+        let job = request.job.unwrap_or_else(|| JobId::from_bytes(rand::random()));
+        let name = settings.name().unwrap_or(&plan.stream_graph.name).to_owned();
+        let encode = |error: postcard::Error| DispatcherError::Internal(format!("a graph cannot be encoded: {error}"));
+        let submission = JobSubmission {
+            id: job,
+            name: name.clone(),
+            bundle: id.clone(),
+            args: request.args.clone(),
+            default_parallelism: parallelism,
+            settings: request.options,
+            graph_digest: plan.graph_digest,
+            stream_graph: Bytes::from(postcard::to_stdvec(&plan.stream_graph).map_err(encode)?),
+            job_graph: Bytes::from(postcard::to_stdvec(&plan.job_graph).map_err(encode)?),
+            submitted_at: clock::now(),
+        };
+        let command = Command::AddJob { tenant: tenant.clone(), job: Box::new(submission) };
+        services.metadata.propose(command).await?;
+        let spec = JobSpec {
+            job,
+            tenant: tenant.clone(),
+            name,
+            graph: Arc::new(plan.job_graph),
+            components: plan.components,
+            graph_digest: plan.graph_digest,
+            args: request.args,
+            default_parallelism: parallelism,
+            settings: settings.task_settings(&services.options),
+            options: JobOptions::default(),
+        };
+        job_master::spawn(services, spec);
+        tracing::info!(%tenant, %job, "a job was submitted");
+        Ok(job)
+    }
+
+    /// The jobs of a tenant, newest first.
+    pub fn jobs(&self, tenant: &TenantId) -> Vec<JobInfo> {
+        let state = self.services.metadata.state();
+        let mut jobs: Vec<_> = state.jobs(tenant).map(|record| self.info(tenant, record)).collect();
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.record.submission.submitted_at));
+        jobs
+    }
+
+    /// One job.
+    pub fn job(&self, tenant: &TenantId, job: JobId) -> Result<JobInfo, DispatcherError> {
+        let state = self.services.metadata.state();
+        let record = state.job(tenant, job).ok_or_else(|| no_such_job(job))?;
+        Ok(self.info(tenant, record))
+    }
+
+    fn info(&self, tenant: &TenantId, record: &Arc<JobRecord>) -> JobInfo {
+        let submission = &record.submission;
+        let live = self.services.registry.of_tenant(tenant, submission.id).map(|entry| entry.view.borrow().clone());
+        let archived = || record.details.as_ref().and_then(|details| postcard::from_bytes::<JobView>(details).ok());
+        let mut view = live.or_else(archived).unwrap_or_else(|| view_of_record(tenant, record));
+        // A client that saw the end written must not see the job go on.
+        if record.status.is_terminal() && !view.status.is_terminal() {
+            view.status = record.status;
+            view.timestamps.extend(record.status_times.iter().map(|(status, at)| (*status, *at)));
+        }
+        JobInfo { record: record.clone(), view }
+    }
+
+    /// Cancels a job. The wish is durable when this returns; the job's status tells when its tasks have stopped.
+    /// Cancelling a job that has ended does nothing.
+    pub async fn cancel(&self, tenant: &TenantId, job: JobId) -> Result<(), DispatcherError> {
+        let info = self.job(tenant, job)?;
+        if info.record.status.is_terminal() {
+            return Ok(());
+        }
+        let (tenant_id, at) = (tenant.clone(), clock::now());
+        let command =
+            Command::SetJobStatus { tenant: tenant_id, job, status: JobStatus::Cancelling, at, failure: None };
+        if let Err(error) = self.services.metadata.propose(command).await {
+            // It may have ended meanwhile, which is as good.
+            let ended = self.job(tenant, job).is_ok_and(|info| info.record.status.is_terminal());
+            return if ended { Ok(()) } else { Err(error.into()) };
+        }
+        if let Some(master) = self.services.registry.master(job) {
+            job_master::tell(&master, job, Input::CancelRequested).await;
+        }
+        Ok(())
+    }
+
+    /// Rows of a job's `collect` sinks from a position on; waits up to `wait_ms` until there are any.
+    pub async fn results(
+        &self,
+        tenant: &TenantId,
+        job: JobId,
+        from: u64,
+        wait_ms: u64,
+    ) -> Result<ResultRows, DispatcherError> {
+        self.job(tenant, job)?;
+        let Some(entry) = self.services.registry.of_tenant(tenant, job) else {
+            return Ok(ResultRows { rows: Vec::new(), next: from, end: true });
+        };
+        let deadline = Instant::now() + Duration::from_millis(wait_ms.min(RESULTS_WAIT_MS_MAX));
+        let found = entry.results.fetch(from, deadline).await;
+        let found = found.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
+        // A JobMaster that has ended has no sinks that wait.
+        let _ = entry.master.send(MasterInput::ResultsFetched).await;
+        Ok(found)
+    }
+
+    /// The newest lines of the logs of a job's tasks, TaskManager by TaskManager.
+    pub async fn task_log(&self, tenant: &TenantId, job: JobId) -> Result<String, DispatcherError> {
+        self.job(tenant, job)?;
+        let mut log = String::new();
+        for gateway in self.services.gateways.all() {
+            match gateway.task_log(tenant, job, LOG_BYTES_MAX).await {
+                Ok(found) => log.push_str(&found),
+                Err(error) => tracing::warn!(%error, "logs could not be fetched"),
+            }
+        }
+        Ok(log)
+    }
+}
+
+fn no_such_job(job: JobId) -> DispatcherError {
+    DispatcherError::NotFound(format!("Job {job} not found"))
+}
+
+fn check_size(request: &RunRequest) -> Result<(), DispatcherError> {
+    let bytes: usize = request.args.iter().map(String::len).sum();
+    if request.args.len() > ARGS_MAX || bytes > ARGS_BYTES_MAX {
+        return Err(DispatcherError::Invalid(format!(
+            "the run has {} arguments of {bytes} bytes: there may be {ARGS_MAX} of {ARGS_BYTES_MAX} bytes in all; \
+             put long input into a file and name that",
+            request.args.len()
+        )));
+    }
+    let name = request.options.get("pipeline.name").map_or(0, String::len);
+    if name > JOB_NAME_BYTES_MAX {
+        return Err(DispatcherError::Invalid(format!("the job's name is longer than {JOB_NAME_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+fn check_entry(stated: Option<&str>, entry: Option<&str>) -> Result<(), DispatcherError> {
+    match stated {
+        Some(stated) if Some(stated) != entry => Err(DispatcherError::Invalid(format!(
+            "the bundle has no entry component \"{stated}\"; {}",
+            entry.map_or_else(|| "its manifest states the graph".to_owned(), |entry| format!("its entry is \"{entry}\""))
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A job of which only the record is left.
+fn view_of_record(tenant: &TenantId, record: &JobRecord) -> JobView {
+    let submission = &record.submission;
+    let graph = postcard::from_bytes(&submission.job_graph).unwrap_or_else(|_| millrace_graph::JobGraph {
+        name: submission.name.clone(),
+        vertices: Vec::new(),
+        edges: Vec::new(),
+    });
+    JobView::of_record(
+        submission.id,
+        tenant.clone(),
+        submission.name.clone(),
+        Arc::new(graph),
+        record.status,
+        record.status_times.clone(),
+        record.failure.clone(),
+    )
+}

@@ -1,0 +1,39 @@
+//! Dispatcher, JobMasters and ResourceManager: thin shells around the pure cores.
+//!
+//! A shell owns one core. It feeds the core with inputs from its bounded inbox, with completions of the IO that the core
+//! ordered and with deadlines, and executes the commands that come out.
+//!
+//! Invariants:
+//! - A shell never waits for another one while its own inbox fills: commands leave through an outbox that is worked
+//!   off beside the inbox ([`shell`]), so that no circle of full queues can stand still.
+//! - One JobMaster per job, supervised: its fault ends that job's attempt and nothing else.
+//! - What a client is told was written to the metadata log before.
+//! - Everything that is asked for is looked up under a tenant; what belongs to another does not exist.
+
+mod bundles;
+mod clock;
+mod cluster;
+mod dispatcher;
+mod error;
+mod gateway;
+mod job_master;
+mod jobs;
+mod options;
+mod planner;
+mod recovery;
+mod registry;
+mod resource_manager;
+mod results;
+mod router;
+mod run_settings;
+mod shell;
+
+pub use cluster::JobManager;
+pub use dispatcher::{Dispatcher, Overview};
+pub use error::DispatcherError;
+pub use gateway::{GatewayError, TaskManagerGateway};
+pub use jobs::{JobInfo, RunRequest};
+pub use options::JobManagerOptions;
+pub use planner::{Plan, Planner};
+pub use results::{ResultRows, ResultsError};
+pub use run_settings::{RUN_OPTIONS, RunSettings};

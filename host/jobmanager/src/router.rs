@@ -1,0 +1,63 @@
+//! Messages from TaskManagers on their way to the ResourceManager or to the JobMaster that they concern.
+
+use std::collections::BTreeMap;
+
+use millrace_job_core::Input as JobInput;
+use millrace_protocol::{TaskManagerHeartbeat, ToJobManager};
+use millrace_resource_core::Input as ResourceInput;
+use tokio::sync::mpsc;
+
+use crate::job_master::{MasterInput, tell};
+use crate::registry::JobRegistry;
+use crate::resource_manager::ResourceManager;
+
+/// Routes messages until the last TaskManager is gone.
+pub(crate) async fn run(mut inbox: mpsc::Receiver<ToJobManager>, resources: ResourceManager, jobs: JobRegistry) {
+    while let Some(message) = inbox.recv().await {
+        match message {
+            ToJobManager::Register(registration) => resources.send(ResourceInput::Registered(registration)).await,
+            ToJobManager::Heartbeat(heartbeat) => {
+                figures(&heartbeat, &jobs).await;
+                resources.send(ResourceInput::Heartbeat(heartbeat)).await;
+            }
+            ToJobManager::SlotFreed { slot, allocation } => {
+                resources.send(ResourceInput::SlotFreed { slot, allocation }).await;
+            }
+            ToJobManager::OfferSlots { job, slots } => match jobs.master(job) {
+                Some(master) => tell(&master, job, JobInput::SlotsOffered(slots)).await,
+                None => tracing::debug!(%job, "slots were offered to a job that is not there"),
+            },
+            ToJobManager::TaskReport(report) => {
+                let job = report.attempt.job;
+                if let Some(master) = jobs.master(job) {
+                    tell(&master, job, JobInput::TaskReported(report)).await;
+                }
+            }
+            ToJobManager::SplitRequest(request) => {
+                let job = request.attempt.job;
+                if let Some(master) = jobs.master(job) {
+                    tell(&master, job, JobInput::SplitRequested(request)).await;
+                }
+            }
+            ToJobManager::Collected(rows) => {
+                if let Some(master) = jobs.master(rows.attempt.job) {
+                    // A JobMaster that has ended needs no rows.
+                    let _ = master.send(MasterInput::Collected(rows)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Hands each job what its own tasks have done.
+async fn figures(heartbeat: &TaskManagerHeartbeat, jobs: &JobRegistry) {
+    let mut by_job = BTreeMap::<_, Vec<_>>::new();
+    for (attempt, figures) in &heartbeat.figures {
+        by_job.entry(attempt.job).or_default().push((*attempt, *figures));
+    }
+    for (job, figures) in by_job {
+        if let Some(master) = jobs.master(job) {
+            tell(&master, job, JobInput::FiguresUpdated(figures)).await;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What can be decided, and what a decision answers.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use millrace_types::{BlobKey, BundleId, Failure, JobId, JobStatus, LeaderEpoch, TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{BundleRecord, JobRetention, JobSubmission};
+
+/// An upload on its way: it keeps its blobs from being condemned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UploadId(pub u64);
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A decision to be made. Logs hold these: variants are only ever added at the end, and another change of their shape
+/// needs a new version of the log's records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// A process has become the leader. Uploads of earlier epochs are over. Answers [`Response::Epoch`].
+    BeginEpoch,
+    /// Reserves ids that nobody else is ever given. Answers [`Response::Ids`].
+    ReserveIds {
+        /// How many.
+        count: u32,
+    },
+    /// Blobs are about to be written; they are not condemned from here on. Answers [`Response::Upload`].
+    BeginUpload {
+        /// Who uploads.
+        tenant: TenantId,
+        /// The blobs.
+        blobs: Vec<BlobKey>,
+    },
+    /// The blobs of an upload are written: they are this bundle. Answers [`Response::BundleAdded`].
+    AddBundle {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The upload, which ends.
+        upload: UploadId,
+        /// The bundle.
+        bundle: BundleRecord,
+    },
+    /// An upload has failed.
+    AbandonUpload {
+        /// Who uploads.
+        tenant: TenantId,
+        /// The upload.
+        upload: UploadId,
+    },
+    /// Forgets a bundle. Its blobs stay while a job that has not ended needs them.
+    RemoveBundle {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The bundle.
+        bundle: BundleId,
+    },
+    /// Accepts a job, in `INITIALIZING`.
+    AddJob {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The job.
+        job: Box<JobSubmission>,
+    },
+    /// A job's status has changed.
+    SetJobStatus {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The job.
+        job: JobId,
+        /// The new status.
+        status: JobStatus,
+        /// When.
+        at: Timestamp,
+        /// Why, if there was a failure; `None` keeps the one that is recorded.
+        failure: Option<Failure>,
+    },
+    /// What is to be shown of a job that has ended.
+    ArchiveJob {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The job.
+        job: JobId,
+        /// The details.
+        details: Bytes,
+    },
+    /// Forgets ended jobs that are beyond their retention.
+    ExpireJobs {
+        /// The time by the proposer's clock.
+        now: Timestamp,
+        /// How long they stay.
+        retention: JobRetention,
+    },
+    /// Condemned blobs have been deleted.
+    BlobsDeleted {
+        /// The blobs.
+        blobs: Vec<BlobKey>,
+    },
+}
+
+/// What a command answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Response {
+    /// Done.
+    Done,
+    /// The new leader's epoch.
+    Epoch(LeaderEpoch),
+    /// The reserved ids.
+    Ids(Range<u64>),
+    /// The upload.
+    Upload(UploadId),
+    /// The bundle is there.
+    BundleAdded {
+        /// Whether it was not there before.
+        new: bool,
+    },
+}
+
+/// What a command did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its answer.
+    pub response: Response,
+    /// Blobs that nothing needs any more: to be deleted, and then reported by [`Command::BlobsDeleted`].
+    pub condemned: Vec<BlobKey>,
+    /// Jobs that left the history.
+    pub expired: Vec<(TenantId, JobId)>,
+    /// Whether the state is another one now.
+    pub changed: bool,
+}
+
+impl Applied {
+    pub(crate) fn new(response: Response) -> Self {
+        Self { response, condemned: Vec::new(), expired: Vec::new(), changed: true }
+    }
+
+    pub(crate) fn done() -> Self {
+        Self::new(Response::Done)
+    }
+
+    pub(crate) fn unchanged() -> Self {
+        Self { changed: false, ..Self::done() }
+    }
+}

@@ -1,0 +1,81 @@
+//! The power is lost, or the disk fails, at every step in turn.
+
+use millrace_metadata_core::Command;
+
+use super::disk::{Disk, Fault};
+use super::{history, options, state_of};
+use crate::log::Log;
+use crate::{MetadataError, MetadataHandle, MetadataService};
+
+fn start(disk: &Disk) -> Result<(MetadataService, MetadataHandle), MetadataError> {
+    let options = options("disk");
+    MetadataService::start(&options, || Log::open_on(disk.clone(), &options))
+}
+
+/// Proposes the history until a command fails; the number of commands that were acknowledged.
+async fn run(disk: &Disk, history: &[Command]) -> usize {
+    let Ok((service, handle)) = start(disk) else { return 0 };
+    let mut acknowledged = 0;
+    for command in history {
+        match handle.propose(command.clone()).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => {
+                let failed = matches!(error, MetadataError::WriteFailed { .. } | MetadataError::Poisoned { .. });
+                assert!(failed && error.to_string().contains("the disk is full"), "{error}");
+                break;
+            }
+        }
+    }
+    if acknowledged < history.len() {
+        // Nothing more is taken, whatever the disk does now.
+        let poisoned = handle.propose(Command::BeginEpoch).await.unwrap_err();
+        assert!(matches!(poisoned, MetadataError::Poisoned { .. }), "{poisoned}");
+        assert_eq!(*handle.state(), state_of(&history[..acknowledged]), "readers see what was acknowledged");
+    }
+    service.close();
+    acknowledged
+}
+
+/// The store opens on `image`, has all that was acknowledged and at most the command behind it, and works.
+async fn check(image: Vec<u8>, history: &[Command], acknowledged: usize, what: &str) {
+    let disk = Disk::with_image(image, Fault::Never);
+    let (service, handle) = start(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let state = handle.state();
+    let in_flight = (acknowledged + 1).min(history.len());
+    let expected = [state_of(&history[..acknowledged]), state_of(&history[..in_flight])];
+    assert!(expected.contains(&state), "{what}: neither what was acknowledged nor the command behind it");
+    handle.begin_epoch().await.unwrap_or_else(|error| panic!("{what}: {error}"));
+    let state = handle.state();
+    service.close();
+    let (_service, handle) = start(&disk).unwrap_or_else(|error| panic!("{what}, again: {error}"));
+    assert_eq!(handle.state(), state, "{what}");
+}
+
+async fn steps_of(history: &[Command]) -> u64 {
+    let disk = Disk::with_image(Vec::new(), Fault::Never);
+    assert_eq!(run(&disk, history).await, history.len());
+    disk.steps()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_power_loss_at_every_step() {
+    let history = history();
+    for step in 0..steps_of(&history).await {
+        let disk = Disk::with_image(Vec::new(), Fault::PowerLoss { step });
+        let acknowledged = run(&disk, &history).await;
+        for seed in 0..4 {
+            let image = disk.image_after_power_loss(seed);
+            check(image, &history, acknowledged, &format!("power lost at step {step}, seed {seed}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_once_stops_the_store_and_loses_nothing() {
+    let history = history();
+    for step in 0..steps_of(&history).await {
+        let disk = Disk::with_image(Vec::new(), Fault::OneError { step });
+        let acknowledged = run(&disk, &history).await;
+        check(disk.image(), &history, acknowledged, &format!("one error at step {step}")).await;
+    }
+}

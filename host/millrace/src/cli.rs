@@ -1,0 +1,198 @@
+//! The command line, as `clap` sees it. What each command does is in `commands/`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A stream processor in the architecture of Apache Flink whose user code is WebAssembly.
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  millrace standalone                        start a cluster of one process on 127.0.0.1:8081
+  millrace new my-app && cd my-app           make a project that builds and passes its own test
+  millrace build                             build it into target/bundles/my-app.mrb
+  millrace run target/bundles/my-app.mrb -- --input lines.txt --output counts
+  millrace list                              see what runs
+  millrace cancel JOB                        stop it";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a cluster of one process: Dispatcher, JobManager, ResourceManager and a TaskManager.
+    Standalone(Standalone),
+    /// Upload a bundle, run it and follow it until it ends.
+    Run(Run),
+    /// List the jobs and the bundles of a cluster.
+    List(List),
+    /// Show a bundle's manifest and plan without running it.
+    Info(Info),
+    /// Cancel a job and wait until it has ended.
+    Cancel(Cancel),
+    /// Print the logs of a job's tasks.
+    Logs(Logs),
+    /// Make a project for an application in Rust.
+    New(New),
+    /// Build a project into a bundle.
+    Build(Build),
+    /// Print the effective configuration.
+    Config(Config),
+    /// Compile one component; what a TaskManager starts, with limits, to keep a compiler's faults out of its own process.
+    #[command(name = "compile-component", hide = true)]
+    CompileComponent,
+}
+
+/// How to set options.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// A TOML file of options.
+    #[arg(long, value_name = "FILE", env = "MILLRACE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set an option, before the file and the environment; may be repeated.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub(crate) define: Vec<String>,
+}
+
+/// Which cluster to speak to.
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// The cluster's REST address.
+    #[arg(short = 'm', long = "jobmanager", value_name = "HOST:PORT", default_value = "127.0.0.1:8081")]
+    pub(crate) jobmanager: String,
+    /// Print JSON, for scripts.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace standalone --slots 4 --data-dir /var/lib/millrace --listen 127.0.0.1:8081")]
+pub(crate) struct Standalone {
+    /// The number of slots; the processor cores unless stated.
+    #[arg(long)]
+    pub(crate) slots: Option<u32>,
+    /// Where bundles, jobs and logs are kept.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The address of the REST API; port 0 takes a free one and prints it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// A folder that file connectors may reach; may be repeated. Without it a process that listens on loopback allows what
+    /// its user may read, any other nothing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) file_root: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  millrace run target/bundles/wordcount.mrb -- --input book.txt --output counts
+  millrace run -p 4 -d target/bundles/flights.mrb -- --input flights.csv --output delays
+
+Values of arguments named input, output, path, dir or file that are paths of this machine are made absolute before
+they are sent; so is every value that begins with ./ or ../")]
+pub(crate) struct Run {
+    /// The bundle, or a single Wasm component.
+    pub(crate) bundle: PathBuf,
+    /// The parallelism of operators that state none.
+    #[arg(short = 'p', long)]
+    pub(crate) parallelism: Option<u32>,
+    /// Return as soon as the job is accepted.
+    #[arg(short = 'd', long)]
+    pub(crate) detached: bool,
+    /// The job's name.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// An option of this run; may be repeated.
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    pub(crate) define: Vec<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// The application's arguments, behind `--`.
+    #[arg(last = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace list --json | jq -r '.jobs[].jid'")]
+pub(crate) struct List {
+    /// Also the jobs that have ended.
+    #[arg(short = 'a', long)]
+    pub(crate) all: bool,
+    /// The uploaded bundles instead.
+    #[arg(long)]
+    pub(crate) bundles: bool,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace info target/bundles/wordcount.mrb -- --input book.txt --output counts")]
+pub(crate) struct Info {
+    /// The bundle, or a single Wasm component.
+    pub(crate) bundle: PathBuf,
+    /// The parallelism of operators that state none.
+    #[arg(short = 'p', long, default_value_t = 1)]
+    pub(crate) parallelism: u32,
+    /// Print Flink's JSON plan.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The application's arguments, behind `--`.
+    #[arg(last = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace cancel 5d1c0c3b2f7e4a8e9b6a7d0f1e2c3b4a")]
+pub(crate) struct Cancel {
+    /// The job's id, as `millrace list` shows it, or its first characters if these are unique.
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace logs 5d1c0c3b")]
+pub(crate) struct Logs {
+    /// The job's id, as `millrace list` shows it, or its first characters if these are unique.
+    pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace new word-lengths && cd word-lengths && cargo test && millrace build")]
+pub(crate) struct New {
+    /// The project's name, and its folder's: lower-case letters, digits and '-'.
+    pub(crate) name: String,
+    /// Where to make the folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) into: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace build guest-examples/wordcount --output target/bundles")]
+pub(crate) struct Build {
+    /// The folder with the project's millrace.toml.
+    #[arg(default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// Where to write NAME.mrb; target/bundles of the project unless stated.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Do not run the build commands: package what was built before.
+    #[arg(long)]
+    pub(crate) no_build: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace config -D taskmanager.numberOfTaskSlots=4")]
+pub(crate) struct Config {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Also say what each option means.
+    #[arg(long)]
+    pub(crate) describe: bool,
+}

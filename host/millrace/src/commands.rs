@@ -1,0 +1,47 @@
+//! The commands, one file each.
+
+pub(crate) mod build;
+pub(crate) mod cancel;
+pub(crate) mod config;
+pub(crate) mod info;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod new;
+pub(crate) mod run;
+mod toolchain;
+
+use std::future::Future;
+
+use anyhow::{Context, Result, bail};
+use millrace_client::{Client, ClientOptions};
+use serde::Serialize;
+
+use crate::cli::ClusterArgs;
+use crate::progress::println_stdout;
+
+/// Runs a command of a client.
+pub(crate) fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.context("cannot start")?.block_on(command)
+}
+
+fn client(cluster: &ClusterArgs) -> Result<Client> {
+    Ok(Client::new(&cluster.jobmanager, &ClientOptions::default())?)
+}
+
+fn print_json(value: &impl Serialize) -> Result<()> {
+    println_stdout(&serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// The one job whose id begins so.
+async fn resolve_job(client: &Client, prefix: &str) -> Result<String> {
+    let prefix = prefix.to_ascii_lowercase();
+    let jobs = client.jobs().await?.jobs;
+    let mut found = jobs.iter().filter(|job| job.jid.starts_with(&prefix));
+    match (found.next(), found.next()) {
+        (Some(job), None) => Ok(job.jid.clone()),
+        (Some(_), Some(_)) => bail!("several jobs' ids begin with \"{prefix}\": give more of it; `millrace list -a` shows them"),
+        (None, _) => bail!("there is no job \"{prefix}\": `millrace list -a` shows those that there are"),
+    }
+}

@@ -1,0 +1,213 @@
+//! The configuration of a process: one TOML file, `MILLRACE_…` of the environment, `-D` and flags, in rising precedence.
+//!
+//! Options have Flink's names where they exist there. Invariants: an unknown key is an error that names it and the
+//! nearest known one; a value is checked when it is read, not when it is first used; an option that is listed in
+//! [`OPTIONS`] is read somewhere.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use millrace_types::{parse_bytes, parse_duration_ms};
+
+/// What kind of value an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Count,
+    Memory,
+    Duration,
+}
+
+/// One option.
+pub(crate) struct OptionSpec {
+    pub(crate) key: &'static str,
+    kind: Kind,
+    default: &'static str,
+    pub(crate) description: &'static str,
+}
+
+const fn option(key: &'static str, kind: Kind, default: &'static str, description: &'static str) -> OptionSpec {
+    OptionSpec { key, kind, default, description }
+}
+
+pub(crate) const REST_ADDRESS: &str = "rest.address";
+pub(crate) const REST_PORT: &str = "rest.port";
+pub(crate) const SLOTS: &str = "taskmanager.numberOfTaskSlots";
+pub(crate) const PARALLELISM: &str = "parallelism.default";
+pub(crate) const BUFFER_TIMEOUT: &str = "execution.buffer-timeout.interval";
+pub(crate) const HEARTBEAT_INTERVAL: &str = "heartbeat.interval";
+pub(crate) const HEARTBEAT_TIMEOUT: &str = "heartbeat.timeout";
+pub(crate) const JOBSTORE_CAPACITY: &str = "jobstore.max-capacity";
+pub(crate) const JOBSTORE_EXPIRATION: &str = "jobstore.expiration-time";
+pub(crate) const NETWORK_MEMORY: &str = "taskmanager.memory.network.max";
+pub(crate) const DATA_DIR: &str = "data.dir";
+pub(crate) const FILE_ROOTS: &str = "file.roots";
+pub(crate) const BUNDLE_MAX: &str = "rest.upload.size-max";
+pub(crate) const SANDBOX_MEMORY: &str = "taskmanager.sandbox.memory";
+pub(crate) const SANDBOX_DEADLINE: &str = "taskmanager.sandbox.call-deadline";
+pub(crate) const SANDBOX_OUTPUT: &str = "taskmanager.sandbox.output-per-call";
+pub(crate) const SANDBOX_LOG_RATE: &str = "taskmanager.sandbox.log-lines-per-second";
+
+/// All options, in the order in which they are printed.
+pub(crate) const OPTIONS: &[OptionSpec] = &[
+    option(REST_ADDRESS, Kind::Text, "127.0.0.1", "the address that the REST API listens on"),
+    option(REST_PORT, Kind::Count, "8081", "its port; 0 takes a free one"),
+    option(BUNDLE_MAX, Kind::Memory, "128 mb", "the largest bundle that may be uploaded"),
+    option(DATA_DIR, Kind::Text, "millrace-data", "where bundles, jobs and logs are kept"),
+    option(FILE_ROOTS, Kind::Text, "", "folders that file connectors may reach, separated by ':'"),
+    option(SLOTS, Kind::Count, "0", "the slots of a TaskManager; 0: the processor cores"),
+    option(PARALLELISM, Kind::Count, "1", "the parallelism of operators and runs that state none"),
+    option(BUFFER_TIMEOUT, Kind::Duration, "5 ms", "how long a partly filled batch waits for more rows"),
+    option(NETWORK_MEMORY, Kind::Memory, "64 mb", "memory for batches between tasks, per TaskManager"),
+    option(HEARTBEAT_INTERVAL, Kind::Duration, "500 ms", "how often a TaskManager says that it is alive"),
+    option(HEARTBEAT_TIMEOUT, Kind::Duration, "3 s", "after what silence a TaskManager counts as lost"),
+    option(JOBSTORE_CAPACITY, Kind::Count, "1000", "how many ended jobs are kept per tenant"),
+    option(JOBSTORE_EXPIRATION, Kind::Duration, "1 h", "how long ended jobs are kept"),
+    option(SANDBOX_MEMORY, Kind::Memory, "256 mb", "linear memory of one instance, unless its manifest asks for less"),
+    option(SANDBOX_DEADLINE, Kind::Duration, "10 s", "how long one call into a guest may run"),
+    option(SANDBOX_OUTPUT, Kind::Memory, "256 mb", "what one call into a guest may emit"),
+    option(SANDBOX_LOG_RATE, Kind::Count, "1000", "log lines a second of one instance; more are dropped and counted"),
+];
+
+/// The effective options.
+#[derive(Debug, Clone)]
+pub(crate) struct Configuration {
+    values: BTreeMap<&'static str, (String, String)>,
+}
+
+impl Configuration {
+    /// Reads the file, the environment and `-D`, and checks every value.
+    pub(crate) fn load(file: Option<&Path>, define: &[String]) -> Result<Self> {
+        let mut configuration = Self { values: BTreeMap::new() };
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let table: toml::Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
+            let mut flat = Vec::new();
+            flatten("", &toml::Value::Table(table), &mut flat);
+            for (key, value) in flat {
+                configuration.set(&key, value, &format!("the file {}", path.display()))?;
+            }
+        }
+        for spec in OPTIONS {
+            let name = environment_name(spec.key);
+            if let Ok(value) = std::env::var(&name) {
+                configuration.set(spec.key, value, &format!("the environment's {name}"))?;
+            }
+        }
+        for (key, value) in parse_definitions(define)? {
+            configuration.set(&key, value, "-D")?;
+        }
+        Ok(configuration)
+    }
+
+    /// Sets an option, checked.
+    pub(crate) fn set(&mut self, key: &str, value: String, origin: &str) -> Result<()> {
+        let spec = OPTIONS.iter().find(|spec| spec.key == key).ok_or_else(|| {
+            let hint = nearest(key).map_or_else(String::new, |known| format!("; did you mean \"{known}\"?"));
+            anyhow!("{origin} sets \"{key}\", which is no option{hint} `millrace config --describe` lists them all")
+        })?;
+        let checked = match spec.kind {
+            Kind::Text => Ok(()),
+            Kind::Count => value.parse::<u32>().map(drop).map_err(|_| anyhow!("\"{value}\" is not a whole number")),
+            Kind::Memory => parse_bytes(&value).map(drop).map_err(Into::into),
+            Kind::Duration => parse_duration_ms(&value).map(drop).map_err(Into::into),
+        };
+        checked.with_context(|| format!("{origin} sets {key}"))?;
+        self.values.insert(spec.key, (value, origin.to_owned()));
+        Ok(())
+    }
+
+    /// An option's text.
+    pub(crate) fn text(&self, key: &'static str) -> &str {
+        let default = || OPTIONS.iter().find(|spec| spec.key == key).map_or("", |spec| spec.default);
+        self.values.get(key).map_or_else(default, |(value, _)| value.as_str())
+    }
+
+    /// Who set an option.
+    pub(crate) fn origin(&self, key: &'static str) -> &str {
+        self.values.get(key).map_or("default", |(_, origin)| origin.as_str())
+    }
+
+    /// An option that is a number.
+    pub(crate) fn count(&self, key: &'static str) -> Result<u32> {
+        self.text(key).parse().with_context(|| format!("{key} is not a whole number"))
+    }
+
+    /// An option that is an amount of memory, in bytes.
+    pub(crate) fn bytes(&self, key: &'static str) -> Result<u64> {
+        parse_bytes(self.text(key)).with_context(|| key.to_owned())
+    }
+
+    /// An option that is a span of time, in milliseconds.
+    pub(crate) fn duration_ms(&self, key: &'static str) -> Result<u64> {
+        parse_duration_ms(self.text(key)).with_context(|| key.to_owned())
+    }
+}
+
+/// `KEY=VALUE`s of the command line.
+pub(crate) fn parse_definitions(define: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut definitions = BTreeMap::new();
+    for text in define {
+        let Some((key, value)) = text.split_once('=') else {
+            bail!("-D {text} has no '=': write -D KEY=VALUE");
+        };
+        definitions.insert(key.trim().to_owned(), value.trim().to_owned());
+    }
+    Ok(definitions)
+}
+
+/// `rest.upload.size-max` is `MILLRACE_REST_UPLOAD_SIZE_MAX`.
+fn environment_name(key: &str) -> String {
+    let mut name = String::from("MILLRACE_");
+    name.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }));
+    name
+}
+
+fn flatten(prefix: &str, value: &toml::Value, out: &mut Vec<(String, String)>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flatten(&key, value, out);
+            }
+        }
+        toml::Value::String(text) => out.push((prefix.to_owned(), text.clone())),
+        other => out.push((prefix.to_owned(), other.to_string())),
+    }
+}
+
+/// The known key that shares the most with an unknown one: the same last part, or the longest common beginning.
+fn nearest(key: &str) -> Option<&'static str> {
+    let score = |known: &str| known.bytes().zip(key.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+    let best = OPTIONS.iter().map(|spec| spec.key).max_by_key(|known| score(known))?;
+    (score(best) >= 3).then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_value_of_its_kind() {
+        let mut configuration = Configuration { values: BTreeMap::new() };
+        for spec in OPTIONS {
+            configuration.set(spec.key, spec.default.to_owned(), "default").unwrap();
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_unknown_keys_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("millrace.toml");
+        std::fs::write(&path, "parallelism.default = 3\n[rest]\nport = 9999\n").unwrap();
+        let configuration = Configuration::load(Some(&path), &["rest.port=7".to_owned()]).unwrap();
+        assert_eq!(configuration.count(REST_PORT).unwrap(), 7);
+        assert_eq!(configuration.count(PARALLELISM).unwrap(), 3);
+        let error = Configuration::load(None, &["rest.prot=7".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("rest.prot") && error.contains("rest.port"), "{error}");
+        let error = format!("{:#}", Configuration::load(None, &["rest.port=x".to_owned()]).unwrap_err());
+        assert!(error.contains("rest.port") && error.contains("whole number"), "{error}");
+    }
+}

@@ -1,0 +1,37 @@
+//! The `millrace` binary: reads the command line and hands over to the command.
+
+mod cli;
+mod commands;
+mod config;
+mod paths;
+mod progress;
+mod standalone;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Standalone(options) => standalone::run(&options),
+        Command::Run(options) => commands::block_on(commands::run::run(options)),
+        Command::List(options) => commands::block_on(commands::list::run(options)),
+        Command::Info(options) => commands::block_on(commands::info::run(options)),
+        Command::Cancel(options) => commands::block_on(commands::cancel::run(options)),
+        Command::Logs(options) => commands::block_on(commands::logs::run(options)),
+        Command::New(options) => commands::new::run(&options),
+        Command::Build(options) => commands::build::run(&options),
+        Command::Config(options) => commands::config::run(&options),
+        Command::CompileComponent => return millrace_sandbox::compile_child_main(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

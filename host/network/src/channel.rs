@@ -1,0 +1,242 @@
+//! The sending end of a channel, and its credits.
+
+use std::sync::Arc;
+
+use millrace_protocol::ChannelId;
+use tokio::sync::mpsc::Sender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::budget::{BufferBudget, ChannelShare};
+use crate::error::ChannelClosed;
+use crate::item::Item;
+
+/// The most items that a channel holds, batches and watermarks together. The end of input needs no place.
+pub const CHANNEL_ITEMS_MAX: usize = 8;
+
+/// The most that lies in a gate's queue for one channel: items, the end, and the word that the producer is gone.
+pub(crate) const ARRIVALS_MAX: usize = CHANNEL_ITEMS_MAX + 2;
+
+/// The right to send one item. It comes back when the gate takes the item, or when this is dropped.
+#[derive(Debug)]
+pub struct Credit {
+    _place: Option<OwnedSemaphorePermit>,
+    /// The channel's exclusive right, or bytes of the budget; nothing for what has no bytes.
+    _buffer: Option<OwnedSemaphorePermit>,
+}
+
+/// What a channel's sender may still send.
+#[derive(Debug)]
+pub(crate) struct Credits {
+    places: Arc<Semaphore>,
+    exclusive: Arc<Semaphore>,
+    budget: BufferBudget,
+    _share: ChannelShare,
+}
+
+impl Credits {
+    pub(crate) fn new(budget: &BufferBudget) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(CHANNEL_ITEMS_MAX)),
+            exclusive: Arc::new(Semaphore::new(1)),
+            budget: budget.clone(),
+            _share: budget.share(),
+        }
+    }
+
+    fn try_reserve(&self, bytes: usize) -> Option<Credit> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let buffer = match bytes {
+            0 => None,
+            _ => {
+                let own = Arc::clone(&self.exclusive).try_acquire_owned().ok();
+                Some(own.or_else(|| self.budget.try_take(bytes))?)
+            }
+        };
+        Some(Credit { _place: Some(place), _buffer: buffer })
+    }
+
+    async fn reserve(&self, bytes: usize) -> Credit {
+        // The semaphores are never closed, so that `ok` loses nothing.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let buffer = match bytes {
+            0 => None,
+            _ => tokio::select! {
+                biased;
+                own = Arc::clone(&self.exclusive).acquire_owned() => own.ok(),
+                shared = self.budget.take(bytes) => shared,
+            },
+        };
+        Credit { _place: place, _buffer: buffer }
+    }
+}
+
+/// What a gate's queue holds.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Item(Item),
+    /// The producer vanished.
+    Gone,
+}
+
+/// An arrival with the channel's position in its gate. The credit goes back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub channel: u32,
+    pub arrival: Arrival,
+    pub credit: Option<Credit>,
+}
+
+/// The sending end of a channel. Dropped before [`Self::end`], it tells the gate that the producer is gone.
+#[derive(Debug)]
+pub struct ChannelSender {
+    id: ChannelId,
+    position: u32,
+    credits: Credits,
+    queue: Sender<Queued>,
+    ended: bool,
+}
+
+impl ChannelSender {
+    pub(crate) fn new(id: ChannelId, position: u32, credits: Credits, queue: Sender<Queued>) -> Self {
+        Self { id, position, credits, queue, ended: false }
+    }
+
+    /// The channel.
+    pub fn id(&self) -> ChannelId {
+        self.id
+    }
+
+    /// The right to send an item of so many bytes ([`Item::byte_len`]), if it is to be had at once.
+    pub fn try_reserve(&self, bytes: usize) -> Option<Credit> {
+        self.credits.try_reserve(bytes)
+    }
+
+    /// Waits for the right to send an item of so many bytes: this is backpressure. Cancel-safe. It also returns when
+    /// the gate is gone; [`Self::send`] says so.
+    pub async fn reserve(&self, bytes: usize) -> Credit {
+        self.credits.reserve(bytes).await
+    }
+
+    /// Sends an item under a right that was reserved for its bytes. Never waits.
+    pub fn send(&mut self, credit: Credit, item: Item) -> Result<(), ChannelClosed> {
+        self.queue_up(item, Some(credit))
+    }
+
+    /// Says that nothing follows. Never waits.
+    pub fn end(&mut self) -> Result<(), ChannelClosed> {
+        self.queue_up(Item::EndOfInput, None)
+    }
+
+    fn queue_up(&mut self, item: Item, credit: Option<Credit>) -> Result<(), ChannelClosed> {
+        self.ended |= item == Item::EndOfInput;
+        let queued = Queued { channel: self.position, arrival: Arrival::Item(item), credit };
+        // The queue has room for all that credits admit: only a gate that is gone refuses.
+        self.queue.try_send(queued).map_err(|_| ChannelClosed { channel: self.id })
+    }
+}
+
+impl Drop for ChannelSender {
+    fn drop(&mut self) {
+        if !self.ended {
+            let gone = Queued { channel: self.position, arrival: Arrival::Gone, credit: None };
+            // A gate that is gone as well need not be told.
+            let _ = self.queue.try_send(gone);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::testing::{channels, keyed_batch, poll_once};
+    use crate::{GateError, Received};
+    use std::pin::pin;
+
+    #[tokio::test]
+    async fn a_channel_holds_so_many_items_and_no_more() {
+        let (mut senders, mut gate) = channels(1, &BufferBudget::default()).await;
+        let sender = &mut senders[0];
+        for n in 0..CHANNEL_ITEMS_MAX {
+            let credit = sender.try_reserve(0).unwrap();
+            sender.send(credit, Item::Watermark(n as i64)).unwrap();
+        }
+        assert!(sender.try_reserve(0).is_none());
+        {
+            let mut waiting = pin!(sender.reserve(0));
+            assert!(poll_once(waiting.as_mut()).is_pending());
+            assert_eq!(gate.recv().await.unwrap(), Some(Received { channel: 0, item: Item::Watermark(0) }));
+            assert!(poll_once(waiting.as_mut()).is_ready());
+        }
+        // The end needs no credit.
+        sender.end().unwrap();
+        drop(senders);
+        for n in 1..CHANNEL_ITEMS_MAX {
+            assert_eq!(gate.recv().await.unwrap().unwrap().item, Item::Watermark(n as i64));
+        }
+        assert_eq!(gate.recv().await.unwrap().unwrap().item, Item::EndOfInput);
+        assert_eq!(gate.recv().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn every_channel_gets_a_batch_through_however_little_budget_is_left() {
+        let budget = BufferBudget::new(100);
+        let (mut senders, mut gate) = channels(2, &budget).await;
+        let (first, second) = senders.split_at_mut(1);
+        let batch = keyed_batch(&[1], 0, 50);
+        let send = |sender: &mut ChannelSender| {
+            let credit = sender.try_reserve(batch.byte_len())?;
+            sender.send(credit, Item::Batch(batch.clone())).ok()
+        };
+        // The first channel takes its exclusive right and then all of the budget.
+        while send(&mut first[0]).is_some() {}
+        assert!(budget.free_bytes() < batch.byte_len());
+        assert!(send(&mut second[0]).is_some(), "its exclusive right does not depend on the others");
+        assert!(send(&mut second[0]).is_none());
+
+        // Whoever waits goes on as soon as a batch of its own channel is taken, with the budget still used up.
+        let mut waiting = pin!(second[0].reserve(10_000));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        while gate.recv().await.unwrap().unwrap().channel == 0 {}
+        assert!(poll_once(waiting.as_mut()).is_ready());
+    }
+
+    #[tokio::test]
+    async fn either_end_learns_that_the_other_is_gone() {
+        let budget = BufferBudget::new(1_000);
+        let (mut senders, mut gate) = channels(2, &budget).await;
+        let batch = keyed_batch(&[1], 0, 200);
+        for _ in 0..2 {
+            let credit = senders[0].reserve(batch.byte_len()).await;
+            senders[0].send(credit, Item::Batch(batch.clone())).unwrap();
+        }
+        let id = senders[1].id();
+        drop(senders.pop());
+        assert!(matches!(gate.recv().await.unwrap().unwrap().item, Item::Batch(_)));
+        assert!(matches!(gate.recv().await.unwrap().unwrap().item, Item::Batch(_)));
+        assert_eq!(gate.recv().await.unwrap_err(), GateError::ProducerGone { channel: id });
+
+        let credit = senders[0].try_reserve(0).unwrap();
+        drop(gate);
+        assert!(senders[0].send(credit, Item::Watermark(1)).is_err());
+        drop(senders);
+        assert_eq!((budget.free_bytes(), budget.live_channels()), (1_000, 0));
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_is_dropped_wakes_whoever_waits_for_it() {
+        let (senders, gate) = channels(1, &BufferBudget::default()).await;
+        let mut sender = senders.into_iter().next().unwrap();
+        for _ in 0..CHANNEL_ITEMS_MAX {
+            let credit = sender.try_reserve(0).unwrap();
+            sender.send(credit, Item::Watermark(0)).unwrap();
+        }
+        let waiting = tokio::spawn(async move {
+            let credit = sender.reserve(0).await;
+            sender.send(credit, Item::Watermark(1))
+        });
+        tokio::task::yield_now().await;
+        drop(gate);
+        assert!(waiting.await.unwrap().is_err());
+    }
+}

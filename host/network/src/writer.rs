@@ -1,0 +1,251 @@
+//! The writing end of an exchange: spreads records over channels and regroups them into batches worth sending.
+//!
+//! Invariants:
+//! - Taking something in ([`OutputEdgeWriter::push_batch`] and its like) never waits; sending
+//!   ([`OutputEdgeWriter::drain`]) waits and is cancel-safe: what was not sent stays, in order, for the next call.
+//! - The rows of a channel keep the order in which they were pushed, and a watermark stays behind all rows that were
+//!   pushed before it.
+//! - No row waits longer than the buffer timeout, if [`OutputEdgeWriter::flush_due`] is called when
+//!   [`OutputEdgeWriter::next_flush_deadline`] says.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use millrace_graph::Partitioning;
+use millrace_types::EventTime;
+use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
+use rand::rngs::StdRng;
+use tokio::time::Instant;
+
+use crate::budget::BufferBudget;
+use crate::channel::{ChannelSender, Credit};
+use crate::error::{ChannelClosed, WriteError};
+use crate::item::Item;
+use crate::selector::{KeyShare, Selector};
+
+/// What an edge's writer needs to know.
+#[derive(Debug, Clone)]
+pub struct EdgeOptions {
+    /// How records are spread.
+    pub partitioning: Partitioning,
+    /// The consumers' number of subtasks, for hash partitioning.
+    pub target_parallelism: u32,
+    /// The consumers' number of key groups, for hash partitioning.
+    pub target_max_parallelism: u32,
+    /// The producer's subtask.
+    pub subtask: u32,
+    /// How long a partly filled batch waits for more rows. Zero: not at all.
+    pub buffer_timeout: Duration,
+}
+
+/// Writes one exchange of one subtask.
+#[derive(Debug)]
+pub struct OutputEdgeWriter {
+    selector: Selector,
+    channels: Vec<ChannelSender>,
+    budget: BufferBudget,
+    /// One for each channel where rows are spread by key, else one.
+    builders: Vec<BatchBuilder>,
+    /// When the oldest row of the builders must go.
+    flush_at: Option<Instant>,
+    buffer_timeout: Duration,
+    /// What is to be sent, with the channel's position.
+    pending: VecDeque<(usize, Item)>,
+    bytes_out: u64,
+}
+
+impl OutputEdgeWriter {
+    /// A writer for these channels, which stand in the order of the consuming subtasks. `rng` chooses the targets of
+    /// `shuffle`.
+    pub fn new(
+        options: &EdgeOptions,
+        channels: Vec<ChannelSender>,
+        budget: BufferBudget,
+        rng: StdRng,
+    ) -> Result<Self, WriteError> {
+        let keys =
+            KeyShare { parallelism: options.target_parallelism, max_parallelism: options.target_max_parallelism };
+        let selector = Selector::new(options.partitioning, channels.len(), keys, options.subtask, rng)?;
+        let builders = if matches!(selector, Selector::ByKey(_)) { channels.len() } else { 1 };
+        let builders = (0..builders).map(|_| BatchBuilder::new(BatchFlags::default())).collect();
+        Ok(Self {
+            selector,
+            channels,
+            budget,
+            builders,
+            flush_at: None,
+            buffer_timeout: options.buffer_timeout,
+            pending: VecDeque::new(),
+            bytes_out: 0,
+        })
+    }
+
+    /// Takes a batch in. The caller drains before it pushes the next one, so that what is pending stays bounded.
+    pub fn push_batch(&mut self, batch: &BatchView, now: Instant) -> Result<(), WriteError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let target_bytes = self.budget.batch_bytes();
+        match self.selector {
+            Selector::ByKey(keys) => self.push_by_key(keys, batch, target_bytes)?,
+            _ => self.push_whole(batch, target_bytes),
+        }
+        if self.buffer_timeout.is_zero() {
+            self.flush();
+        } else if self.builders.iter().all(BatchBuilder::is_empty) {
+            self.flush_at = None;
+        } else if self.flush_at.is_none() {
+            self.flush_at = Some(now + self.buffer_timeout);
+        }
+        Ok(())
+    }
+
+    /// Batches that are worth it travel as they are; small ones are joined.
+    fn push_whole(&mut self, batch: &BatchView, target_bytes: usize) {
+        let passes = batch.byte_len() >= target_bytes / 2;
+        if passes || self.builders[0].flags() != batch.flags() {
+            self.finish_builder(0);
+        }
+        if passes {
+            self.send_batch(batch.clone());
+            return;
+        }
+        if self.builders[0].flags() != batch.flags() {
+            self.builders[0] = BatchBuilder::new(batch.flags());
+        }
+        self.builders[0].append(batch);
+        if self.builders[0].byte_len() >= target_bytes {
+            self.finish_builder(0);
+        }
+    }
+
+    fn push_by_key(&mut self, keys: KeyShare, batch: &BatchView, target_bytes: usize) -> Result<(), WriteError> {
+        if !batch.flags().keyed {
+            return Err(WriteError::NoKeys);
+        }
+        if self.builders[0].flags() != batch.flags() {
+            (0..self.builders.len()).for_each(|channel| self.finish_builder(channel));
+            self.builders.fill_with(|| BatchBuilder::new(batch.flags()));
+        }
+        for row in batch {
+            let channel = keys.channel(row.key.unwrap_or_default());
+            if row.bytes.len() >= target_bytes {
+                // A row that is larger than a batch travels alone.
+                self.finish_builder(channel);
+            }
+            self.builders[channel].push_encoded(row.bytes);
+            if self.builders[channel].byte_len() >= target_bytes {
+                self.finish_builder(channel);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_builder(&mut self, builder: usize) {
+        if self.builders[builder].is_empty() {
+            return;
+        }
+        let batch = self.builders[builder].finish_view();
+        match self.selector {
+            Selector::ByKey(_) => self.send_to(builder, Item::Batch(batch)),
+            _ => self.send_batch(batch),
+        }
+    }
+
+    fn send_batch(&mut self, batch: BatchView) {
+        match self.selector.next() {
+            Some(channel) => self.send_to(channel, Item::Batch(batch)),
+            None => self.send_to_all(&Item::Batch(batch)),
+        }
+    }
+
+    fn send_to_all(&mut self, item: &Item) {
+        for channel in 0..self.channels.len() {
+            self.send_to(channel, item.clone());
+        }
+    }
+
+    fn send_to(&mut self, channel: usize, item: Item) {
+        self.bytes_out += item.byte_len() as u64;
+        self.pending.push_back((channel, item));
+    }
+
+    /// Lets all rows go that wait for more.
+    pub fn flush(&mut self) {
+        (0..self.builders.len()).for_each(|builder| self.finish_builder(builder));
+        self.flush_at = None;
+    }
+
+    /// Lets rows go if the oldest one has waited for the buffer timeout.
+    pub fn flush_due(&mut self, now: Instant) {
+        if self.flush_at.is_some_and(|deadline| deadline <= now) {
+            self.flush();
+        }
+    }
+
+    /// When [`Self::flush_due`] has something to do.
+    pub fn next_flush_deadline(&self) -> Option<Instant> {
+        self.flush_at
+    }
+
+    /// Takes a watermark in, behind all rows so far. One that directly follows another takes its place, so that any
+    /// number of them stays bounded.
+    pub fn push_watermark(&mut self, timestamp: EventTime) {
+        self.flush();
+        let pending_watermarks = self.pending.iter().rev().take_while(|(_, item)| matches!(item, Item::Watermark(_)));
+        if pending_watermarks.count() >= self.channels.len() {
+            let from = self.pending.len() - self.channels.len();
+            self.pending.truncate(from);
+        }
+        self.send_to_all(&Item::Watermark(timestamp));
+    }
+
+    /// Takes the end in: nothing may be pushed behind it.
+    pub fn push_end(&mut self) {
+        self.flush();
+        self.send_to_all(&Item::EndOfInput);
+    }
+
+    /// Sends what is pending as far as there is credit. Returns whether nothing is left.
+    pub fn try_drain(&mut self) -> Result<bool, ChannelClosed> {
+        while let Some((channel, item)) = self.pending.front() {
+            if *item == Item::EndOfInput {
+                let channel = *channel;
+                self.pending.pop_front();
+                self.channels[channel].end()?;
+                continue;
+            }
+            let Some(credit) = self.channels[*channel].try_reserve(item.byte_len()) else {
+                return Ok(false);
+            };
+            self.send_front(credit)?;
+        }
+        Ok(true)
+    }
+
+    /// Sends all that is pending and waits for credit where there is none. Cancel-safe.
+    pub async fn drain(&mut self) -> Result<(), ChannelClosed> {
+        while !self.try_drain()? {
+            if let Some((channel, item)) = self.pending.front() {
+                let credit = self.channels[*channel].reserve(item.byte_len()).await;
+                self.send_front(credit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_front(&mut self, credit: Credit) -> Result<(), ChannelClosed> {
+        match self.pending.pop_front() {
+            Some((channel, item)) => self.channels[channel].send(credit, item),
+            None => Ok(()),
+        }
+    }
+
+    /// The bytes that went to channels, each copy counted.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out
+    }
+}
+
+#[cfg(test)]
+mod tests;

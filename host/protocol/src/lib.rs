@@ -1,0 +1,21 @@
+//! The messages between JobManager and TaskManager.
+//!
+//! In one process they travel over bounded channels; between processes over RPC: the same messages, so that the
+//! cores cannot tell the difference.
+//!
+//! Invariants:
+//! - Every message that concerns a task names its attempt; a receiver drops and counts one that is stale.
+//! - Nothing here does IO or holds a handle: a message is plain data.
+
+mod deployment;
+mod job_manager;
+mod task_manager;
+
+pub use deployment::{
+    ChannelId, ComponentRef, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment, TaskSettings,
+};
+pub use job_manager::{
+    CollectedRows, SplitId, SplitRequest, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, TaskReport,
+    ToJobManager,
+};
+pub use task_manager::{SlotRequest, SplitAssignment, ToTaskManager};

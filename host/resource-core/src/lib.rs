@@ -1,0 +1,1 @@
+//! TaskManager registry and slot allocation. Pure.

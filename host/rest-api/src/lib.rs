@@ -1,0 +1,59 @@
+//! The JSON shapes of the REST API: Flink 2.3's, field for field, and Millrace's few additions.
+//!
+//! Server and client share these types, so that neither can drift. Invariants:
+//! - Request bodies refuse unknown fields: a misspelt option must not be ignored.
+//! - Answers may gain fields; clients ignore those that they do not know.
+
+mod bundles;
+mod cluster;
+mod job_details;
+mod jobs;
+mod vertices;
+
+pub use bundles::{
+    BundleFile, BundleList, BundleUploaded, EntryPoint, PlanRequest, PlanResponse, RunRequest, RunResponse,
+};
+pub use cluster::{
+    AllocatedSlot, ClusterConfig, ClusterOverview, Features, Hardware, MemoryConfiguration, Resource,
+    TaskManagerDetails, TaskManagerFigures, TaskManagerInfo, TaskManagerList,
+};
+pub use job_details::{
+    ExceptionEntry, ExceptionHistory, ExecutionConfig, IoFigures, JobConfig, JobDetails, JobExceptions, VertexSummary,
+};
+pub use jobs::{JobIdWithStatus, JobList, JobStatusInfo, JobSummary, JobsOverview, TaskCounts};
+pub use vertices::{
+    Aggregate, SubtaskDetails, SubtaskTimes, VertexDetails, VertexFigures, VertexSubtaskTimes, VertexTaskManager,
+    VertexTaskManagers,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// What every request that fails is answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Errors {
+    /// What went wrong, one thing each; the first is the most important.
+    pub errors: Vec<String>,
+}
+
+/// `{}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Empty {}
+
+/// Rows of a `collect` sink, as `GET /jobs/:jobid/results` returns them: Millrace's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CollectedResults {
+    /// The rows from the requested position on; bytes that are no UTF-8 are replaced.
+    pub rows: Vec<String>,
+    /// The position to ask for next.
+    pub next: u64,
+    /// No row will follow.
+    pub end: bool,
+}
+
+/// The log of a job's tasks, as `GET /jobs/:jobid/log` returns it: Millrace's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLog {
+    /// The newest lines, in the order of time for each TaskManager.
+    pub log: String,
+}

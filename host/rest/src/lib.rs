@@ -1,0 +1,22 @@
+//! Flink's REST API on axum.
+//!
+//! Invariants:
+//! - Every handler takes the tenant first; what belongs to another tenant is answered with 404.
+//! - Paths work with and without `/v1`. Every error is `{"errors": [...]}`; a client's mistake is never a 500.
+//! - Handlers hold no state of their own: they ask the Dispatcher and shape its answer.
+
+mod body;
+mod bundles;
+mod cluster;
+mod error;
+mod figures;
+mod jobs;
+mod landing;
+mod path;
+mod results;
+mod routes;
+mod server;
+mod tenant;
+mod vertices;
+
+pub use server::{RestOptions, RestServer};

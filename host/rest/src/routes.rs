@@ -1,0 +1,67 @@
+//! All paths.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::error::RestError;
+use crate::server::RestState;
+use crate::{bundles, cluster, jobs, landing, results, vertices};
+
+/// The largest JSON body.
+const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+pub(crate) fn router(state: RestState) -> Router {
+    let upload_max = usize::try_from(state.options.upload_bytes_max).unwrap_or(usize::MAX);
+    // The multipart envelope comes on top of the bundle.
+    let upload = post(bundles::upload).layer(DefaultBodyLimit::max(upload_max.saturating_add(64 * 1024)));
+    let api = Router::new()
+        .route("/config", get(cluster::config))
+        .route("/overview", get(cluster::overview))
+        .route("/taskmanagers", get(cluster::task_managers))
+        .route("/taskmanagers/{id}", get(cluster::task_manager))
+        .route("/jars", get(bundles::list))
+        .route("/jars/upload", upload)
+        .route("/jars/{id}", delete(bundles::remove))
+        .route("/jars/{id}/plan", get(bundles::plan_get).post(bundles::plan_post))
+        .route("/jars/{id}/run", post(bundles::run))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/overview", get(jobs::overview))
+        .route("/jobs/{id}", get(jobs::details).patch(jobs::cancel))
+        .route("/jobs/{id}/status", get(jobs::status))
+        .route("/jobs/{id}/plan", get(jobs::plan))
+        .route("/jobs/{id}/config", get(jobs::config))
+        .route("/jobs/{id}/exceptions", get(jobs::exceptions))
+        .route("/jobs/{id}/results", get(results::results))
+        .route("/jobs/{id}/log", get(results::log))
+        .route("/jobs/{id}/vertices/{vertex}", get(vertices::details))
+        .route("/jobs/{id}/vertices/{vertex}/subtasktimes", get(vertices::subtask_times))
+        .route("/jobs/{id}/vertices/{vertex}/taskmanagers", get(vertices::task_managers))
+        .route("/jobs/{id}/vertices/{vertex}/subtasks/{subtask}", get(vertices::subtask));
+    Router::new()
+        .route("/", get(landing::page))
+        .merge(api.clone())
+        .nest("/v1", api)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(JSON_BODY_BYTES_MAX))
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(state)
+}
+
+async fn no_such_path(request: Request) -> RestError {
+    RestError::not_found(format!("Unable to load requested file {}.", request.uri().path()))
+}
+
+/// Flink answers a wrong method with 404 too.
+async fn no_such_method(request: Request) -> RestError {
+    RestError::not_found(format!("Not found: {}", request.uri().path()))
+}
+
+/// A fault of a handler ends one request; the cause is in the process's log.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    RestError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error.").into_response()
+}

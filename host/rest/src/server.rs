@@ -1,0 +1,55 @@
+//! The REST server: listens, serves, stops.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use millrace_jobmanager::Dispatcher;
+use tokio::net::TcpListener;
+
+use crate::routes;
+
+/// How the REST server is set up.
+#[derive(Debug, Clone)]
+pub struct RestOptions {
+    /// The address to listen on, as `HOST:PORT`; port 0 takes a free one.
+    pub listen: String,
+    /// The largest bundle that may be uploaded, in bytes.
+    pub upload_bytes_max: u64,
+    /// Millrace's own version.
+    pub version: String,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct RestState {
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) options: Arc<RestOptions>,
+    pub(crate) address: SocketAddr,
+}
+
+/// A REST server that listens already.
+pub struct RestServer {
+    listener: TcpListener,
+    state: RestState,
+}
+
+impl RestServer {
+    /// Listens. Connections are served once [`Self::run`] is called.
+    pub async fn bind(options: RestOptions, dispatcher: Dispatcher) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(&options.listen).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, state: RestState { dispatcher, options: Arc::new(options), address } })
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.state.address
+    }
+
+    /// Serves until `stop` completes, then finishes the requests under way.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+        let app = routes::router(self.state);
+        axum::serve(self.listener, app).with_graceful_shutdown(stop).await
+    }
+}

@@ -1,0 +1,223 @@
+//! What was compiled, by tenant and digest: ready components in memory, code in files, both within bounds.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use millrace_types::{Digest, TenantId};
+use sha2::Digest as _;
+use tokio::sync::{OnceCell, Semaphore};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use super::directory::PrivateDirectory;
+use super::parent;
+use super::request::Request;
+use crate::component::CompiledComponent;
+use crate::engine;
+use crate::error::{ComponentError, SandboxError};
+use crate::inspect::{ComponentInfo, inspect_component};
+use crate::options::SandboxOptions;
+use crate::store::StoreData;
+
+type Key = (TenantId, Digest);
+type Outcome = Result<CompiledComponent, ComponentError>;
+
+/// A component that is ready, or that somebody is getting ready.
+#[derive(Default)]
+struct Ready {
+    cell: Arc<OnceCell<Outcome>>,
+    used: u64,
+}
+
+/// A file that a child of this process wrote.
+#[derive(Debug, Clone)]
+struct CodeFile {
+    path: PathBuf,
+    info: ComponentInfo,
+    bytes: u64,
+    used: u64,
+}
+
+#[derive(Default)]
+struct Entries {
+    ready: BTreeMap<Key, Ready>,
+    files: BTreeMap<Key, CodeFile>,
+    /// Counts uses, to tell which was the latest.
+    clock: u64,
+}
+
+/// Compiles components and keeps them.
+pub(crate) struct Compiler {
+    engine: Engine,
+    linker: Linker<StoreData>,
+    options: SandboxOptions,
+    directory: PrivateDirectory,
+    compatibility: String,
+    children: Semaphore,
+    entries: Mutex<Entries>,
+}
+
+impl Compiler {
+    pub(crate) fn new(
+        engine: &Engine,
+        linker: Linker<StoreData>,
+        options: &SandboxOptions,
+    ) -> Result<Self, SandboxError> {
+        let directory = PrivateDirectory::new(&options.cache_dir)
+            .map_err(|source| SandboxError::CacheDirectory { path: options.cache_dir.clone(), source })?;
+        Ok(Self {
+            engine: engine.clone(),
+            linker,
+            options: options.clone(),
+            directory,
+            compatibility: engine::compatibility(engine),
+            children: Semaphore::new(options.compile.children_max.max(1)),
+            entries: Mutex::default(),
+        })
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        // Every change of the entries is whole before anything in it can panic.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The component, compiled once however many ask at the same time.
+    pub(crate) async fn get(self: &Arc<Self>, tenant: &TenantId, digest: &Digest, bytes: Bytes) -> Outcome {
+        let key = (tenant.clone(), *digest);
+        let cell = self.entries().ready_cell(&key);
+        let outcome = cell.get_or_init(|| self.produce(&key, bytes)).await.clone();
+        let mut entries = self.entries();
+        match &outcome {
+            Ok(_) => entries.evict_ready(self.options.cache.components_max),
+            // A failure is not kept: its cause may pass.
+            Err(_) => entries.forget_ready(&key, &cell),
+        }
+        outcome
+    }
+
+    async fn produce(self: &Arc<Self>, key: &Key, bytes: Bytes) -> Outcome {
+        let known = self.entries().use_file(key);
+        let file = match known {
+            Some(file) => file,
+            None => self.compile(key, bytes).await?,
+        };
+        let (this, (tenant, digest)) = (Arc::clone(self), key.clone());
+        blocking(move || {
+            let component = load(&this.engine, &file)?;
+            CompiledComponent::link(tenant, digest, file.info, &component, &this.linker)
+        })
+        .await
+    }
+
+    async fn compile(self: &Arc<Self>, key: &Key, bytes: Bytes) -> Result<CodeFile, ComponentError> {
+        let (limits, digest, checked) = (self.options.inspect, key.1, bytes.clone());
+        let info = blocking(move || check(&checked, &digest, &limits)).await?;
+        let path = self.path(key).map_err(|error| compiler(&error))?;
+        let request = Request {
+            cpu_seconds_max: self.options.compile.cpu_seconds_max,
+            address_space_bytes_max: self.options.compile.address_space_bytes_max,
+            artifact_bytes_max: self.options.compile.artifact_bytes_max,
+            component_bytes_max: self.options.inspect.component_bytes_max,
+            output: path.clone(),
+        };
+        let _permit = self.children.acquire().await.map_err(|error| compiler(&error))?;
+        let result = parent::run(&self.options.compiler, &self.options.compile, &request, &bytes).await;
+        // What a child that was killed left behind.
+        let _ = std::fs::remove_file(path.with_extension("tmp"));
+        result?;
+        let bytes = std::fs::metadata(&path).map_err(|error| compiler(&error))?.len();
+        let file = CodeFile { path, info, bytes, used: 0 };
+        self.entries().add_file(key.clone(), file.clone(), self.options.cache.file_bytes_max);
+        Ok(file)
+    }
+
+    fn path(&self, (tenant, digest): &Key) -> std::io::Result<PathBuf> {
+        let name = format!("{digest}-{}.cwasm", self.compatibility);
+        Ok(self.directory.subdirectory(tenant.as_str())?.join(name))
+    }
+}
+
+impl Entries {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn ready_cell(&mut self, key: &Key) -> Arc<OnceCell<Outcome>> {
+        let used = self.tick();
+        let ready = self.ready.entry(key.clone()).or_default();
+        ready.used = used;
+        Arc::clone(&ready.cell)
+    }
+
+    fn forget_ready(&mut self, key: &Key, cell: &Arc<OnceCell<Outcome>>) {
+        if self.ready.get(key).is_some_and(|ready| Arc::ptr_eq(&ready.cell, cell)) {
+            self.ready.remove(key);
+        }
+    }
+
+    /// Drops the components that were not used for longest. One that is being made ready stays.
+    fn evict_ready(&mut self, components_max: usize) {
+        while self.ready.len() > components_max.max(1) {
+            let done = self.ready.iter().filter(|(_, ready)| ready.cell.initialized());
+            let Some(key) = done.min_by_key(|(_, ready)| ready.used).map(|(key, _)| key.clone()) else { return };
+            self.ready.remove(&key);
+        }
+    }
+
+    fn use_file(&mut self, key: &Key) -> Option<CodeFile> {
+        let used = self.tick();
+        let file = self.files.get_mut(key)?;
+        file.used = used;
+        Some(file.clone())
+    }
+
+    /// Adds a file and removes those that were not used for longest. Code that runs stays mapped without its file.
+    fn add_file(&mut self, key: Key, mut file: CodeFile, bytes_max: u64) {
+        file.used = self.tick();
+        self.files.insert(key.clone(), file);
+        while self.files.values().map(|file| file.bytes).sum::<u64>() > bytes_max {
+            let others = self.files.iter().filter(|(other, _)| **other != key);
+            let Some(oldest) = others.min_by_key(|(_, file)| file.used).map(|(key, _)| key.clone()) else { return };
+            if let Some(file) = self.files.remove(&oldest)
+                && let Err(error) = std::fs::remove_file(&file.path)
+            {
+                tracing::warn!(path = %file.path.display(), %error, "compiled code cannot be removed");
+            }
+        }
+    }
+}
+
+fn compiler(error: &dyn std::fmt::Display) -> ComponentError {
+    ComponentError::Compiler { message: error.to_string() }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ComponentError> + Send + 'static,
+) -> Result<T, ComponentError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(compiler(&error)))
+}
+
+fn check(
+    bytes: &[u8],
+    digest: &Digest,
+    limits: &crate::inspect::InspectLimits,
+) -> Result<ComponentInfo, ComponentError> {
+    let info = inspect_component(bytes, limits)?;
+    if sha2::Sha256::digest(bytes).as_slice() != digest.as_bytes().as_slice() {
+        return Err(ComponentError::DigestMismatch { expected: digest.to_string() });
+    }
+    Ok(info)
+}
+
+/// Loads what a child of this process wrote.
+#[allow(unsafe_code, reason = "loading compiled code is unsafe by nature: it is as good as the file")]
+fn load(engine: &Engine, file: &CodeFile) -> Result<wasmtime::component::Component, ComponentError> {
+    // SAFETY: `CodeFile`s are made in `Compiler::compile` alone, for a file that our own compile child has just
+    // written into a directory of mode 0700 that was made for this process and is used by no other. Nobody but this
+    // process's user, who could change the process itself as well, can have changed it since.
+    let component = unsafe { wasmtime::component::Component::deserialize_file(engine, &file.path) };
+    component.map_err(|error| compiler(&format!("{error:#}")))
+}

@@ -1,0 +1,30 @@
+//! Guest code in wasmtime.
+mod bindings;
+mod builder;
+mod capability;
+mod compile;
+mod component;
+mod engine;
+mod error;
+mod graph;
+mod guest;
+mod host;
+mod inspect;
+mod instance;
+mod limiter;
+mod log_gate;
+mod meter;
+mod options;
+mod sandbox;
+mod store;
+mod ticker;
+mod trap;
+
+pub use compile::compile_child_main;
+pub use component::CompiledComponent;
+pub use error::{ComponentError, GuestError, GuestErrorKind, SandboxError};
+pub use host::{Clock, HostError, LogLevel, LogSource, OperatorHost};
+pub use inspect::{ComponentInfo, InspectLimits, inspect_component};
+pub use instance::{OpenSpec, OperatorInstance, OperatorSpec, PollStatus, Polled, StateDescriptor};
+pub use options::{BuilderLimits, CacheLimits, CompileLimits, CompilerCommand, SandboxOptions};
+pub use sandbox::Sandbox;

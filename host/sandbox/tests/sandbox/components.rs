@@ -1,0 +1,136 @@
+//! Components that are refused, and compilers that explode.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace_sandbox::{CompilerCommand, ComponentError, InspectLimits, inspect_component};
+use millrace_types::{Digest, Failure, FailureKind, TenantId};
+
+use crate::support::{assert_works, fixture};
+use crate::wat::Guest;
+
+fn inspect(bytes: &[u8]) -> Result<(), ComponentError> {
+    inspect_component(bytes, &InspectLimits::default()).map(|_| ())
+}
+
+#[tokio::test]
+async fn a_component_is_told_by_what_it_imports_and_exports() {
+    let info = inspect_component(&Guest::application().component(), &InspectLimits::default()).unwrap();
+    assert!(info.exports_program && info.exports_operator);
+    assert!(info.imports.iter().all(|name| name.starts_with("millrace:app/")), "{:?}", info.imports);
+}
+
+#[tokio::test]
+async fn what_is_no_component_is_refused_with_what_to_do() {
+    let fixture = fixture(|_| {});
+    let module = Guest::application().module();
+    let error = fixture.try_compile(&module).await.unwrap_err();
+    assert!(error.to_string().contains("this is a core module; run `millrace build`"), "{error}");
+    let failure = Failure::from(error);
+    assert_eq!(failure.kind, FailureKind::InvalidApplication);
+    assert!(failure.remedy.unwrap().contains("millrace build"));
+    assert_works(&fixture).await;
+}
+
+#[test]
+fn a_truncated_component_is_refused_wherever_it_ends() {
+    let component = Guest::application().component();
+    for end in (0..component.len()).step_by(7) {
+        match inspect(&component[..end]).unwrap_err() {
+            ComponentError::Truncated { length, offset } => assert!(length == end && offset <= end),
+            // It may also end where a section does: then what is left is whole and lacks its operators.
+            ComponentError::NoOperator | ComponentError::NotWasm => {}
+            other => panic!("cut at {end}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn foreign_imports_are_refused_by_name() {
+    for (import, name) in [
+        (r#"(import "acme:db/sql@1.0.0" (instance))"#, "acme:db/sql@1.0.0"),
+        (r#"(import "wasi:nn/graph@0.2.0" (instance))"#, "wasi:nn/graph@0.2.0"),
+        (r#"(import "run" (func))"#, "a bare item named run"),
+    ] {
+        let component = wat::parse_str(format!("(component {import})")).unwrap();
+        assert_eq!(inspect(&component), Err(ComponentError::ForeignImport { name: name.to_owned() }));
+    }
+    let component = wat::parse_str(r#"(component (import "millrace:app/host@0.2.0" (instance)))"#).unwrap();
+    let error = inspect(&component).unwrap_err();
+    assert!(matches!(&error, ComponentError::UnknownVersion { name } if name == "millrace:app/host@0.2.0"), "{error}");
+}
+
+#[test]
+fn damaged_components_never_panic() {
+    let component = Guest::application().component();
+    for at in 8..component.len() {
+        let mut damaged = component.clone();
+        damaged[at] ^= 0x55;
+        let _ = inspect(&damaged);
+    }
+}
+
+#[tokio::test]
+async fn an_import_of_wrong_type_is_refused() {
+    let fixture = fixture(|_| {});
+    let component = r#"(component
+        (import "millrace:app/host@0.1.0" (instance (export "now-ms" (func (result string)))))
+        (instance $i) (export "millrace:app/operator@0.1.0" (instance $i)))"#;
+    let error = fixture.try_compile(&wat::parse_str(component).unwrap()).await.unwrap_err();
+    assert!(matches!(&error, ComponentError::Link { message } if message.contains("now-ms")), "{error}");
+}
+
+#[tokio::test]
+async fn bytes_of_another_digest_are_refused() {
+    let fixture = fixture(|_| {});
+    let bytes = Bytes::from(Guest::application().component());
+    let digest = Digest::from_bytes([1; 32]);
+    let error = fixture.sandbox.compile(&TenantId::default_tenant(), &digest, bytes).await.unwrap_err();
+    assert!(matches!(error, ComponentError::DigestMismatch { .. }), "{error}");
+}
+
+/// A guest that takes the compiler long: many long functions.
+fn slow_to_compile() -> Vec<u8> {
+    let mut functions = String::new();
+    for function in 0..400 {
+        let _ = write!(functions, "(func $big{function} (export \"big{function}\") (param i32) (result i32) (local.get 0)");
+        for step in 0..2_000 {
+            let _ = write!(functions, "(i32.load (i32.const {step})) i32.add (local.get 0) i32.rotl");
+        }
+        functions.push(')');
+    }
+    Guest::application().with(&functions).component()
+}
+
+#[tokio::test]
+async fn an_exploding_compilation_hits_its_limits_alone() {
+    let component = slow_to_compile();
+    let cpu = fixture(|options| options.compile.cpu_seconds_max = 1);
+    let error = cpu.try_compile(&component).await.unwrap_err();
+    assert!(matches!(&error, ComponentError::CompileLimit { limit } if limit.contains("processor time")), "{error}");
+    assert_works(&cpu).await;
+
+    let memory = fixture(|options| options.compile.address_space_bytes_max = 192 << 20);
+    let error = memory.try_compile(&component).await.unwrap_err();
+    assert!(matches!(&error, ComponentError::CompileLimit { limit } if limit.contains("address space")), "{error}");
+
+    let wall = fixture(|options| options.compile.wall_time_max = Duration::from_millis(20));
+    let error = wall.try_compile(&component).await.unwrap_err();
+    assert!(matches!(&error, ComponentError::CompileLimit { limit } if limit.contains("timeout")), "{error}");
+
+    let output = fixture(|options| options.compile.artifact_bytes_max = 10_000);
+    let error = output.try_compile(&Guest::application().component()).await.unwrap_err();
+    assert!(matches!(&error, ComponentError::CompileLimit { limit } if limit.contains("compiled code")), "{error}");
+    assert_eq!(Failure::from(error).kind, FailureKind::Compile);
+}
+
+#[tokio::test]
+async fn a_compiler_that_is_not_there_is_not_the_components_fault() {
+    let fixture = fixture(|options| {
+        options.compiler = CompilerCommand { program: "/nowhere/millrace".into(), args: Vec::new() };
+    });
+    let error = fixture.try_compile(&Guest::application().component()).await.unwrap_err();
+    assert!(matches!(&error, ComponentError::Compiler { message } if message.contains("/nowhere")), "{error}");
+    assert_eq!(Failure::from(error).kind, FailureKind::Internal);
+}

@@ -1,0 +1,19 @@
+//! The sandbox against guests made by hand, which do what no SDK would.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+
+mod builders;
+mod components;
+mod failures;
+mod instances;
+mod support;
+mod wasi;
+mod wat;
+
+/// The compile child of these tests: this very program, told by the environment. Without it, a test that passes.
+#[test]
+fn compile_child() {
+    if std::env::var_os("MILLRACE_COMPILE_REQUEST").is_some() {
+        let code = millrace_sandbox::compile_child_main();
+        std::process::exit(if code == std::process::ExitCode::SUCCESS { 0 } else { 3 });
+    }
+}

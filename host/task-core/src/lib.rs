@@ -1,0 +1,22 @@
+//! One subtask: watermarks, the end of input, timers. Pure.
+//!
+//! Invariants:
+//! - A watermark never falls, and none passes an operator before the timers that it makes due have fired.
+//! - An operator finishes once: behind the end of all its inputs and behind its last watermark; what it emits while it
+//!   finishes is still ahead of the last watermark of the operators below.
+//! - No clock and no IO: the runner hands in what happened and carries out what it is told.
+//!
+//! The runner feeds each gate's channels through a [`WatermarkValve`], tells [`ChainProgress`] what comes out of it
+//! and what guests emit, and carries out the [`Command`]s that come back; [`TimerService`] has the timers that these
+//! make due.
+
+mod error;
+mod progress;
+mod timers;
+mod topology;
+mod valve;
+
+pub use error::{ProgressError, TimerError};
+pub use progress::{ChainProgress, Command, Input};
+pub use timers::{Clock, TIMER_CHUNK_BYTES_MAX, Timer, TimerLimits, TimerService};
+pub use valve::{GateProgress, WatermarkValve};

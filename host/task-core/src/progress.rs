@@ -1,0 +1,218 @@
+//! How watermarks and the end of input pass through a chain.
+//!
+//! [`ChainProgress`] takes what happened ([`Input`]) and says what to do next ([`Command`]), one command at a time: a
+//! command may make a guest emit a watermark, and what is to be done after it depends on that. Operators are
+//! served in topological order, so that all that one of them emits at a watermark reaches those below before the
+//! watermark does.
+//!
+//! For each operator the order is: fire timers, deliver the watermark, then let it pass. The last watermark,
+//! [`MAX_EVENT_TIME`], passes only when the operator has finished, since it may emit rows until then; Flink lets it
+//! pass before, which makes such rows late.
+
+use millrace_graph::JobVertex;
+use millrace_types::{EventTime, MAX_EVENT_TIME, NodeId};
+
+use crate::error::ProgressError;
+use crate::topology::{self, Operator, Target};
+
+/// Something that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// The watermark of a gate has advanced.
+    GateWatermark {
+        /// The gate's position among those of the task.
+        gate: usize,
+        /// The watermark.
+        watermark: EventTime,
+    },
+    /// All channels of a gate have ended.
+    GateEnded {
+        /// The gate's position among those of the task.
+        gate: usize,
+    },
+    /// A source has read its last split.
+    SourceFinished {
+        /// The source.
+        node: NodeId,
+    },
+    /// A guest called `emit-watermark`. One that does not exceed the last one has no effect.
+    Emitted {
+        /// The operator.
+        node: NodeId,
+        /// The watermark.
+        watermark: EventTime,
+    },
+}
+
+/// What the runner has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Fire the operator's event-time timers up to and including `upto`, also those that are set meanwhile.
+    FireTimers {
+        /// The operator; a guest.
+        node: NodeId,
+        /// The new watermark.
+        upto: EventTime,
+    },
+    /// Call the operator's `watermark`.
+    DeliverWatermark {
+        /// The operator; a guest.
+        node: NodeId,
+        /// The watermark.
+        watermark: EventTime,
+    },
+    /// Call the operator's `finish`, or close the native operator. Its timers of both clocks are void from now on.
+    Finish {
+        /// The operator.
+        node: NodeId,
+    },
+    /// Send the watermark to all channels of all outputs of the operator, behind all that it emitted.
+    ForwardWatermark {
+        /// The operator; it has outputs outside the chain.
+        node: NodeId,
+        /// The watermark.
+        watermark: EventTime,
+    },
+    /// End all channels of all outputs: the task is done. The last command of all.
+    EndOutputs,
+}
+
+/// The progress of one subtask's chain.
+#[derive(Debug)]
+pub struct ChainProgress {
+    operators: Vec<Operator>,
+    gates: Vec<Target>,
+    /// The first operator for which there may be something to do.
+    first_stirred: usize,
+    outputs_ended: bool,
+}
+
+impl ChainProgress {
+    /// The progress of a chain. `gates` names the operator that each gate of the task leads to, in the task's order;
+    /// `outputs` the operators that are read from outside the chain.
+    pub fn new(vertex: &JobVertex, gates: &[NodeId], outputs: &[NodeId]) -> Result<Self, ProgressError> {
+        let mut operators = topology::operators(vertex, outputs);
+        let gates = gates
+            .iter()
+            .map(|&node| topology::add_gate(&mut operators, node).ok_or(ProgressError::UnknownNode { node }))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { operators, gates, first_stirred: 0, outputs_ended: false })
+    }
+
+    /// Notes what happened. What follows from it is told by [`Self::next_command`].
+    pub fn apply(&mut self, input: Input) -> Result<(), ProgressError> {
+        match input {
+            Input::GateWatermark { gate, watermark } => self.raise(self.gate(gate)?, watermark, false),
+            Input::GateEnded { gate } => self.raise(self.gate(gate)?, MAX_EVENT_TIME, true),
+            Input::SourceFinished { node } => {
+                let operator = self.position(node)?;
+                if !self.operators[operator].source {
+                    return Err(ProgressError::NotASource { uid: self.operators[operator].uid.clone() });
+                }
+                self.raise(Target { operator, slot: 0 }, MAX_EVENT_TIME, true);
+            }
+            Input::Emitted { node, watermark } => {
+                let at = self.position(node)?;
+                let operator = &mut self.operators[at];
+                if !operator.generates_watermarks {
+                    return Err(ProgressError::NotGenerating { uid: operator.uid.clone() });
+                }
+                operator.emitted = operator.emitted.max(watermark);
+                self.stir(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// What to do next; `None`: nothing until something happens.
+    ///
+    /// To be called only when the last command has been carried out, which includes that all that it made operators emit
+    /// has been processed by those below in the chain and that their watermarks were [applied](Self::apply).
+    pub fn next_command(&mut self) -> Option<Command> {
+        while let Some(operator) = self.operators.get_mut(self.first_stirred) {
+            if let Some(command) = operator.serve() {
+                return Some(command);
+            }
+            let Some(watermark) = operator.pass() else {
+                self.first_stirred += 1;
+                continue;
+            };
+            let (node, feeds_outputs, finished) = (operator.id, operator.feeds_outputs, operator.finished);
+            for at in 0..operator.targets.len() {
+                let target = self.operators[self.first_stirred].targets[at];
+                self.raise(target, watermark, finished);
+            }
+            if feeds_outputs {
+                return Some(Command::ForwardWatermark { node, watermark });
+            }
+        }
+        let done = self.operators.iter().all(|operator| operator.finished);
+        if done && !std::mem::replace(&mut self.outputs_ended, true) {
+            return Some(Command::EndOutputs);
+        }
+        None
+    }
+
+    /// The watermark that an operator was told last, as Flink's `currentInputWatermark` shows it.
+    pub fn input_watermark(&self, node: NodeId) -> Option<EventTime> {
+        topology::position(&self.operators, node).map(|at| self.operators[at].delivered)
+    }
+
+    fn gate(&self, gate: usize) -> Result<Target, ProgressError> {
+        self.gates.get(gate).copied().ok_or(ProgressError::UnknownGate { gate, count: self.gates.len() })
+    }
+
+    fn position(&self, node: NodeId) -> Result<usize, ProgressError> {
+        topology::position(&self.operators, node).ok_or(ProgressError::UnknownNode { node })
+    }
+
+    fn raise(&mut self, target: Target, watermark: EventTime, ended: bool) {
+        let slot = &mut self.operators[target.operator].inputs[target.slot];
+        slot.watermark = slot.watermark.max(watermark);
+        slot.ended |= ended;
+        self.stir(target.operator);
+    }
+
+    fn stir(&mut self, operator: usize) {
+        self.first_stirred = self.first_stirred.min(operator);
+    }
+}
+
+impl Operator {
+    /// What the operator itself has to do before its watermark may pass.
+    fn serve(&mut self) -> Option<Command> {
+        let (node, watermark) = (self.id, self.input_watermark());
+        if watermark > self.fired {
+            self.fired = watermark;
+            if self.guest {
+                return Some(Command::FireTimers { node, upto: watermark });
+            }
+        }
+        // A watermark that came while the timers fired has made more of them fire; one delivery does for both.
+        if self.fired > self.delivered {
+            self.delivered = self.fired;
+            if self.guest {
+                return Some(Command::DeliverWatermark { node, watermark: self.delivered });
+            }
+        }
+        if !self.finished && self.delivered == MAX_EVENT_TIME && self.input_ended() {
+            self.finished = true;
+            return Some(Command::Finish { node });
+        }
+        None
+    }
+
+    /// The watermark that those below learn now, if it is a new one.
+    fn pass(&mut self) -> Option<EventTime> {
+        let watermark = match self {
+            _ if self.finished => MAX_EVENT_TIME,
+            _ if self.generates_watermarks => self.emitted,
+            _ => self.delivered,
+        };
+        let passes = watermark > self.output && (watermark < MAX_EVENT_TIME || self.finished);
+        passes.then(|| {
+            self.output = watermark;
+            watermark
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! Slots, the task runner, deadlines of calls, reports.

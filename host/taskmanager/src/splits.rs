@@ -1,0 +1,199 @@
+//! The splits of one source subtask: which to read next, when to ask for more, when all is read. Pure.
+//!
+//! Invariants:
+//! - At most one request is under way.
+//! - A split is read by one reader at a time, on from the offset that was returned last, until it is finished; a split
+//!   that is idle, or has had its turn, lets the others go first.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use millrace_protocol::SplitId;
+
+/// How often a split with more to read is read before another one that is ready has its turn. Long, since a reader
+/// keeps one split open at a time.
+const POLLS_PER_TURN: u32 = 1024;
+
+/// A subtask with so many splits asks for no more, even if all of them are idle.
+const SPLITS_MAX: usize = 256;
+
+/// An empty answer to a request is not repeated sooner, in milliseconds.
+pub(crate) const REQUEST_PAUSE_MS: u64 = 100;
+
+/// The longest time that a split may be idle before it is read again, in milliseconds.
+const IDLE_MS_MAX: u64 = 60_000;
+
+/// A split and how far it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub id: SplitId,
+    pub bytes: Bytes,
+    pub offset: Bytes,
+    ready_at_ms: u64,
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Read from [`SplitQueue::front`].
+    Read,
+    /// Ask for splits, and say which were finished.
+    Request(Vec<SplitId>),
+    /// Nothing before this time, in milliseconds, or before splits come.
+    Wait(Option<u64>),
+    /// All is read.
+    Done,
+}
+
+/// How reading ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadStatus {
+    More,
+    IdleMs(u32),
+    Finished,
+}
+
+/// The splits of a source subtask. Times are milliseconds of any clock that never goes back.
+#[derive(Debug, Default)]
+pub(crate) struct SplitQueue {
+    active: VecDeque<Split>,
+    finished: Vec<SplitId>,
+    requested: bool,
+    no_more: bool,
+    request_not_before_ms: u64,
+    polls_in_turn: u32,
+}
+
+impl SplitQueue {
+    /// What to do now.
+    pub(crate) fn next_step(&mut self, now_ms: u64) -> Step {
+        if let Some(ready) = self.active.iter().position(|split| split.ready_at_ms <= now_ms) {
+            self.active.rotate_left(ready);
+            return Step::Read;
+        }
+        if self.no_more && self.active.is_empty() {
+            return Step::Done;
+        }
+        let may_ask = !self.requested && !self.no_more && self.active.len() < SPLITS_MAX;
+        if may_ask && self.request_not_before_ms <= now_ms {
+            self.requested = true;
+            return Step::Request(std::mem::take(&mut self.finished));
+        }
+        let ask_at = may_ask.then_some(self.request_not_before_ms);
+        Step::Wait(self.active.iter().map(|split| split.ready_at_ms).chain(ask_at).min())
+    }
+
+    /// The split to read.
+    pub(crate) fn front(&self) -> Option<&Split> {
+        self.active.front()
+    }
+
+    /// The split at the front was read.
+    pub(crate) fn read(&mut self, offset: Bytes, status: ReadStatus, now_ms: u64) {
+        self.polls_in_turn += 1;
+        let turn_is_over = self.polls_in_turn >= POLLS_PER_TURN;
+        let Some(split) = self.active.front_mut() else {
+            return;
+        };
+        split.offset = offset;
+        match status {
+            ReadStatus::More if !turn_is_over => return,
+            ReadStatus::More => self.active.rotate_left(1),
+            ReadStatus::IdleMs(ms) => {
+                split.ready_at_ms = now_ms + u64::from(ms).clamp(1, IDLE_MS_MAX);
+                self.active.rotate_left(1);
+            }
+            ReadStatus::Finished => {
+                self.finished.extend(self.active.pop_front().map(|split| split.id));
+            }
+        }
+        self.polls_in_turn = 0;
+    }
+
+    /// Splits have come, as an answer or unasked.
+    pub(crate) fn assign(&mut self, splits: Vec<(SplitId, Vec<u8>)>, no_more: bool, now_ms: u64) {
+        self.requested = false;
+        self.no_more |= no_more;
+        if splits.is_empty() {
+            self.request_not_before_ms = now_ms + REQUEST_PAUSE_MS;
+        }
+        for (id, bytes) in splits {
+            let split = Split { id, bytes: Bytes::from(bytes), offset: Bytes::new(), ready_at_ms: now_ms };
+            self.active.push_back(split);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn split(id: u32) -> (SplitId, Vec<u8>) {
+        (SplitId(id), vec![id as u8])
+    }
+
+    fn front(queue: &SplitQueue) -> u32 {
+        queue.front().unwrap().id.0
+    }
+
+    #[test]
+    fn asks_once_reads_to_the_end_reports_and_asks_again() {
+        let mut queue = SplitQueue::default();
+        assert_eq!(queue.next_step(0), Step::Request(vec![]));
+        assert_eq!(queue.next_step(0), Step::Wait(None), "one request at a time");
+        queue.assign(vec![split(7)], false, 0);
+        assert_eq!(queue.next_step(0), Step::Read);
+        assert!(queue.front().unwrap().offset.is_empty());
+        queue.read(Bytes::from_static(b"here"), ReadStatus::More, 0);
+        assert_eq!(queue.next_step(0), Step::Read);
+        assert_eq!(queue.front().unwrap().offset, "here");
+        queue.read(Bytes::new(), ReadStatus::Finished, 0);
+        assert_eq!(queue.next_step(0), Step::Request(vec![SplitId(7)]));
+        queue.assign(vec![split(8)], true, 0);
+        assert_eq!(queue.next_step(0), Step::Read);
+        queue.read(Bytes::new(), ReadStatus::Finished, 0);
+        assert_eq!(queue.next_step(0), Step::Done);
+    }
+
+    #[test]
+    fn an_idle_split_lets_others_go_first_and_is_read_when_its_time_comes() {
+        let mut queue = SplitQueue::default();
+        queue.assign(vec![split(1), split(2)], true, 0);
+        assert_eq!((queue.next_step(0), front(&queue)), (Step::Read, 1));
+        queue.read(Bytes::new(), ReadStatus::IdleMs(10), 0);
+        assert_eq!((queue.next_step(0), front(&queue)), (Step::Read, 2));
+        queue.read(Bytes::new(), ReadStatus::IdleMs(30), 0);
+        assert_eq!(queue.next_step(0), Step::Wait(Some(10)));
+        assert_eq!((queue.next_step(10), front(&queue)), (Step::Read, 1));
+        queue.read(Bytes::new(), ReadStatus::Finished, 10);
+        assert_eq!(queue.next_step(10), Step::Wait(Some(30)), "not done while a split is idle");
+        assert_eq!((queue.next_step(30), front(&queue)), (Step::Read, 2));
+    }
+
+    #[test]
+    fn a_subtask_whose_splits_are_all_idle_asks_for_more_but_not_in_a_hurry() {
+        let mut queue = SplitQueue::default();
+        queue.assign(vec![split(1)], false, 0);
+        assert_eq!(queue.next_step(0), Step::Read);
+        queue.read(Bytes::new(), ReadStatus::IdleMs(5_000), 0);
+        assert_eq!(queue.next_step(0), Step::Request(vec![]));
+        queue.assign(vec![], false, 0);
+        assert_eq!(queue.next_step(1), Step::Wait(Some(REQUEST_PAUSE_MS)));
+        assert_eq!(queue.next_step(REQUEST_PAUSE_MS), Step::Request(vec![]));
+        assert_eq!(queue.next_step(REQUEST_PAUSE_MS), Step::Wait(Some(5_000)));
+    }
+
+    #[test]
+    fn a_split_that_always_has_more_cannot_starve_the_others() {
+        let mut queue = SplitQueue::default();
+        queue.assign(vec![split(1), split(2)], true, 0);
+        let mut seen = Vec::new();
+        for _ in 0..2 * POLLS_PER_TURN {
+            assert_eq!(queue.next_step(0), Step::Read);
+            seen.push(front(&queue));
+            queue.read(Bytes::new(), ReadStatus::More, 0);
+        }
+        assert_eq!(seen.iter().filter(|id| **id == 2).count(), POLLS_PER_TURN as usize);
+    }
+}

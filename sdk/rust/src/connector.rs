@@ -1,0 +1,12 @@
+//! Connectors: the host's, by name, and sources of the application's own.
+
+mod datagen;
+mod file;
+mod guest;
+mod native;
+mod sinks;
+
+pub use datagen::DatagenSource;
+pub use file::{FileSink, FileSource};
+pub use native::{NativeSink, NativeSource};
+pub use sinks::{CollectSink, DiscardSink, PrintSink};

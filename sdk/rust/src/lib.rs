@@ -1,0 +1,63 @@
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+// The derive macro names this crate by its name, here too.
+extern crate self as millrace;
+
+mod args;
+pub mod batch;
+mod collector;
+mod connector;
+pub mod data;
+mod definition;
+mod environment;
+mod error;
+mod fields;
+mod format;
+pub mod graph;
+pub mod host;
+mod operator;
+mod program;
+pub mod runtime;
+mod state;
+mod stream;
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod glue;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use args::Args;
+pub use collector::{Collector, OutputTag};
+pub use connector::{
+    CollectSink, DatagenSource, DiscardSink, FileSink, FileSource, NativeSink, NativeSource, PrintSink,
+};
+pub use data::Data;
+pub use environment::{Environment, IntoSource};
+pub use error::{Error, Result};
+pub use fields::{FieldError, Fields, ToFields};
+pub use format::{CsvFields, CsvLine, Decode, Encode, ForeignFormat, Json, Opaque, Raw, RawRecord, Shown};
+pub use host::{Clock, Level};
+pub use millrace_macros::{Data, application};
+pub use operator::{
+    AggregateFunction, KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, ProcessContext, Source,
+    SourceOutput, SourceStatus, WatermarkStrategy,
+};
+pub use program::Program;
+pub use state::{States, ValueState};
+pub use stream::{
+    Component, ConnectedKeyedStreams, ConnectedStreams, GlobalWindows, IntoSink, KeyedStream, SinkHandle, Stream,
+    WindowedStream,
+};
+
+/// What most applications need.
+pub mod prelude {
+    pub use crate::{
+        AggregateFunction, Args, Clock, CollectSink, Collector, Component, Data, DatagenSource, DiscardSink,
+        Environment, Error, Fields, FileSink, FileSource, GlobalWindows, Json, KeyedCoProcessFunction, KeyedContext,
+        KeyedProcessFunction, KeyedStream, Level, NativeSink, NativeSource, OutputTag, PrintSink, ProcessContext,
+        Raw, Result, Source, SourceOutput, SourceStatus, States, Stream, ValueState, WatermarkStrategy,
+    };
+}

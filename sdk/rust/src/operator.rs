@@ -1,0 +1,15 @@
+//! The operators: what runs per record.
+
+pub(crate) mod aggregate;
+pub(crate) mod connected;
+pub(crate) mod keyed;
+pub(crate) mod process;
+pub(crate) mod source;
+pub(crate) mod stateless;
+pub(crate) mod watermarks;
+
+pub use aggregate::AggregateFunction;
+pub use keyed::{KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction};
+pub use process::ProcessContext;
+pub use source::{Source, SourceOutput, SourceStatus};
+pub use watermarks::WatermarkStrategy;

@@ -1,0 +1,105 @@
+//! Keyed operators: functions with state and timers for each key.
+
+mod context;
+mod function;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+pub use context::KeyedContext;
+pub use function::{KeyedCoProcessFunction, KeyedProcessFunction};
+
+use crate::batch::{BatchReader, Row};
+use crate::data::Data;
+use crate::error::Result;
+use crate::host::Clock;
+use crate::runtime::assembly::Control;
+use crate::runtime::current::Label;
+use crate::runtime::input::BatchInput;
+
+/// A function with its state handles and context. `T` calls the function's timer method.
+pub(crate) struct KeyedOperator<K, U, F, S, T> {
+    pub label: Label,
+    pub function: F,
+    pub states: S,
+    pub context: KeyedContext<K, U>,
+    pub on_timer: T,
+}
+
+/// One input of a keyed operator. `C` calls the function's method for it.
+pub(crate) struct KeyedInput<O, V, C> {
+    pub operator: Rc<RefCell<O>>,
+    pub call: C,
+    pub record: std::marker::PhantomData<fn(V)>,
+}
+
+impl<K, U, F, S, T> KeyedOperator<K, U, F, S, T>
+where
+    K: Data,
+    U: Data,
+{
+    /// Runs `handle` for each row of a batch, with the row's key and timestamp in the context.
+    fn each_row(
+        &mut self,
+        batch: &BatchReader<'_>,
+        mut handle: impl FnMut(&mut Self, &Row<'_>, u32) -> Result<()>,
+    ) -> Result<()> {
+        self.context.store.prepare(batch).map_err(|error| self.label.error(error))?;
+        for (index, row) in batch.rows().enumerate() {
+            let slot = self.context.store.select(index);
+            self.context.output.at = row.timestamp;
+            self.label.enter();
+            let result = handle(self, &row, slot);
+            // What failed downstream comes before what the function says, and names its own operator.
+            self.context.output.check()?;
+            result.map_err(|error| self.label.error(error))?;
+        }
+        Ok(())
+    }
+}
+
+impl<K, U, F, S, T, V, C> BatchInput for KeyedInput<KeyedOperator<K, U, F, S, T>, V, C>
+where
+    K: Data,
+    U: Data,
+    V: Data,
+    C: Fn(&F, &S, V, &mut KeyedContext<K, U>) -> Result<()>,
+{
+    fn process(&mut self, batch: &BatchReader<'_>) -> Result<()> {
+        let call = &self.call;
+        self.operator.borrow_mut().each_row(batch, |operator, row, _| {
+            let value = V::from_bytes(row.payload)?;
+            call(&operator.function, &operator.states, value, &mut operator.context)
+        })
+    }
+}
+
+impl<K, U, F, S, T> Control for KeyedOperator<K, U, F, S, T>
+where
+    K: Data,
+    U: Data,
+    T: Fn(&F, &S, Clock, i64, &mut KeyedContext<K, U>) -> Result<()>,
+{
+    fn timers(&mut self, clock: Clock, due: &BatchReader<'_>) -> Result<()> {
+        self.each_row(due, |operator, row, slot| {
+            if !operator.context.pending(clock).fire(row.timestamp, slot) {
+                return Ok(());
+            }
+            let call = &operator.on_timer;
+            call(&operator.function, &operator.states, clock, row.timestamp, &mut operator.context)
+        })
+    }
+
+    fn watermark(&mut self, timestamp: i64) {
+        self.context.watermark = timestamp;
+    }
+
+    fn end_call(&mut self) {
+        self.context.send_timers(self.label.node);
+        self.context.store.end_call();
+    }
+
+    fn flush(&mut self) {
+        self.context.store.flush();
+    }
+}

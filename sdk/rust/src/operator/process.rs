@@ -1,0 +1,77 @@
+//! Process: a function that sees a record's context and has side outputs.
+
+use std::rc::Rc;
+
+use crate::batch::NO_TIMESTAMP;
+use crate::collector::{Collector, OutputTag, SideOutputs};
+use crate::data::Data;
+use crate::error::{Error, Result};
+use crate::host::{Host, Level};
+use crate::runtime::receiver::Receiver;
+
+/// What a process function sees and does besides its record.
+pub struct ProcessContext<U> {
+    pub(crate) output: Collector<U>,
+    pub(crate) sides: SideOutputs,
+    pub(crate) host: Rc<dyn Host>,
+}
+
+impl<U: Data> ProcessContext<U> {
+    /// Emits a record with the timestamp of the one being handled.
+    #[inline]
+    pub fn collect(&mut self, value: U) {
+        self.output.collect(value);
+    }
+
+    /// Emits a record with a timestamp of its own, in milliseconds since 1970.
+    pub fn collect_at(&mut self, value: U, timestamp_ms: i64) {
+        self.output.collect_at(value, timestamp_ms);
+    }
+
+    /// Emits a record to a side output.
+    pub fn output<S: Data>(&mut self, tag: &OutputTag<S>, value: S) {
+        if let Err(error) = self.sides.push(tag, value, self.output.at) {
+            self.output.fail(error);
+        }
+        self.output.label().enter();
+    }
+
+    /// The timestamp of the record being handled, in milliseconds since 1970, if it has one.
+    pub fn timestamp(&self) -> Option<i64> {
+        (self.output.at != NO_TIMESTAMP).then_some(self.output.at)
+    }
+
+    /// The wall clock, in milliseconds since 1970.
+    pub fn processing_time(&self) -> i64 {
+        self.host.now_ms()
+    }
+
+    /// Writes a line to the task's log.
+    pub fn log(&self, level: Level, message: &str) {
+        self.host.log(level, message);
+    }
+
+    /// Ends the handling of a record: what failed downstream comes before what the function says.
+    pub(crate) fn finish(&mut self, result: Result<()>) -> Result<()> {
+        self.output.check()?;
+        result.map_err(|error: Error| self.output.label().error(error))
+    }
+
+    pub(crate) fn begin(&mut self, at: i64) {
+        self.output.at = at;
+        self.output.label().enter();
+    }
+}
+
+pub(crate) struct Process<F, U> {
+    pub function: F,
+    pub context: ProcessContext<U>,
+}
+
+impl<T, U: Data, F: Fn(T, &mut ProcessContext<U>) -> Result<()>> Receiver<T> for Process<F, U> {
+    fn push(&mut self, value: T, at: i64) -> Result<()> {
+        self.context.begin(at);
+        let result = (self.function)(value, &mut self.context);
+        self.context.finish(result)
+    }
+}

@@ -1,0 +1,74 @@
+//! Timestamps and watermarks.
+
+use std::rc::Rc;
+
+use crate::batch::NO_TIMESTAMP;
+use crate::batch::BatchReader;
+use crate::error::Result;
+use crate::host::{Clock, Host};
+use crate::runtime::assembly::Control;
+use crate::runtime::current::Label;
+use crate::runtime::receiver::{BoxReceiver, Receiver};
+
+/// How records get timestamps, and when a watermark says that no earlier one follows.
+pub struct WatermarkStrategy<T> {
+    pub(crate) timestamp_of: Box<dyn Fn(&T) -> i64>,
+    pub(crate) delay_ms: i64,
+}
+
+impl<T> WatermarkStrategy<T> {
+    /// Timestamps, in milliseconds since 1970, that never decrease within a subtask.
+    pub fn monotonous(timestamp_of: impl Fn(&T) -> i64 + 'static) -> Self {
+        Self::bounded_out_of_orderness(0, timestamp_of)
+    }
+
+    /// Timestamps that lag the latest one by at most `delay_ms`.
+    pub fn bounded_out_of_orderness(delay_ms: i64, timestamp_of: impl Fn(&T) -> i64 + 'static) -> Self {
+        Self { timestamp_of: Box::new(timestamp_of), delay_ms: delay_ms.max(0) }
+    }
+}
+
+pub(crate) struct Watermarks<T> {
+    pub strategy: WatermarkStrategy<T>,
+    pub label: Label,
+    pub host: Rc<dyn Host>,
+    pub output: BoxReceiver<T>,
+    /// The latest timestamp. Lost with the instance: the host ignores a watermark that does not advance.
+    pub latest: i64,
+    /// The watermark to be sent, behind the records of this call.
+    pub next: Option<i64>,
+}
+
+impl<T> Receiver<T> for Watermarks<T> {
+    fn push(&mut self, value: T, _: i64) -> Result<()> {
+        self.label.enter();
+        let timestamp = (self.strategy.timestamp_of)(&value);
+        if timestamp > self.latest {
+            self.latest = timestamp;
+            // As in Flink: another record with the same timestamp may follow.
+            self.next = Some(timestamp.saturating_sub(self.strategy.delay_ms).saturating_sub(1));
+        }
+        self.output.push(value, timestamp)
+    }
+}
+
+impl<T> Control for Watermarks<T> {
+    fn timers(&mut self, _: Clock, _: &BatchReader<'_>) -> Result<()> {
+        Err(self.label.error("timers for an operator that has none"))
+    }
+
+    fn watermark(&mut self, timestamp: i64) {
+        // Only the end of all input counts: this operator's own watermarks replace all others.
+        if timestamp == i64::MAX {
+            self.next = Some(timestamp);
+        }
+    }
+
+    fn end_call(&mut self) {
+        if let Some(watermark) = self.next.take().filter(|watermark| *watermark != NO_TIMESTAMP) {
+            self.host.emit_watermark(self.label.node, watermark);
+        }
+    }
+
+    fn flush(&mut self) {}
+}

@@ -1,0 +1,125 @@
+//! The way out of a segment: rows are written into a batch, which goes to the host when it is full and at the end of
+//! every call.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+use super::current::Label;
+use super::receiver::{BoxReceiver, Receiver};
+use crate::batch::{BatchWriter, NO_TIMESTAMP};
+use crate::data::Data;
+use crate::error::Result;
+use crate::format::Encode;
+use crate::host::Host;
+
+/// The buffer of one port.
+pub(crate) struct PortBuffer {
+    pub host: Rc<dyn Host>,
+    pub label: Label,
+    pub port: u32,
+    pub writer: BatchWriter,
+    pub is_keyed: bool,
+    pub batch_bytes: usize,
+    pub record_bytes_max: usize,
+}
+
+pub(crate) type PortHandle = Rc<RefCell<PortBuffer>>;
+
+/// Makes the receiver that writes to a port.
+pub(crate) type PortFactory<T> = Rc<dyn Fn(PortHandle) -> BoxReceiver<T>>;
+
+impl PortBuffer {
+    /// Hands over what is there.
+    pub fn emit(&mut self) {
+        if !self.writer.is_empty() {
+            let batch = self.writer.finish();
+            self.host.emit(self.label.node, self.port, batch);
+            self.writer.clear();
+        }
+    }
+
+    #[inline]
+    fn begin(&mut self, at: i64) -> usize {
+        let is_timestamped = at != NO_TIMESTAMP;
+        if self.writer.is_timestamped() != is_timestamped {
+            self.emit();
+            self.writer.reset(is_timestamped, self.is_keyed);
+        }
+        self.writer.begin_row(at)
+    }
+
+    #[inline]
+    fn end(&mut self, start: usize) -> Result<()> {
+        let row_bytes = self.writer.payload().len() - start;
+        if row_bytes >= self.batch_bytes {
+            return self.end_large(start, row_bytes);
+        }
+        self.writer.end_row();
+        if self.writer.size_bytes() >= self.batch_bytes {
+            self.emit();
+        }
+        Ok(())
+    }
+
+    /// A row that is larger than a batch travels alone.
+    #[cold]
+    fn end_large(&mut self, start: usize, row_bytes: usize) -> Result<()> {
+        if row_bytes > self.record_bytes_max {
+            return Err(self.label.error(format_args!(
+                "a record of {row_bytes} bytes is longer than the limit of {} bytes",
+                self.record_bytes_max
+            )));
+        }
+        let row = self.writer.cut_row(start);
+        self.emit();
+        self.writer.paste_row(&row);
+        self.emit();
+        Ok(())
+    }
+}
+
+/// Writes records without keys.
+struct Plain<T, E> {
+    port: PortHandle,
+    types: PhantomData<fn(T, E)>,
+}
+
+impl<T, E: Encode<T>> Receiver<T> for Plain<T, E> {
+    fn push(&mut self, value: T, at: i64) -> Result<()> {
+        let port = &mut *self.port.borrow_mut();
+        let start = port.begin(at);
+        E::encode(&value, port.writer.payload()).map_err(|error| port.label.error(error))?;
+        port.end(start)
+    }
+}
+
+/// The factory of a port of this format.
+pub(crate) fn plain_port<T: 'static, E: Encode<T>>() -> PortFactory<T> {
+    Rc::new(|port| Box::new(Plain::<T, E> { port, types: PhantomData }))
+}
+
+/// Writes records with the keys that a selector gives them.
+struct Keyed<F, K> {
+    port: PortHandle,
+    select: Rc<F>,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<T: Data, K: Data, F: Fn(&T) -> K> Receiver<T> for Keyed<F, K> {
+    fn push(&mut self, value: T, at: i64) -> Result<()> {
+        let port = &mut *self.port.borrow_mut();
+        let start = port.begin(at);
+        port.label.enter();
+        let key = (self.select)(&value);
+        port.writer.key(|out| key.encode(out));
+        value.encode(port.writer.payload());
+        port.end(start)
+    }
+}
+
+/// The factory of a port whose records carry keys.
+pub(crate) fn keyed_port<T: Data, K: Data, F: Fn(&T) -> K + 'static>(select: F) -> PortFactory<T> {
+    let select = Rc::new(select);
+    Rc::new(move |port| Box::new(Keyed { port, select: Rc::clone(&select), key: PhantomData }))
+}

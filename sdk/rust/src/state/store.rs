@@ -1,0 +1,189 @@
+//! The cache of one keyed operator: its keys, its states, and the policy by which they come and go.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::keys::KeyTable;
+use super::table::{CachedState, KeyBytes};
+use crate::batch::{BatchReader, BatchWriter};
+use crate::data::Data;
+use crate::error::{Error, Result};
+use crate::host::Host;
+
+/// The most that is read to make the cache complete when an instance is new.
+const WHOLE_LOAD_BYTES_MAX: usize = 4 << 20;
+/// What one `scan` asks for.
+const SCAN_BYTES: u32 = 256 * 1024;
+/// The changed values that are kept back at most: what a flush has to hand over.
+const DIRTY_BYTES_MAX: usize = 1 << 20;
+
+/// The cache of one keyed operator.
+pub(crate) struct KeyedStore<K> {
+    host: Rc<dyn Host>,
+    keys: KeyTable<K>,
+    tables: Vec<Rc<RefCell<dyn CachedState>>>,
+    /// The slot of the key being worked on, shared with the state handles.
+    current: Rc<Cell<u32>>,
+    budget_bytes: usize,
+    is_loaded: bool,
+    /// The slots of the rows of the batch being worked on.
+    rows: Vec<u32>,
+    batch: BatchWriter,
+}
+
+impl<K: Data> KeyBytes for KeyTable<K> {
+    fn key_bytes(&self, slot: u32) -> &[u8] {
+        self.bytes(slot)
+    }
+}
+
+impl<K: Data> KeyedStore<K> {
+    pub fn new(
+        host: Rc<dyn Host>,
+        tables: Vec<Rc<RefCell<dyn CachedState>>>,
+        current: Rc<Cell<u32>>,
+        budget_bytes: usize,
+    ) -> Self {
+        Self {
+            host,
+            keys: KeyTable::new(),
+            tables,
+            current,
+            budget_bytes,
+            is_loaded: false,
+            rows: Vec::new(),
+            batch: BatchWriter::new(false, true),
+        }
+    }
+
+    /// Finds the slots of all rows and makes their states present.
+    pub fn prepare(&mut self, batch: &BatchReader<'_>) -> Result<()> {
+        if !batch.is_keyed() {
+            return Err(Error::msg("the batch has no keys, but the operator is keyed"));
+        }
+        if !self.is_loaded {
+            self.is_loaded = true;
+            self.load_whole()?;
+        }
+        self.rows.clear();
+        for row in batch.rows() {
+            let slot = self.keys.slot(row.key).map_err(|error| Error::from(error).context("a key"))?;
+            self.rows.push(slot);
+        }
+        for table in &self.tables {
+            let table = &mut *table.borrow_mut();
+            table.grow(self.keys.capacity());
+            for slot in &self.rows {
+                table.want(*slot);
+            }
+            table.fetch(&*self.host, &self.keys, &mut self.batch)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a row's key the current one. Returns its slot.
+    #[inline]
+    pub fn select(&self, row: usize) -> u32 {
+        let slot = self.rows[row];
+        self.current.set(slot);
+        slot
+    }
+
+    /// The key being worked on.
+    pub fn key(&self) -> Option<&K> {
+        self.keys.key(self.current.get())
+    }
+
+    /// The slot of the key being worked on.
+    pub fn current_slot(&self) -> u32 {
+        self.current.get()
+    }
+
+    /// The keys' bytes and a buffer for batches.
+    pub fn keys_and_buffer(&mut self) -> (&KeyTable<K>, &mut BatchWriter) {
+        (&self.keys, &mut self.batch)
+    }
+
+    /// Reads each state as long as it is small: a state that was read whole needs no reads for absent keys.
+    fn load_whole(&mut self) -> Result<()> {
+        let bytes_max = WHOLE_LOAD_BYTES_MAX.min(self.budget_bytes / 4 / self.tables.len().max(1));
+        let host = Rc::clone(&self.host);
+        for table in &self.tables {
+            let table = &mut *table.borrow_mut();
+            let (mut after, mut bytes_read): (Option<Vec<u8>>, usize) = (None, 0);
+            while bytes_read <= bytes_max {
+                let answer = host.scan(table.id(), &[], after.as_deref(), SCAN_BYTES.min(bytes_max as u32 + 1));
+                let rows = BatchReader::new(&answer)?;
+                if rows.is_empty() {
+                    table.set_complete();
+                    break;
+                }
+                for row in rows.rows() {
+                    let slot = self.keys.slot(row.key).map_err(|error| Error::from(error).context("a stored key"))?;
+                    table.grow(self.keys.capacity());
+                    table.fill(slot, row.payload)?;
+                }
+                bytes_read += answer.len();
+                after = rows.rows().last().map(|row| row.key.to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over every change.
+    pub fn flush(&mut self) {
+        self.write_out(0);
+    }
+
+    fn write_out(&mut self, weight_max: usize) {
+        for table in &self.tables {
+            table.borrow_mut().write_out(&*self.host, &self.keys, &mut self.batch, weight_max);
+        }
+    }
+
+    /// What the cache takes, approximately.
+    fn weight(&self) -> usize {
+        let mut weight = self.keys.weight();
+        for table in &self.tables {
+            let table = table.borrow();
+            weight += table.weight() + self.keys.len() * table.cell_bytes();
+        }
+        weight
+    }
+
+    /// Brings the cache back within its bounds. Between two calls no key is in use, so any may be forgotten.
+    pub fn end_call(&mut self) {
+        self.current.set(super::value::NO_SLOT);
+        let dirty_max = (self.budget_bytes / 4).min(DIRTY_BYTES_MAX);
+        let dirty: usize = self.tables.iter().map(|table| table.borrow().dirty_weight()).sum();
+        if dirty > dirty_max {
+            self.write_out(dirty_max / 2 / self.tables.len().max(1));
+        }
+        if self.weight() > self.budget_bytes {
+            // Some room at once, so that this is not done at every call.
+            let target = self.budget_bytes - self.budget_bytes / 8;
+            if !self.evict(target) {
+                self.write_out(0);
+                self.evict(target);
+            }
+        }
+    }
+
+    /// Forgets clean keys, those not used lately first, until the cache weighs at most `target`.
+    fn evict(&mut self, target: usize) -> bool {
+        // Once around clears the marks of use, a second time finds every key without one.
+        for _ in 0..2 * self.keys.capacity() {
+            if self.weight() <= target {
+                return true;
+            }
+            let Some(slot) = self.keys.advance_hand() else { continue };
+            if self.tables.iter().all(|table| !table.borrow().is_dirty(slot)) {
+                for table in &self.tables {
+                    table.borrow_mut().forget(slot);
+                }
+                self.keys.remove(slot);
+            }
+        }
+        self.weight() <= target
+    }
+}
