@@ -72,8 +72,7 @@ enum Row {
 impl Datagen {
     pub fn parse(text: &str) -> Result<Self, ConnectorError> {
         let options: Options = parse_options("source", "datagen", text)?;
-        let refuse =
-            |reason: String| Err(ConnectorError::Options { kind: "source", connector: "datagen", reason });
+        let refuse = |reason: String| Err(ConnectorError::Options { kind: "source", connector: "datagen", reason });
         if options.rows_per_second == Some(0) {
             return refuse("option \"rows-per-second\": it must not be 0; leave it out for no limit".to_owned());
         }

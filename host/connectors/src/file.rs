@@ -9,12 +9,12 @@ mod options;
 mod part_name;
 mod part_writer;
 mod reader;
+#[cfg(test)]
+mod reader_tests;
 mod sink;
 mod source;
 mod split;
 mod split_reader;
-#[cfg(test)]
-mod reader_tests;
 
 pub use sink::FileSinkPlan;
 pub use source::FileSourcePlan;

@@ -19,6 +19,9 @@ pub fn parse_options<T: DeserializeOwned>(
         return Err(refuse(format!("they have {} bytes, and at most {OPTIONS_BYTES_MAX} are taken", options.len())));
     }
     let text = if options.trim().is_empty() { "{}" } else { options };
+    if !text.trim_start().starts_with('{') {
+        return Err(refuse("they are not a JSON object".to_owned()));
+    }
     let mut json = serde_json::Deserializer::from_str(text);
     let options = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -146,3 +146,61 @@ pub async fn open_sink(connector: &NativeConnector, context: SinkContext) -> Res
         SinkPlan::Collect => Ok(Box::new(CollectSink::new(context.collect))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use millrace_types::{Failure, FailureKind};
+
+    use super::*;
+
+    fn connector(name: &str, options: &str) -> NativeConnector {
+        NativeConnector { connector: name.to_owned(), options: options.to_owned() }
+    }
+
+    #[test]
+    fn unknown_connectors_are_refused_with_those_that_there_are() {
+        let roots = FileRoots::none();
+        for (kind, name, known) in [
+            (ConnectorKind::Source, "kafka", "datagen, file"),
+            (ConnectorKind::Source, "print", "datagen, file"),
+            (ConnectorKind::Sink, "datagen", "collect, discard, file, print"),
+        ] {
+            let failure = Failure::from(validate_connector(kind, &connector(name, "{}"), &roots).unwrap_err());
+            assert_eq!(failure.kind, FailureKind::InvalidApplication);
+            assert!(failure.message.contains(name) && failure.remedy.unwrap().contains(known), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn options_and_paths_are_checked_at_submission() {
+        let temp = tempfile::tempdir().unwrap();
+        let roots = FileRoots::only([temp.path()]).unwrap();
+        let inside = temp.path().join("not/yet").display().to_string();
+        let check = |kind, name, options: &str| validate_connector(kind, &connector(name, options), &roots);
+        for name in ["print", "discard", "collect"] {
+            check(ConnectorKind::Sink, name, "").unwrap();
+            assert!(check(ConnectorKind::Sink, name, r#"{"x": 1}"#).unwrap_err().to_string().contains("`x`"));
+        }
+        check(ConnectorKind::Source, "datagen", r#"{"rows": null}"#).unwrap();
+        check(ConnectorKind::Source, "file", &format!(r#"{{"paths": ["{inside}", "{inside}/*.csv"]}}"#)).unwrap();
+        check(ConnectorKind::Sink, "file", &format!(r#"{{"path": "{inside}"}}"#)).unwrap();
+        for path in ["/etc", "/none", "/etc/*"] {
+            let source = check(ConnectorKind::Source, "file", &format!(r#"{{"paths": ["{path}"]}}"#));
+            let sink = check(ConnectorKind::Sink, "file", &format!(r#"{{"path": "{path}"}}"#));
+            for result in [source, sink] {
+                assert!(matches!(result, Err(ConnectorError::OutsideRoots { .. })), "{path}: {result:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn formats_follow_from_the_options() {
+        for (options, format) in [("lines", Format::Raw), ("csv", Format::Fields), ("json-lines", Format::Json)] {
+            let options = format!(r#"{{"paths": ["/a"], "format": "{options}"}}"#);
+            assert_eq!(source_format(&connector("file", &options)).unwrap(), format);
+        }
+        assert!(!sink_accepts(&connector("print", ""), Format::Fields).unwrap());
+        assert!(sink_accepts(&connector("collect", ""), Format::Fields).unwrap());
+    }
+}

@@ -11,8 +11,8 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
 use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 
 use crate::ConnectorError;
 
@@ -141,8 +141,11 @@ impl FileRoots {
     }
 
     fn open_checked(&self, path: &Path, flags: OFlags) -> Result<File, ConnectorError> {
-        let (action, mode) =
-            if flags.contains(OFlags::CREATE) { ("create", Mode::from_raw_mode(0o666)) } else { ("open", Mode::empty()) };
+        let (action, mode) = if flags.contains(OFlags::CREATE) {
+            ("create", Mode::from_raw_mode(0o666))
+        } else {
+            ("open", Mode::empty())
+        };
         let fd: OwnedFd = rustix::fs::open(path, flags | OFlags::CLOEXEC, mode)
             .map_err(|errno| ConnectorError::io(action, path)(errno.into()))?;
         let opened = Path::new("/proc/self/fd").join(fd.as_raw_fd().to_string()).read_link();
@@ -171,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    fn outside(result: Result<PathBuf, ConnectorError>) -> bool {
+    fn outside(result: &Result<PathBuf, ConnectorError>) -> bool {
         matches!(result, Err(ConnectorError::OutsideRoots { .. }))
     }
 
@@ -193,10 +196,11 @@ mod tests {
         assert_eq!(resolve("inner/x").unwrap(), root.join("in/x"));
         assert_eq!(resolve("in/../in").unwrap(), root.join("in"));
         assert_eq!(roots.resolve(&format!("file://{}/in", root.display())).unwrap(), root.join("in"));
-        for path in ["..", "../root-2/secret", "../root-2/none", "link/secret", "link/none", "in/../../root-2", "/etc"] {
-            assert!(outside(resolve(path)), "{path}");
+        for path in ["..", "../root-2/secret", "../root-2/none", "link/secret", "link/none", "in/../../root-2", "/etc"]
+        {
+            assert!(outside(&resolve(path)), "{path}");
         }
-        assert!(outside(resolve("inner/../../root-2/secret")));
+        assert!(outside(&resolve("inner/../../root-2/secret")));
         for path in ["dangling", "none/../../root-2/secret", ""] {
             let path = if path.is_empty() { String::new() } else { root.join(path).display().to_string() };
             assert!(roots.resolve(&path).is_err(), "{path}");
@@ -206,7 +210,7 @@ mod tests {
 
     #[test]
     fn without_roots_nothing_is_reachable_and_without_limits_everything() {
-        assert!(outside(FileRoots::none().resolve("/")));
+        assert!(outside(&FileRoots::none().resolve("/")));
         assert_eq!(FileRoots::unrestricted().resolve("/none/x").unwrap(), Path::new("/none/x"));
         let temp = tempfile::tempdir().unwrap();
         assert!(FileRoots::only([temp.path().join("none")]).is_err());

@@ -94,14 +94,14 @@ pub enum Command {
         /// Its grant.
         allocation: AllocationId,
     },
-    /// Tell a TaskManager that an offered slot is not needed: it is to free it.
+    /// Tell the ResourceManager that an offered slot is not needed: it has the TaskManager free it.
     RejectSlot {
         /// The slot.
         slot: SlotId,
         /// Its grant.
         allocation: AllocationId,
     },
-    /// Tell TaskManagers to free slots.
+    /// Tell the ResourceManager that the job needs slots no longer: it has their TaskManagers free them.
     ReleaseSlots {
         /// The slots with their grants.
         slots: Vec<(SlotId, AllocationId)>,

@@ -1,1 +1,36 @@
-//! One job as a pure state machine: scheduling, failure, cancellation, split assignment.
+//! One job as a pure state machine: inputs and the time go in, commands come out. A shell does the IO.
+//!
+//! Invariants:
+//! - No IO, no clock, no random numbers: the same inputs give the same commands.
+//! - A message of another attempt than the present one, or one that comes too late, is dropped under a named, counted
+//!   reason ([`DropReason`]) and changes nothing else.
+//! - The job's end is written before it is told ([`Command::PersistStatus`], then [`Command::JobEnded`]).
+//!
+//! A job is `INITIALIZING` until it is started, `CREATED` while it waits for slots and splits, `RUNNING` while its tasks
+//! run; then `FINISHED`, or through `FAILING` to `FAILED`, or through `CANCELLING` to `CANCELED`.
+
+mod core;
+mod deployment;
+mod dropped;
+mod ending;
+mod event;
+mod exceptions;
+mod failing;
+mod running;
+mod slot_pool;
+mod spec;
+mod split_assigner;
+mod stopping;
+mod tasks;
+mod vertex_view;
+mod view;
+mod waiting;
+
+pub use crate::core::JobCore;
+pub use dropped::{DropReason, Dropped};
+pub use event::{Command, Input, WriteId};
+pub use exceptions::{ExceptionEntry, ExceptionHistory};
+pub use spec::{JobOptions, JobSpec};
+pub use split_assigner::{Handout, SPLIT_BYTES_MAX, SPLITS_BYTES_MAX, SPLITS_MAX, SplitAssigner, SplitProgress};
+pub use vertex_view::{SubtaskView, VertexView};
+pub use view::{JobView, Waiting};

@@ -41,11 +41,12 @@ impl SlotPool {
         self.held() == self.needed
     }
 
-    pub fn offer(&mut self, slot: &SlotId, allocation: AllocationId) -> Offer {
+    /// Takes an offered slot if the job `wants` one and needs it.
+    pub fn offer(&mut self, slot: &SlotId, allocation: AllocationId, wants: bool) -> Offer {
         match self.held.get(&allocation) {
             Some(held) if held == slot => Offer::Accepted,
             Some(_) => Offer::Contradictory,
-            None if self.is_complete() || self.held.values().any(|held| held == slot) => Offer::Surplus,
+            None if !wants || self.is_complete() || self.held.values().any(|held| held == slot) => Offer::Surplus,
             None => {
                 self.held.insert(allocation, slot.clone());
                 Offer::Accepted

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use millrace_protocol::SplitId;
 use millrace_types::{AttemptId, Failure, FailureKind};
+use serde::{Deserialize, Serialize};
 
 /// The most splits of a source.
 pub const SPLITS_MAX: usize = 1_000_000;
@@ -33,11 +34,24 @@ struct Assigned {
     finished: bool,
 }
 
+/// How far the splits of a source are. Readers report the end of a split when they ask for the next one, so the last
+/// ones may never count as finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SplitProgress {
+    /// Splits that wait for a reader.
+    pub waiting: u32,
+    /// Splits that were given to a reader.
+    pub assigned: u32,
+    /// Those of them that were read to their end.
+    pub finished: u32,
+}
+
 /// The splits of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitAssigner {
     waiting: VecDeque<(SplitId, Vec<u8>)>,
     assigned: BTreeMap<SplitId, Assigned>,
+    finished: u32,
 }
 
 impl SplitAssigner {
@@ -61,7 +75,7 @@ impl SplitAssigner {
             return too_much(format!("the source's splits have {bytes} bytes and may have {SPLITS_BYTES_MAX}"));
         }
         let waiting = splits.into_iter().enumerate().map(|(number, split)| (SplitId(number as u32), split)).collect();
-        Ok(Self { waiting, assigned: BTreeMap::new() })
+        Ok(Self { waiting, assigned: BTreeMap::new(), finished: 0 })
     }
 
     /// Notes what a reader has finished and gives it the next split.
@@ -69,8 +83,13 @@ impl SplitAssigner {
         let mut unknown = 0;
         for split in finished {
             match self.assigned.get_mut(split) {
-                Some(assigned) if assigned.to == attempt => assigned.finished = true,
-                _ => unknown += 1,
+                Some(assigned) if assigned.to != attempt => unknown += 1,
+                Some(assigned) if assigned.finished => {}
+                Some(assigned) => {
+                    assigned.finished = true;
+                    self.finished += 1;
+                }
+                None => unknown += 1,
             }
         }
         let splits: Vec<_> = self.waiting.pop_front().into_iter().collect();
@@ -80,9 +99,12 @@ impl SplitAssigner {
         Handout { splits, no_more: self.waiting.is_empty(), unknown }
     }
 
-    /// How many splits wait for a reader, are being read, and were read to their end.
-    pub fn progress(&self) -> (usize, usize, usize) {
-        let finished = self.assigned.values().filter(|assigned| assigned.finished).count();
-        (self.waiting.len(), self.assigned.len() - finished, finished)
+    /// How far the splits are.
+    pub fn progress(&self) -> SplitProgress {
+        SplitProgress {
+            waiting: self.waiting.len() as u32,
+            assigned: self.assigned.len() as u32,
+            finished: self.finished,
+        }
     }
 }

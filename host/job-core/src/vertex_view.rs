@@ -104,9 +104,9 @@ impl VertexView {
 
     /// What all subtasks together have done so far.
     pub fn figures(&self) -> TaskFigures {
-        self.subtasks.iter().fold(TaskFigures::default(), |sum, subtask| {
-            combine(&sum, &subtask.figures, u64::saturating_add)
-        })
+        self.subtasks
+            .iter()
+            .fold(TaskFigures::default(), |sum, subtask| combine(&sum, &subtask.figures, u64::saturating_add))
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dropped::Dropped;
 use crate::exceptions::ExceptionHistory;
+use crate::split_assigner::SplitProgress;
 use crate::vertex_view::VertexView;
 
 /// What a job that has not started its tasks waits for.
@@ -62,6 +63,8 @@ pub struct JobView {
     pub waiting: Option<Waiting>,
     /// Its vertices, in the order of the graph.
     pub vertices: Vec<Arc<VertexView>>,
+    /// How far its sources' splits are, for the sources whose splits are listed.
+    pub splits: BTreeMap<NodeId, SplitProgress>,
     /// Its failures.
     pub exceptions: Arc<ExceptionHistory>,
     /// The messages that its JobMaster dropped.

@@ -11,7 +11,9 @@ use millrace_types::{BlobKey, BlobKind, BundleId, Digest, Failure, FailureKind, 
 use crate::cluster::Services;
 use crate::dispatcher::Dispatcher;
 use crate::error::{DispatcherError, lost_task};
+use crate::jobs::RunRequest;
 use crate::planner::Plan;
+use crate::run_settings::RunSettings;
 use crate::{clock, recovery};
 
 impl Dispatcher {
@@ -87,18 +89,29 @@ impl Dispatcher {
         &self,
         tenant: &TenantId,
         id: &BundleId,
-        args: &[String],
-        parallelism: Option<u32>,
+        request: &RunRequest,
     ) -> Result<Plan, DispatcherError> {
-        self.bundle(tenant, id)?;
-        let bundle = stored_bundle(&self.services, tenant, id.digest()).await?;
-        let parallelism = self.parallelism_of(&bundle, parallelism);
-        Ok(self.services.planner.plan(tenant, &bundle, args, parallelism).await?)
+        let settings = RunSettings::parse(&request.options)?;
+        self.planned(tenant, id, request, &settings).await.map(|(plan, _)| plan)
     }
 
-    /// The parallelism of a run: the run's own, else the manifest's, else the cluster's.
-    pub(crate) fn parallelism_of(&self, bundle: &Bundle, stated: Option<u32>) -> u32 {
-        stated.or(bundle.manifest.application.parallelism).unwrap_or(self.services.options.default_parallelism)
+    /// The plan of a run, and its parallelism: the run's own, else the manifest's, else the cluster's.
+    pub(crate) async fn planned(
+        &self,
+        tenant: &TenantId,
+        id: &BundleId,
+        request: &RunRequest,
+        settings: &RunSettings,
+    ) -> Result<(Plan, u32), DispatcherError> {
+        request.check_size()?;
+        self.bundle(tenant, id)?;
+        let bundle = stored_bundle(&self.services, tenant, id.digest()).await?;
+        let application = &bundle.manifest.application;
+        request.check_entry(application.entry.as_deref())?;
+        let stated = request.parallelism.or(settings.parallelism()).or(application.parallelism);
+        let parallelism = stated.unwrap_or(self.services.options.default_parallelism);
+        let plan = self.services.planner.plan(tenant, &bundle, &request.args, parallelism).await?;
+        Ok((plan, parallelism))
     }
 }
 

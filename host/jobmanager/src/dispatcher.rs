@@ -1,12 +1,16 @@
 //! The Dispatcher: what clients speak to. Its bundles are in `bundles.rs`, its jobs in `jobs.rs`.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use millrace_graph::SlotSharing;
+use millrace_job_core::JobView;
 use millrace_resource_core::TaskManagerView;
-use millrace_types::{JobStatus, TaskManagerId, TenantId};
+use millrace_types::{JobId, JobStatus, TaskManagerId, TenantId};
 
 use crate::cluster::Services;
 use crate::error::DispatcherError;
+use crate::views::live_tasks;
 
 /// The cluster in figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,7 +44,7 @@ impl Dispatcher {
         for task_manager in self.task_managers() {
             overview.task_managers += 1;
             overview.slots_total += task_manager.registration.slots;
-            overview.slots_available += task_manager.slots_free();
+            overview.slots_available += task_manager.slots_free;
         }
         for job in self.jobs(tenant) {
             match job.view.status {
@@ -63,4 +67,37 @@ impl Dispatcher {
         let found = self.task_managers().into_iter().find(|task_manager| task_manager.registration.id == *id);
         found.ok_or_else(|| DispatcherError::NotFound(format!("No TaskManager registered under {id}.")))
     }
+
+    /// How many tasks run on a TaskManager, whoever owns them.
+    pub fn tasks_on(&self, id: &TaskManagerId) -> u32 {
+        let on_it = |view: &JobView| live_tasks(view).iter().filter(|(_, task_manager)| task_manager == id).count();
+        let jobs = self.services.registry.views();
+        u32::try_from(jobs.iter().map(on_it).sum::<usize>()).unwrap_or(u32::MAX)
+    }
+
+    /// For each slot that a tenant's jobs have on a TaskManager: the job and how many tasks run in it. Slots of others are
+    /// left out: they are none of the tenant's business.
+    pub fn slots_in_use(&self, tenant: &TenantId, task_manager: &TaskManagerView) -> Vec<(JobId, u32)> {
+        let mut tasks_by_job = BTreeMap::new();
+        for job in task_manager.slots.iter().flatten() {
+            if let Some(entry) = self.services.registry.of_tenant(tenant, *job) {
+                let view = entry.view.borrow().clone();
+                tasks_by_job.entry(*job).or_insert_with(|| tasks_by_slot(&view, &task_manager.registration.id));
+            }
+        }
+        let slot = |job: &JobId| Some((*job, tasks_by_job.get_mut(job)?.pop_front().unwrap_or(0)));
+        task_manager.slots.iter().flatten().filter_map(slot).collect()
+    }
+}
+
+/// How many of a job's tasks run in each of the slots that it has on a TaskManager.
+fn tasks_by_slot(view: &JobView, id: &TaskManagerId) -> VecDeque<u32> {
+    let sharing = SlotSharing::of(&view.graph);
+    let mut tasks = BTreeMap::<u32, u32>::new();
+    for (attempt, _) in live_tasks(view).iter().filter(|(_, task_manager)| task_manager == id) {
+        if let Some(vertex) = view.graph.vertex_index(attempt.vertex) {
+            *tasks.entry(sharing.slot_of(vertex, attempt.subtask)).or_default() += 1;
+        }
+    }
+    tasks.into_values().collect()
 }

@@ -17,6 +17,7 @@ use crate::cluster::Services;
 use crate::registry::JobEntry;
 use crate::results::Results;
 use crate::shell::{self, Driven};
+use crate::views::{live_tasks, root_failure, task_manager_of};
 use crate::{bundles, clock, recovery};
 
 /// Messages that wait for a JobMaster.
@@ -75,7 +76,7 @@ async fn bury(services: &Arc<Services>, spec: &JobSpec, fault: &str) {
     if let Some(entry) = services.registry.get(spec.job) {
         entry.results.end();
         let view = entry.view.borrow().clone();
-        for (attempt, task_manager) in view.live_tasks() {
+        for (attempt, task_manager) in live_tasks(&view) {
             let message = ToTaskManager::Cancel { epoch: services.epoch, attempt };
             // A TaskManager that cannot be reached has lost the task anyway.
             let _ = services.gateways.send(&task_manager, message).await;
@@ -140,8 +141,7 @@ impl Driven for JobMaster {
             MasterCommand::Core(command) => self.execute_core(command),
             MasterCommand::Acknowledge(told) => {
                 let services = self.services.clone();
-                let view = self.core.view();
-                let task_manager = view.task_manager_of(told.attempt)?;
+                let task_manager = task_manager_of(self.core.view(), told.attempt)?;
                 Some(Box::pin(async move {
                     let message = ToTaskManager::CollectAcknowledged {
                         epoch: services.epoch,
@@ -246,7 +246,7 @@ async fn persist(
         job: spec.job,
         status,
         at: clock::now(),
-        failure: view.root_failure().cloned(),
+        failure: root_failure(&view),
     };
     if let Err(error) = services.metadata.propose(command).await {
         return Input::MetadataWriteFailed { write, reason: error.to_string() };
@@ -301,7 +301,7 @@ async fn enumerate_guest(
         .ok_or_else(|| internal("a guest source's component has no builder that could state its splits"))?;
     let bytes = bundles::component_bytes(&services.blobs, &spec.tenant, component.digest).await?;
     let compiled =
-        services.sandbox.compile(&spec.tenant, &component.digest, &bytes).await.map_err(Failure::from)?;
+        services.sandbox.compile(&spec.tenant, &component.digest, bytes).await.map_err(Failure::from)?;
     let splits = services
         .sandbox
         .enumerate_splits(&compiled, &spec.args, spec.default_parallelism, node, parallelism)

@@ -15,10 +15,11 @@ use crate::error::DispatcherError;
 use crate::job_master::{self, MasterInput};
 use crate::results::ResultRows;
 use crate::run_settings::RunSettings;
-use crate::{bundles, clock};
+use crate::views::view_of_record;
+use crate::clock;
 
-/// The longest name that a run may give its job, in bytes.
-const JOB_NAME_BYTES_MAX: usize = 512;
+/// The longest value of an option of a run, such as the job's name, in bytes.
+const OPTION_BYTES_MAX: usize = 512;
 
 /// The most arguments of a run, and the most bytes of all of them.
 const ARGS_MAX: usize = 1_000;
@@ -63,13 +64,8 @@ impl Dispatcher {
         request: RunRequest,
     ) -> Result<JobId, DispatcherError> {
         let services = &self.services;
-        check_size(&request)?;
         let settings = RunSettings::parse(&request.options)?;
-        self.bundle(tenant, id)?;
-        let bundle = bundles::stored_bundle(services, tenant, id.digest()).await?;
-        check_entry(request.entry.as_deref(), bundle.manifest.application.entry.as_deref())?;
-        let parallelism = self.parallelism_of(&bundle, request.parallelism.or(settings.parallelism()));
-        let plan = services.planner.plan(tenant, &bundle, &request.args, parallelism).await?;
+        let (plan, parallelism) = self.planned(tenant, id, &request, &settings).await?;
         let job = request.job.unwrap_or_else(|| JobId::from_bytes(rand::random()));
         let name = settings.name().unwrap_or(&plan.stream_graph.name).to_owned();
         let encode = |error: postcard::Error| DispatcherError::Internal(format!("a graph cannot be encoded: {error}"));
@@ -84,6 +80,7 @@ impl Dispatcher {
             stream_graph: Bytes::from(postcard::to_stdvec(&plan.stream_graph).map_err(encode)?),
             job_graph: Bytes::from(postcard::to_stdvec(&plan.job_graph).map_err(encode)?),
             submitted_at: clock::now(),
+            submitted_in: services.epoch,
         };
         let command = Command::AddJob { tenant: tenant.clone(), job: Box::new(submission) };
         services.metadata.propose(command).await?;
@@ -96,6 +93,7 @@ impl Dispatcher {
             graph_digest: plan.graph_digest,
             args: request.args,
             default_parallelism: parallelism,
+            first_attempt: 0,
             settings: settings.task_settings(&services.options),
             options: JobOptions::default(),
         };
@@ -191,47 +189,31 @@ fn no_such_job(job: JobId) -> DispatcherError {
     DispatcherError::NotFound(format!("Job {job} not found"))
 }
 
-fn check_size(request: &RunRequest) -> Result<(), DispatcherError> {
-    let bytes: usize = request.args.iter().map(String::len).sum();
-    if request.args.len() > ARGS_MAX || bytes > ARGS_BYTES_MAX {
-        return Err(DispatcherError::Invalid(format!(
-            "the run has {} arguments of {bytes} bytes: there may be {ARGS_MAX} of {ARGS_BYTES_MAX} bytes in all; \
-             put long input into a file and name that",
-            request.args.len()
-        )));
+impl RunRequest {
+    /// Bounds what is recorded of a run.
+    pub(crate) fn check_size(&self) -> Result<(), DispatcherError> {
+        let bytes: usize = self.args.iter().map(String::len).sum();
+        if self.args.len() > ARGS_MAX || bytes > ARGS_BYTES_MAX {
+            return Err(DispatcherError::Invalid(format!(
+                "the run has {} arguments of {bytes} bytes: there may be {ARGS_MAX} of {ARGS_BYTES_MAX} bytes in all; \
+                 put long input into a file and name that",
+                self.args.len()
+            )));
+        }
+        let longest = self.options.values().map(String::len).max().unwrap_or(0);
+        if longest > OPTION_BYTES_MAX {
+            return Err(DispatcherError::Invalid(format!(
+                "an option of the run is {longest} bytes long: {OPTION_BYTES_MAX} are allowed"
+            )));
+        }
+        Ok(())
     }
-    let name = request.options.get("pipeline.name").map_or(0, String::len);
-    if name > JOB_NAME_BYTES_MAX {
-        return Err(DispatcherError::Invalid(format!("the job's name is longer than {JOB_NAME_BYTES_MAX} bytes")));
-    }
-    Ok(())
-}
 
-fn check_entry(stated: Option<&str>, entry: Option<&str>) -> Result<(), DispatcherError> {
-    match stated {
-        Some(stated) if Some(stated) != entry => Err(DispatcherError::Invalid(format!(
-            "the bundle has no entry component \"{stated}\"; {}",
-            entry.map_or_else(|| "its manifest states the graph".to_owned(), |entry| format!("its entry is \"{entry}\""))
-        ))),
-        _ => Ok(()),
+    /// Checks the entry component that a client names against the bundle's.
+    pub(crate) fn check_entry(&self, entry: Option<&str>) -> Result<(), DispatcherError> {
+        let Some(stated) = self.entry.as_deref().filter(|stated| Some(*stated) != entry) else { return Ok(()) };
+        let there = entry
+            .map_or_else(|| "its manifest states the graph".to_owned(), |entry| format!("its entry is \"{entry}\""));
+        Err(DispatcherError::Invalid(format!("the bundle has no entry component \"{stated}\"; {there}")))
     }
-}
-
-/// A job of which only the record is left.
-fn view_of_record(tenant: &TenantId, record: &JobRecord) -> JobView {
-    let submission = &record.submission;
-    let graph = postcard::from_bytes(&submission.job_graph).unwrap_or_else(|_| millrace_graph::JobGraph {
-        name: submission.name.clone(),
-        vertices: Vec::new(),
-        edges: Vec::new(),
-    });
-    JobView::of_record(
-        submission.id,
-        tenant.clone(),
-        submission.name.clone(),
-        Arc::new(graph),
-        record.status,
-        record.status_times.clone(),
-        record.failure.clone(),
-    )
 }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millrace_connectors::{ConnectorKind, FileRoots, validate_connector};
-use millrace_graph::{GraphContext, GraphLimits, JobGraph, NativeConnector, NodeKind, StreamGraph};
+use millrace_connectors::{ConnectorKind, FileRoots, sink_accepts, source_format, validate_connector};
+use millrace_graph::{GraphContext, GraphLimits, JobGraph, NodeKind, StreamEdge, StreamGraph, StreamNode};
 use millrace_protocol::ComponentRef;
 use millrace_sandbox::{ComponentInfo, InspectLimits, Sandbox, inspect_component};
 use millrace_storage::Bundle;
-use millrace_types::{Digest, Failure, FailureKind, MAX_PARALLELISM_PER_VERTEX, SandboxLimits, TenantId};
+use millrace_types::{Digest, Failure, FailureKind, MAX_PARALLELISM_PER_VERTEX, NodeId, SandboxLimits, TenantId};
 
 /// What a run of a bundle would do.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ impl Planner {
                 return Err(invalid(format!("the entry component \"{name}\" exports no builder"))
                     .with_remedy("name the component with the builder as application.entry of millrace.toml"));
             }
-            self.sandbox.compile(tenant, &component.digest, &component.bytes).await.map_err(Failure::from)?;
+            self.sandbox.compile(tenant, &component.digest, component.bytes.clone()).await.map_err(Failure::from)?;
         }
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Planner {
                 .with_remedy("set application.entry, or state the graph under [graph], in millrace.toml")
         })?;
         let compiled =
-            self.sandbox.compile(tenant, &component.digest, &component.bytes).await.map_err(Failure::from)?;
+            self.sandbox.compile(tenant, &component.digest, component.bytes.clone()).await.map_err(Failure::from)?;
         self.sandbox.build_graph(&compiled, args, parallelism).await.map_err(Failure::from)
     }
 
@@ -131,26 +131,47 @@ impl Planner {
 
     /// Checks what files and options the native connectors name, which takes IO.
     async fn check_connectors(&self, graph: &StreamGraph) -> Result<(), Failure> {
-        let native = |kind: &NodeKind| -> Option<(ConnectorKind, NativeConnector)> {
-            match kind {
-                NodeKind::NativeSource(connector) => Some((ConnectorKind::Source, connector.clone())),
-                NodeKind::NativeSink(connector) => Some((ConnectorKind::Sink, connector.clone())),
-                NodeKind::Source(_) | NodeKind::Operator(_) => None,
-            }
-        };
-        let connectors: Vec<_> =
-            graph.nodes.iter().filter_map(|node| Some((node.name.clone(), native(&node.kind)?))).collect();
+        let graph = graph.clone();
         let roots = self.roots.clone();
         let checked = tokio::task::spawn_blocking(move || {
-            connectors.iter().try_for_each(|(name, (kind, connector))| {
-                validate_connector(*kind, connector, &roots)
-                    .map_err(|error| Failure::from(error).in_operator(name))
-            })
+            graph.nodes.iter().try_for_each(|node| check_connector(node, &roots))?;
+            graph.edges.iter().try_for_each(|edge| check_formats(&graph, edge))
         });
         checked.await.unwrap_or_else(|error| {
             Err(Failure::new(FailureKind::Internal, format!("the check of the connectors was lost: {error}")))
         })
     }
+}
+
+fn check_connector(node: &StreamNode, roots: &FileRoots) -> Result<(), Failure> {
+    let checked = match &node.kind {
+        NodeKind::NativeSource(connector) => validate_connector(ConnectorKind::Source, connector, roots),
+        NodeKind::NativeSink(connector) => validate_connector(ConnectorKind::Sink, connector, roots),
+        NodeKind::Source(_) | NodeKind::Operator(_) => Ok(()),
+    };
+    checked.map_err(|error| Failure::from(error).in_operator(&node.name))
+}
+
+/// A native connector must speak the format of its streams.
+fn check_formats(graph: &StreamGraph, edge: &StreamEdge) -> Result<(), Failure> {
+    let node = |id: NodeId| graph.nodes.get(id.0 as usize);
+    if let Some(StreamNode { name, kind: NodeKind::NativeSource(connector), .. }) = node(edge.source) {
+        let emitted = source_format(connector).map_err(|error| Failure::from(error).in_operator(name))?;
+        if emitted != edge.format {
+            return Err(invalid(format!("the source emits {emitted:?} and its stream is declared as {:?}", edge.format))
+                .in_operator(name)
+                .with_remedy("declare the stream in the format that the source emits"));
+        }
+    }
+    if let Some(StreamNode { name, kind: NodeKind::NativeSink(connector), .. }) = node(edge.target) {
+        let accepts = sink_accepts(connector, edge.format).map_err(|error| Failure::from(error).in_operator(name))?;
+        if !accepts {
+            return Err(invalid(format!("the sink does not take records in the format {:?}", edge.format))
+                .in_operator(name)
+                .with_remedy("turn the records into text before the sink, such as by a map"));
+        }
+    }
+    Ok(())
 }
 
 fn invalid(message: impl Into<String>) -> Failure {

@@ -89,6 +89,7 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
         graph_digest: submission.graph_digest,
         args: submission.args.clone(),
         default_parallelism: submission.default_parallelism,
+        first_attempt: u32::try_from(services.epoch.0.saturating_sub(submission.submitted_in.0)).unwrap_or(u32::MAX),
         settings: settings.task_settings(&services.options),
         options: JobOptions::default(),
     })

@@ -56,9 +56,9 @@ impl JobRegistry {
         self.lock().by_id.get(&job).map(|entry| entry.master.clone())
     }
 
-    /// All jobs with their inboxes.
-    pub(crate) fn masters(&self) -> Vec<(JobId, mpsc::Sender<MasterInput>)> {
-        self.lock().by_id.iter().map(|(job, entry)| (*job, entry.master.clone())).collect()
+    /// All jobs as they stand.
+    pub(crate) fn views(&self) -> Vec<JobView> {
+        self.lock().by_id.values().map(|entry| entry.view.borrow().clone()).collect()
     }
 
     /// A job has ended; the one that ended longest ago is let go of if there are too many.

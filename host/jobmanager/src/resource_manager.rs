@@ -65,7 +65,7 @@ impl Driven for Shell {
 
     fn step(&mut self, now: Timestamp, input: Input, out: &mut Vec<Command>) {
         self.core.step(now, input, out);
-        self.task_managers.send_replace(self.core.task_managers().cloned().collect());
+        self.task_managers.send_replace(self.core.task_managers().collect());
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
@@ -83,7 +83,10 @@ impl Driven for Shell {
             Command::RequestSlotFromTaskManager { task_manager, request } => Some(Box::pin(async move {
                 let (slot, allocation) = (request.slot.clone(), request.allocation);
                 let sent = gateways.send(&task_manager, ToTaskManager::RequestSlot(request)).await;
-                sent.err().map(|error| Input::SlotRequestFailed { slot, allocation, reason: error.to_string() })
+                sent.err().map(|error| {
+                    tracing::warn!(%error, "a slot could not be requested");
+                    Input::SlotRequestFailed { slot, allocation }
+                })
             })),
             Command::FreeSlot { task_manager, allocation } => Some(Box::pin(async move {
                 let _ = gateways.send(&task_manager, ToTaskManager::FreeSlot { epoch, allocation }).await;

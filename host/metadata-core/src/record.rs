@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use millrace_types::{BlobKey, BlobKind, BundleId, Digest, Failure, JobId, JobStatus, TenantId, Timestamp};
+use millrace_types::{
+    BlobKey, BlobKind, BundleId, Digest, Failure, JobId, JobStatus, LeaderEpoch, TenantId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// An uploaded bundle.
@@ -19,6 +21,8 @@ pub struct BundleRecord {
     pub name: String,
     /// The application's version in the manifest.
     pub version: String,
+    /// The component with the builder; `None`: the manifest states the graph.
+    pub entry: Option<String>,
     /// The digests of its components, by their names in the manifest.
     pub components: BTreeMap<String, Digest>,
 }
@@ -46,6 +50,8 @@ pub struct JobSubmission {
     pub job_graph: Bytes,
     /// When it was submitted.
     pub submitted_at: Timestamp,
+    /// By which leader: later ones start its tasks under higher attempt numbers.
+    pub submitted_in: LeaderEpoch,
 }
 
 impl JobSubmission {

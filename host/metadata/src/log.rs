@@ -3,6 +3,7 @@
 //! Tables: `meta` has the format's version and the snapshot's header, `log` the commands by index, `snapshot` the
 //! pieces of the state. A snapshot, and the truncation of the log below it, are one transaction.
 
+mod create;
 mod load;
 mod snapshot;
 
@@ -13,6 +14,8 @@ use millrace_metadata_core::MetadataState;
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend, TableDefinition, WriteTransaction};
 
+#[cfg(test)]
+pub(crate) use create::{create_on, unfinished};
 pub(crate) use snapshot::SnapshotError;
 
 use crate::error::MetadataError;
@@ -46,7 +49,17 @@ pub(crate) struct Log {
 impl Log {
     /// Opens or creates the file, and gives the state that it holds.
     pub(crate) fn open(options: &MetadataOptions) -> Result<(Self, MetadataState), MetadataError> {
-        let backend = open_file(&options.path).map_err(|cause| MetadataError::while_opening(&options.path, cause))?;
+        let path = &options.path;
+        let failed = |cause: redb::Error| MetadataError::while_opening(path, cause);
+        if !path.try_exists().map_err(|cause| failed(cause.into()))? {
+            return create::create_file(options);
+        }
+        let file = File::options().read(true).write(true).open(path).map_err(|cause| failed(cause.into()))?;
+        if file.metadata().map_err(|cause| failed(cause.into()))?.len() == 0 {
+            // redb would make a new store of it.
+            return Err(MetadataError::corrupt(path, "it is empty"));
+        }
+        let backend = FileBackend::new(file).map_err(|cause| failed(cause.into()))?;
         Self::open_on(backend, options)
     }
 
@@ -55,11 +68,7 @@ impl Log {
         backend: impl StorageBackend,
         options: &MetadataOptions,
     ) -> Result<(Self, MetadataState), MetadataError> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(options.cache_bytes);
-        // The file is small. Checking all of it finds damage that would else show as a panic, or not at all.
-        builder.set_check_integrity_on_open(true);
-        let db = builder.create_with_backend(backend);
+        let db = builder(options).create_with_backend(backend);
         Self::load(db.map_err(|cause| MetadataError::while_opening(&options.path, cause))?, options)
     }
 
@@ -103,10 +112,10 @@ fn begin(db: &Database) -> Result<WriteTransaction, redb::Error> {
     Ok(txn)
 }
 
-/// Opens the file; one that is created has its name on the disk, too.
-fn open_file(path: &Path) -> Result<FileBackend, redb::Error> {
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()?;
-    Ok(FileBackend::new(file)?)
+fn builder(options: &MetadataOptions) -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(options.cache_bytes);
+    // The file is small. Checking all of it finds damage that would else show as a panic, or not at all.
+    builder.set_check_integrity_on_open(true);
+    builder
 }

@@ -27,6 +27,7 @@ fn history() -> Vec<Command> {
         let job = JobId::from_bytes([number; 16]);
         let at = Timestamp(u64::from(number));
         let record = BundleRecord {
+            entry: None,
             id: bundle.clone(),
             size_bytes: 1,
             uploaded_at: at,
@@ -46,6 +47,7 @@ fn history() -> Vec<Command> {
             stream_graph: vec![number; 5_000].into(),
             job_graph: vec![number; 100].into(),
             submitted_at: at,
+            submitted_in: millrace_types::LeaderEpoch(1),
         };
         let upload = UploadId(u64::from(number));
         commands.push(Command::BeginUpload { tenant: tenant.clone(), blobs: vec![blob.clone()] });

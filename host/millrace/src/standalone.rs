@@ -109,7 +109,7 @@ async fn serve(setup: &Setup) -> Result<()> {
     let stop = stop_signal()?;
     create_private_folder(&setup.data_dir)?;
     let metadata_path = setup.data_dir.join("metadata.redb");
-    let (service, metadata) = MetadataService::open(MetadataOptions::new(metadata_path))?;
+    let (service, metadata) = MetadataService::open(&MetadataOptions::new(metadata_path))?;
     let blobs = BlobStore::open_local(&setup.data_dir.join("blobs"))?;
     let program = std::env::current_exe().context("cannot tell this program's path")?;
     let compiler = CompilerCommand { program, args: vec!["compile-component".to_owned()] };

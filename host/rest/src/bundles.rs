@@ -129,7 +129,7 @@ pub(crate) async fn plan_post(
     let run = run_of(request, query)?;
     let job = run.job.unwrap_or_else(|| JobId::from_bytes([0; 16]));
     let plan = state.dispatcher.plan(&tenant, &bundle, &run).await?;
-    Ok(Json(plan_response(&plan.job_graph.plan(job))?))
+    Ok(Json(plan_response(&plan.job_graph.plan(job, &plan.stream_graph.name))?))
 }
 
 /// Flink's JSON plan.

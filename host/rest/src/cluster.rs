@@ -9,7 +9,7 @@ use millrace_rest_api::{
     AllocatedSlot, ClusterConfig, ClusterOverview, Features, Hardware, MemoryConfiguration, Resource,
     TaskManagerDetails, TaskManagerFigures, TaskManagerInfo, TaskManagerList,
 };
-use millrace_types::TaskManagerId;
+use millrace_types::{JobId, TaskManagerId};
 
 use crate::error::RestError;
 use crate::server::RestState;
@@ -53,7 +53,7 @@ pub(crate) async fn overview(State(state): State<RestState>, Tenant(tenant): Ten
 
 /// `GET /taskmanagers`.
 pub(crate) async fn task_managers(State(state): State<RestState>, Tenant(_): Tenant) -> Json<TaskManagerList> {
-    let taskmanagers = state.dispatcher.task_managers().iter().map(|found| info_of(found)).collect();
+    let taskmanagers = state.dispatcher.task_managers().iter().map(|found| info_of(found, &state)).collect();
     Json(TaskManagerList { taskmanagers })
 }
 
@@ -68,15 +68,12 @@ pub(crate) async fn task_manager(
     let mut resource = total_resource(&found);
     resource.cpu_cores /= f64::from(slots);
     resource.task_heap_memory /= u64::from(slots);
-    // A slot of another tenant is in use; whose it is, is not this tenant's business.
-    let own = found.allocated.iter().filter(|slot| slot.tenant == tenant);
-    let allocated_slots = own
-        .map(|slot| AllocatedSlot {
-            job_id: slot.job.to_string(),
-            resource: resource.clone(),
-            assigned_tasks: state.dispatcher.tasks_in_slot(&tenant, slot.job, slot.allocation),
-        })
-        .collect();
+    let slot = |(job, tasks): (JobId, u32)| AllocatedSlot {
+        job_id: job.to_string(),
+        resource: resource.clone(),
+        assigned_tasks: tasks,
+    };
+    let allocated_slots = state.dispatcher.slots_in_use(&tenant, &found).into_iter().map(slot).collect();
     let used = found.registration.memory_bytes.saturating_sub(found.memory_free_bytes);
     let metrics = TaskManagerFigures {
         heap_used: used,
@@ -84,7 +81,7 @@ pub(crate) async fn task_manager(
         heap_max: found.registration.memory_bytes,
         ..TaskManagerFigures::default()
     };
-    Ok(Json(TaskManagerDetails { info: info_of(&found), allocated_slots, metrics }))
+    Ok(Json(TaskManagerDetails { info: info_of(&found, &state), allocated_slots, metrics }))
 }
 
 fn total_resource(found: &TaskManagerView) -> Resource {
@@ -96,11 +93,11 @@ fn total_resource(found: &TaskManagerView) -> Resource {
     }
 }
 
-fn info_of(found: &TaskManagerView) -> TaskManagerInfo {
+fn info_of(found: &TaskManagerView, state: &RestState) -> TaskManagerInfo {
     let registration = &found.registration;
     let total_resource = total_resource(found);
     let slots = registration.slots.max(1);
-    let share = f64::from(found.slots_free()) / f64::from(slots);
+    let share = f64::from(found.slots_free) / f64::from(slots);
     let free_resource = Resource {
         cpu_cores: total_resource.cpu_cores * share,
         task_heap_memory: (total_resource.task_heap_memory as f64 * share) as u64,
@@ -113,8 +110,8 @@ fn info_of(found: &TaskManagerView) -> TaskManagerInfo {
         jmx_port: -1,
         time_since_last_heartbeat: i64::try_from(found.last_heartbeat.0).unwrap_or(i64::MAX),
         slots_number: registration.slots,
-        free_slots: found.slots_free(),
-        assigned_tasks: found.running_tasks,
+        free_slots: found.slots_free,
+        assigned_tasks: state.dispatcher.tasks_on(&registration.id),
         total_resource,
         free_resource,
         hardware: Hardware {

@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use millrace_jobmanager::Dispatcher;
+use millrace_types::Timestamp;
 use tokio::net::TcpListener;
 
 use crate::routes;
@@ -52,4 +54,10 @@ impl RestServer {
         let app = routes::router(self.state);
         axum::serve(self.listener, app).with_graceful_shutdown(stop).await
     }
+}
+
+/// Now: durations of what goes on still are counted up to it.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -38,11 +38,8 @@ impl CompiledComponent {
         let mut linker = linker.clone();
         capability::link_refusals(&mut linker, component, &info).map_err(link)?;
         let instance = linker.instantiate_pre(component).map_err(link)?;
-        let program = if info.exports_program {
-            Some(program::GuestIndices::new(&instance).map_err(link)?)
-        } else {
-            None
-        };
+        let program =
+            if info.exports_program { Some(program::GuestIndices::new(&instance).map_err(link)?) } else { None };
         let operator = operator::GuestIndices::new(&instance).map_err(link)?;
         Ok(Self(Arc::new(Linked { tenant, digest, info, instance, program, operator })))
     }

@@ -236,10 +236,9 @@ impl GuestError {
                  hash maps and other chance from it"
             }
             GuestErrorKind::Capacity => "raise taskmanager.sandbox.max-instances or add TaskManagers",
-            GuestErrorKind::Returned
-            | GuestErrorKind::Host
-            | GuestErrorKind::Cancelled
-            | GuestErrorKind::Discarded => return None,
+            GuestErrorKind::Returned | GuestErrorKind::Host | GuestErrorKind::Cancelled | GuestErrorKind::Discarded => {
+                return None;
+            }
         })
     }
 }

@@ -105,9 +105,5 @@ fn edge_from(edge: &wit::Edge) -> StreamEdge {
 
 /// What the guest takes for the code of an operator.
 pub(crate) fn code_to_guest(code: &GuestCode) -> wit::GuestCode {
-    wit::GuestCode {
-        component: code.component.clone(),
-        function: code.function.clone(),
-        config: code.config.clone(),
-    }
+    wit::GuestCode { component: code.component.clone(), function: code.function.clone(), config: code.config.clone() }
 }

@@ -104,8 +104,8 @@ impl Guest {
                 self.alive = true;
                 return Ok(result);
             }
-            Ok(Ok(Err(message))) => explain_returned(message, circumstances),
-            Ok(Err(error)) => explain(&error, circumstances),
+            Ok(Ok(Err(message))) => explain_returned(message, &circumstances),
+            Ok(Err(error)) => explain(&error, &circumstances),
             Err(BlockedTooLong) => {
                 let blocked_ms = blocked_time_max.as_millis();
                 let message = format!("the call slept or polled for more than {blocked_ms} ms");

@@ -70,13 +70,7 @@ pub trait OperatorHost: Any + Send {
     fn get(&mut self, state: u32, keys: &[u8]) -> Result<Vec<u8>, HostError>;
 
     /// Reads state in order, about `max_bytes` of it.
-    fn scan(
-        &mut self,
-        state: u32,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max_bytes: u32,
-    ) -> Result<Vec<u8>, HostError>;
+    fn scan(&mut self, state: u32, prefix: &[u8], after: Option<&[u8]>, max_bytes: u32) -> Result<Vec<u8>, HostError>;
 
     /// Changes state.
     fn put(&mut self, state: u32, changes: &[u8]) -> Result<(), HostError>;

@@ -1,8 +1,6 @@
 //! What a component is, told from its bytes alone: validation, imports, exports. Compiles nothing, runs nothing.
 
-use wasmparser::{
-    BinaryReaderError, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures,
-};
+use wasmparser::{BinaryReaderError, ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use crate::error::ComponentError;
 
@@ -116,13 +114,7 @@ fn top_level_names(bytes: &[u8]) -> Result<Names, BinaryReaderError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(imports) if depth == 1 => {
                 for import in imports {
-                    let import = import?;
-                    // Only instances have names with a package; anything else is told apart by what it is.
-                    let kind = match import.ty {
-                        ComponentTypeRef::Instance(_) => "",
-                        _ => "a bare item named ",
-                    };
-                    names.imports.push(format!("{kind}{}", import.name.name));
+                    names.imports.push(import?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(exports) if depth == 1 => {

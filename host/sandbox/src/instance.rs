@@ -138,11 +138,7 @@ impl OperatorInstance {
     fn accept_states(&mut self, descriptors: Vec<wit::StateDescriptor>) -> Result<Vec<StateDescriptor>, GuestError> {
         let states: Vec<_> = descriptors
             .into_iter()
-            .map(|state| StateDescriptor {
-                node: NodeId(state.node),
-                name: state.name,
-                fingerprint: state.fingerprint,
-            })
+            .map(|state| StateDescriptor { node: NodeId(state.node), name: state.name, fingerprint: state.fingerprint })
             .collect();
         let mut names: Vec<_> = states.iter().map(|state| (state.node, &state.name)).collect();
         names.sort_unstable();

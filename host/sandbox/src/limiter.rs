@@ -83,12 +83,7 @@ impl Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current) as u64;
         let asked_bytes = self.memory_bytes.saturating_add(growth);
         if asked_bytes > self.memory_bytes_max {
@@ -114,16 +109,10 @@ impl ResourceLimiter for Limiter {
         Ok(())
     }
 
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let asked = self.table_elements.saturating_add(desired.saturating_sub(current) as u64);
         if asked > self.table_elements_max {
-            self.refusal =
-                Some(Refusal::Table { asked_elements: asked, limit_elements: self.table_elements_max });
+            self.refusal = Some(Refusal::Table { asked_elements: asked, limit_elements: self.table_elements_max });
             return Ok(false);
         }
         if maximum.is_some_and(|maximum| desired > maximum) {

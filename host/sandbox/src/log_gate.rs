@@ -86,11 +86,6 @@ impl LogGate {
         std::mem::take(&mut self.ready)
     }
 
-    /// Whether there are lines to be written.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ready.is_empty()
-    }
-
     fn buffer(&mut self, source: LogSource) -> &mut Vec<u8> {
         if source == LogSource::Stdout { &mut self.stdout } else { &mut self.stderr }
     }

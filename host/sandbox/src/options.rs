@@ -77,11 +77,8 @@ pub struct BuilderLimits {
 
 impl Default for BuilderLimits {
     fn default() -> Self {
-        let sandbox = SandboxLimits {
-            call_deadline_ms: 5_000,
-            log_lines_per_second_max: 100,
-            ..SandboxLimits::default()
-        };
+        let sandbox =
+            SandboxLimits { call_deadline_ms: 5_000, log_lines_per_second_max: 100, ..SandboxLimits::default() };
         Self {
             sandbox,
             nodes_max: 1_000,

@@ -17,7 +17,7 @@ use crate::capability;
 use crate::error::Stop;
 use crate::host::OperatorHost;
 use crate::limiter::Limiter;
-use crate::log_gate::LogGate;
+use crate::log_gate::{LogGate, LogLine};
 use crate::meter::Meter;
 
 /// The most that a guest may hand to the host in one call of a function, or return from one, in bytes.
@@ -57,9 +57,16 @@ impl SharedLog {
 
     /// Uses the gate; tells it the time.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut LogGate, std::time::Duration) -> R) -> R {
+        f(&mut self.lock(), self.began.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LogGate> {
         // A panic inside of the gate leaves at worst a line half written.
-        let mut gate: MutexGuard<'_, LogGate> = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        f(&mut gate, self.began.elapsed())
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<LogLine> {
+        self.lock().take()
     }
 }
 
@@ -94,8 +101,7 @@ impl StoreData {
 
     /// Hands finished lines to the task's log.
     pub(crate) fn drain_log(&mut self) {
-        let lines = self.log.with(|gate, _| if gate.is_empty() { Vec::new() } else { gate.take() });
-        for line in lines {
+        for line in self.log.take() {
             match &mut self.host {
                 Some(host) => host.log(line.level, &line.text, line.source),
                 None => tracing::info!(from = "builder", "{}", line.text),

@@ -44,8 +44,9 @@ impl Ticker {
             stop: AtomicBool::new(false),
         });
         let (of_thread, engine) = (Arc::clone(&shared), engine.weak());
-        let handle =
-            std::thread::Builder::new().name("millrace-epoch".to_owned()).spawn(move || run(&of_thread, &engine, tick))?;
+        let handle = std::thread::Builder::new()
+            .name("millrace-epoch".to_owned())
+            .spawn(move || run(&of_thread, &engine, tick))?;
         Ok(Self { shared, thread: handle.thread().clone(), _handle: handle })
     }
 
@@ -66,6 +67,7 @@ impl Drop for Ticker {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "a thread of its own, whose whole work is to sleep")]
 fn run(shared: &Shared, engine: &EngineWeak, tick: Duration) {
     let mut idle_ticks = 0;
     while !shared.stop.load(Ordering::SeqCst) {

@@ -19,20 +19,20 @@ pub(crate) struct Circumstances {
 }
 
 /// Explains a call that wasmtime ended with an error. Call and operator are the caller's to add.
-pub(crate) fn explain(error: &wasmtime::Error, circumstances: Circumstances) -> GuestError {
+pub(crate) fn explain(error: &wasmtime::Error, circumstances: &Circumstances) -> GuestError {
     let (kind, message) = cause(error, circumstances);
     GuestError { kind, call: "", node: None, operator: None, message, backtrace: backtrace(error) }
 }
 
 /// Explains an error that the guest returned.
-pub(crate) fn explain_returned(message: String, circumstances: Circumstances) -> GuestError {
+pub(crate) fn explain_returned(message: String, circumstances: &Circumstances) -> GuestError {
     // A guest that reported a panic and then returned says the same thing twice.
-    let circumstances = Circumstances { panic: None, ..circumstances };
-    let (kind, message) = with_panic(GuestErrorKind::Returned, message, circumstances);
+    let circumstances = Circumstances { refusal: circumstances.refusal, panic: None };
+    let (kind, message) = with_panic(GuestErrorKind::Returned, message, &circumstances);
     GuestError { kind, call: "", node: None, operator: None, message, backtrace: Vec::new() }
 }
 
-fn cause(error: &wasmtime::Error, circumstances: Circumstances) -> (GuestErrorKind, String) {
+fn cause(error: &wasmtime::Error, circumstances: &Circumstances) -> (GuestErrorKind, String) {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return (stop_kind(stop), stop.to_string());
     }
@@ -61,20 +61,14 @@ fn stop_kind(stop: &Stop) -> GuestErrorKind {
 }
 
 /// A guest that was refused memory aborts in whatever way its language does, often through a panic.
-fn with_panic(
-    kind: GuestErrorKind,
-    message: String,
-    circumstances: Circumstances,
-) -> (GuestErrorKind, String) {
-    match circumstances {
-        Circumstances { refusal: Some(refusal), panic } => {
-            let then = panic.unwrap_or(message);
+fn with_panic(kind: GuestErrorKind, message: String, circumstances: &Circumstances) -> (GuestErrorKind, String) {
+    match (circumstances.refusal, &circumstances.panic) {
+        (Some(refusal), panic) => {
+            let then = panic.as_ref().unwrap_or(&message);
             (GuestErrorKind::Memory, format!("the guest {}; then: {then}", refusal.message()))
         }
-        Circumstances { refusal: None, panic: Some(panic) } => {
-            (GuestErrorKind::Panic, format!("the guest panicked: {panic}"))
-        }
-        Circumstances { refusal: None, panic: None } => (kind, message),
+        (None, Some(panic)) => (GuestErrorKind::Panic, format!("the guest panicked: {panic}")),
+        (None, None) => (kind, message),
     }
 }
 
@@ -85,7 +79,16 @@ fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let text = backtrace.to_string();
     let frames = text.lines().skip(1).map(|line| {
         let frame = line.split_once(": ").map_or(line, |(_, frame)| frame);
-        frame.split_once(" - ").map_or(frame, |(_, name)| name).trim().to_owned()
+        let name = frame.split_once(" - ").map_or(frame, |(_, name)| name).trim();
+        without_hash(name.strip_prefix("<unknown>!").unwrap_or(name)).to_owned()
     });
     frames.take(FRAMES_MAX).collect()
+}
+
+/// A Rust function's name without the hash that its compiler put behind it.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => path,
+        _ => name,
+    }
 }

@@ -12,6 +12,7 @@
 
 mod backend;
 mod error;
+mod key;
 mod limits;
 mod registry;
 mod table;

@@ -7,6 +7,7 @@ use millrace_types::{KeyGroup, KeyGroupRange, key_group_for_key};
 use millrace_wire::Change;
 
 use crate::error::{Refusal, show_key};
+use crate::key::Key;
 use crate::limits::StateLimits;
 
 /// Which keys a subtask has.
@@ -33,7 +34,7 @@ impl Ownership {
     }
 }
 
-type Entries = BTreeMap<Box<[u8]>, Vec<u8>>;
+type Entries = BTreeMap<Key, Vec<u8>>;
 
 /// The entries of one state.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ impl Table {
                 _ => Bound::Included(prefix),
             };
             let behind = entries.range::<[u8], _>((from, Bound::Unbounded));
-            behind.map(|(key, value)| (&**key, value.as_slice())).take_while(|(key, _)| key.starts_with(prefix))
+            behind.map(|(key, value)| (key.as_slice(), value.as_slice())).take_while(|(key, _)| key.starts_with(prefix))
         }))
     }
 }

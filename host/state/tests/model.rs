@@ -22,9 +22,9 @@ enum Step {
     Reopen,
 }
 
-/// Few short keys of few letters: they meet, and are prefixes of each other.
+/// Few keys of few letters: they meet, and are prefixes of each other. Some are long.
 fn key() -> impl Strategy<Value = Vec<u8>> {
-    vec(0u8..3, 0..4)
+    prop_oneof![9 => vec(0u8..3, 0..4), 1 => vec(0u8..2, 21..24)]
 }
 
 fn step() -> impl Strategy<Value = Step> {

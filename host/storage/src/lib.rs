@@ -1,1 +1,23 @@
-//! Blobs: bundles and results, per tenant, by digest; the bundle reader with its limits.
+//! Bundles, and the store of blobs that they are kept in.
+//!
+//! Invariants:
+//! - A blob is named by its tenant and the SHA-256 of its bytes. Writing it is idempotent and durable on return; reading
+//!   it checks the bytes.
+//! - A bundle comes from outside: nothing that it declares about itself is believed, and nothing of it is inflated
+//!   beyond [`BundleLimits`].
+//! - A [`Bundle`] exists only if its manifest is complete and every component that it names is there and is a component
+//!   by its first bytes. What is inside a component is not looked at here.
+//! - [`write_bundle`] gives the same bytes for the same input.
+
+mod blob_store;
+mod bundle;
+mod digest;
+mod manifest;
+
+pub use blob_store::{BlobStore, StorageError};
+pub use bundle::{Bundle, BundleError, BundleLimits, Component, MANIFEST_FILE, read_bundle, write_bundle};
+pub use digest::digest_of;
+pub use manifest::{
+    Application, Capabilities, ComponentLimits, ComponentSpec, Duration, Manifest, ManifestEdge, ManifestError,
+    ManifestGraph, ManifestNode, MemorySize, NativeSpec,
+};

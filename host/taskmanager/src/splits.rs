@@ -1,7 +1,7 @@
 //! The splits of one source subtask: which to read next, when to ask for more, when all is read. Pure.
 //!
 //! Invariants:
-//! - At most one request is under way.
+//! - At most one request is under way, and none while there is a split to read: what this subtask leaves, others get.
 //! - A split is read by one reader at a time, on from the offset that was returned last, until it is finished; a split
 //!   that is idle, or has had its turn, lets the others go first.
 
@@ -13,9 +13,6 @@ use millrace_protocol::SplitId;
 /// How often a split with more to read is read before another one that is ready has its turn. Long, since a reader
 /// keeps one split open at a time.
 const POLLS_PER_TURN: u32 = 1024;
-
-/// A subtask with so many splits asks for no more, even if all of them are idle.
-const SPLITS_MAX: usize = 256;
 
 /// An empty answer to a request is not repeated sooner, in milliseconds.
 pub(crate) const REQUEST_PAUSE_MS: u64 = 100;
@@ -71,16 +68,20 @@ impl SplitQueue {
             self.active.rotate_left(ready);
             return Step::Read;
         }
-        if self.no_more && self.active.is_empty() {
+        if let Some(ready_at_ms) = self.active.iter().map(|split| split.ready_at_ms).min() {
+            return Step::Wait(Some(ready_at_ms));
+        }
+        if self.no_more {
             return Step::Done;
         }
-        let may_ask = !self.requested && !self.no_more && self.active.len() < SPLITS_MAX;
-        if may_ask && self.request_not_before_ms <= now_ms {
-            self.requested = true;
-            return Step::Request(std::mem::take(&mut self.finished));
+        if self.requested {
+            return Step::Wait(None);
         }
-        let ask_at = may_ask.then_some(self.request_not_before_ms);
-        Step::Wait(self.active.iter().map(|split| split.ready_at_ms).chain(ask_at).min())
+        if self.request_not_before_ms > now_ms {
+            return Step::Wait(Some(self.request_not_before_ms));
+        }
+        self.requested = true;
+        Step::Request(std::mem::take(&mut self.finished))
     }
 
     /// The split to read.
@@ -172,16 +173,16 @@ mod tests {
     }
 
     #[test]
-    fn a_subtask_whose_splits_are_all_idle_asks_for_more_but_not_in_a_hurry() {
+    fn an_empty_answer_is_asked_again_but_not_in_a_hurry() {
         let mut queue = SplitQueue::default();
-        queue.assign(vec![split(1)], false, 0);
-        assert_eq!(queue.next_step(0), Step::Read);
-        queue.read(Bytes::new(), ReadStatus::IdleMs(5_000), 0);
         assert_eq!(queue.next_step(0), Step::Request(vec![]));
         queue.assign(vec![], false, 0);
         assert_eq!(queue.next_step(1), Step::Wait(Some(REQUEST_PAUSE_MS)));
         assert_eq!(queue.next_step(REQUEST_PAUSE_MS), Step::Request(vec![]));
-        assert_eq!(queue.next_step(REQUEST_PAUSE_MS), Step::Wait(Some(5_000)));
+        queue.assign(vec![split(1)], false, REQUEST_PAUSE_MS);
+        assert_eq!(queue.next_step(REQUEST_PAUSE_MS), Step::Read);
+        queue.read(Bytes::new(), ReadStatus::IdleMs(5_000), 200);
+        assert_eq!(queue.next_step(200), Step::Wait(Some(5_200)), "what others could read is left to them");
     }
 
     #[test]

@@ -210,6 +210,17 @@ fn each_error_names_its_place() {
 }
 
 #[test]
+fn a_row_may_be_as_short_as_its_flags_allow_and_no_shorter() {
+    for (bits, needed) in [(1, 8), (2, 4), (3, 12)] {
+        let body = [0; 12];
+        assert!(by_hand(bits, 1, 16 + needed, &body[..needed as usize], &[16 + needed]).is_ok());
+        let len = needed - 1;
+        let short = by_hand(bits, 1, 16 + len, &body[..len as usize], &[16 + len]);
+        assert_eq!(short, Err(BatchError::RowTooShort { row: 0, start: 16, len, needed }));
+    }
+}
+
+#[test]
 fn empty_rows_are_rows() {
     let view = by_hand(0, 3, 16, &[], &[16, 16, 16]).unwrap();
     assert_eq!(view.len(), 3);

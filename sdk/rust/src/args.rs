@@ -1,7 +1,7 @@
 //! The arguments of a run: what stands behind `--` on the command line.
 //!
 //! An argument is `--name value` or `--name=value`; a name alone is a switch. Reading an argument makes it known,
-//! and [`Args::finish`], which the application's glue calls, refuses what nobody has read.
+//! and [`Args::finish`], which follows the builder, refuses what nobody has read.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -66,9 +66,9 @@ impl Args {
             return if values.is_empty() { Ok(None) } else { Err(wrong(name, "is given more than once")) };
         };
         let parsed = value.parse();
-        parsed.map(Some).map_err(|_| {
-            wrong(name, format_args!("is '{value}', which is no {}", std::any::type_name::<T>()))
-        })
+        parsed
+            .map(Some)
+            .map_err(|_| wrong(name, format_args!("is '{value}', which is no {}", std::any::type_name::<T>())))
     }
 
     /// The value of an argument, parsed, or what it is if it was not given.

@@ -103,6 +103,14 @@ impl<T: Data> Encode<T> for Opaque {
     }
 }
 
+impl<T: Data> Decode<T> for Opaque {
+    const FORMAT: Format = Format::Raw;
+
+    fn decode(bytes: &[u8]) -> Result<T, DecodeError> {
+        T::from_bytes(bytes)
+    }
+}
+
 impl<T: std::fmt::Display> Encode<T> for Shown {
     const FORMAT: Format = Format::Raw;
 

@@ -57,7 +57,7 @@ pub mod prelude {
     pub use crate::{
         AggregateFunction, Args, Clock, CollectSink, Collector, Component, Data, DatagenSource, DiscardSink,
         Environment, Error, Fields, FileSink, FileSource, GlobalWindows, Json, KeyedCoProcessFunction, KeyedContext,
-        KeyedProcessFunction, KeyedStream, Level, NativeSink, NativeSource, OutputTag, PrintSink, ProcessContext,
-        Raw, Result, Source, SourceOutput, SourceStatus, States, Stream, ValueState, WatermarkStrategy,
+        KeyedProcessFunction, KeyedStream, Level, NativeSink, NativeSource, OutputTag, PrintSink, ProcessContext, Raw,
+        Result, Source, SourceOutput, SourceStatus, States, Stream, ValueState, WatermarkStrategy,
     };
 }

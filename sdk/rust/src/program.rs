@@ -29,7 +29,9 @@ impl Program {
         parallelism: u32,
     ) -> Result<Self> {
         let definition = Rc::new(RefCell::new(Definition::new(parallelism.max(1))));
-        builder(&Environment::new(Rc::clone(&definition)), &Args::new(args))?;
+        let args = Args::new(args);
+        builder(&Environment::new(Rc::clone(&definition)), &args)?;
+        args.finish()?;
         // Streams that the builder has kept elsewhere would still hold the definition.
         let definition = match Rc::try_unwrap(definition) {
             Ok(definition) => definition.into_inner(),
@@ -69,16 +71,21 @@ fn finish(definition: &Definition) -> Result<StreamGraph> {
     if definition.nodes.len() > NODES_MAX {
         return Err(Error::msg(format_args!("the graph has more than {NODES_MAX} nodes")));
     }
-    let nodes: Vec<Node> = definition.nodes.iter().enumerate().map(|(position, node)| Node {
-        uid: node.uid_at(position),
-        name: node.full_name(),
-        kind: node.kind.clone(),
-        parallelism: node.parallelism,
-        max_parallelism: node.max_parallelism,
-        slot_sharing_group: node.slot_sharing_group.clone(),
-        chaining: node.chaining,
-        generates_watermarks: node.generates_watermarks,
-    }).collect();
+    let nodes: Vec<Node> = definition
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(position, node)| Node {
+            uid: node.uid_at(position),
+            name: node.full_name(),
+            kind: node.kind.clone(),
+            parallelism: node.parallelism,
+            max_parallelism: node.max_parallelism,
+            slot_sharing_group: node.slot_sharing_group.clone(),
+            chaining: node.chaining,
+            generates_watermarks: node.generates_watermarks,
+        })
+        .collect();
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for node in &nodes {
         if let Some(other) = seen.insert(&node.uid, &node.name) {

@@ -96,18 +96,14 @@ impl CsvParser {
         if self.unquoted_len + line.content.len() > RECORD_BYTES_MAX as usize {
             return Err(too_long(path, position));
         }
+        let carriage_return = line.end == LineEnd::CarriageReturnNewline;
         self.run(path, position, line.content)?;
-        if self.run(path, position, b"\n")? {
+        if self.run(path, position, if carriage_return { b"\r\n" } else { b"\n" })? {
             self.open_since = None;
-            return Ok(Fed::Record(self.quoted_record(position)));
+            return Ok(Fed::Record(self.quoted_record(position, usize::from(carriage_return))));
         }
         if line.end == LineEnd::None || !self.multiline {
             return Err(self.unclosed(path, position));
-        }
-        if line.end == LineEnd::CarriageReturnNewline {
-            self.unquoted[self.unquoted_len - 1] = b'\r';
-            self.unquoted[self.unquoted_len] = b'\n';
-            self.unquoted_len += 1;
         }
         Ok(Fed::Continues)
     }
@@ -126,32 +122,35 @@ impl CsvParser {
     }
 
     /// Runs the parser's states over some bytes; whether they ended a record.
-    fn run(&mut self, path: &str, position: u64, mut input: &[u8]) -> Result<bool, ConnectorError> {
-        // The output is never longer than the input, and a line end may have become two bytes.
-        let room = self.unquoted_len + input.len() + 2;
+    fn run(&mut self, path: &str, position: u64, input: &[u8]) -> Result<bool, ConnectorError> {
+        if input.is_empty() {
+            // To the parser this would be the end of the file.
+            return Ok(false);
+        }
+        // The output is never longer than the input; a byte more, since a full output stops the parser.
+        let room = self.unquoted_len + input.len() + 1;
         if self.unquoted.len() < room {
             self.unquoted.resize(room.max(self.unquoted.len() * 2), 0);
         }
-        while !input.is_empty() {
-            let (output, ends) = (&mut self.unquoted[self.unquoted_len..], &mut self.ends[self.ends_len..]);
-            let (result, read, written, ended) = self.core.read_record(input, output, ends);
-            input = &input[read..];
-            self.unquoted_len += written;
-            self.ends_len += ended;
-            match result {
-                _ if self.ends_len > self.fields_max => {
-                    return Err(too_many_fields(path, position, self.fields_max));
-                }
-                ReadRecordResult::Record => return Ok(true),
-                ReadRecordResult::InputEmpty | ReadRecordResult::End => return Ok(false),
-                ReadRecordResult::OutputEndsFull => return Err(too_many_fields(path, position, self.fields_max)),
-                ReadRecordResult::OutputFull => return Err(too_long(path, position)),
-            }
+        let (output, ends) = (&mut self.unquoted[self.unquoted_len..], &mut self.ends[self.ends_len..]);
+        let (result, _, written, ended) = self.core.read_record(input, output, ends);
+        self.unquoted_len += written;
+        self.ends_len += ended;
+        match result {
+            _ if self.ends_len > self.fields_max => Err(too_many_fields(path, position, self.fields_max)),
+            ReadRecordResult::OutputEndsFull => Err(too_many_fields(path, position, self.fields_max)),
+            ReadRecordResult::OutputFull => Err(too_long(path, position)),
+            ReadRecordResult::Record => Ok(true),
+            ReadRecordResult::InputEmpty | ReadRecordResult::End => Ok(false),
         }
-        Ok(false)
     }
 
-    fn quoted_record(&mut self, position: u64) -> CsvRecord<'_> {
+    /// The record that has ended. So many of its last bytes are a part of the line's end: outside of quotes the
+    /// parser takes a carriage return for data.
+    fn quoted_record(&mut self, position: u64, line_end: usize) -> CsvRecord<'_> {
+        if let Some(last) = self.ends[..self.ends_len].last_mut() {
+            *last -= line_end;
+        }
         self.bounds.clear();
         let mut start = 0;
         for &end in &self.ends[..self.ends_len] {

@@ -9,14 +9,17 @@ use std::sync::Arc;
 use memchr::{memchr, memrchr};
 use millrace_types::RECORD_BYTES_MAX;
 
-use super::CHUNK_BYTES;
 use super::input::Input;
+use super::reader::Reading;
 use super::split::FileSplit;
+use crate::ConnectorError;
 use crate::blocking::blocking;
-use crate::{ConnectorError, FileRoots};
 
 /// How far behind the end of a split is read at once, in bytes: its last record ends there.
 const OVERHANG_BYTES: u64 = 8 * 1024;
+
+/// What some programs write in front of UTF-8.
+pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// What ends a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,15 +67,17 @@ pub struct LineReader {
     base: u64,
     /// About where reading will stop.
     stop: u64,
+    /// What is read at once, in bytes.
+    chunk_bytes: usize,
     ended: bool,
 }
 
 impl LineReader {
     /// Opens the file of a split at its beginning.
-    pub async fn open(split: &FileSplit, roots: &FileRoots) -> Result<Self, ConnectorError> {
+    pub async fn open(split: &FileSplit, reading: &Reading) -> Result<Self, ConnectorError> {
         let path = split.path().display().to_string().into();
         let stop = if split.gzip { u64::MAX } else { split.end };
-        let (split, roots) = (split.clone(), roots.clone());
+        let (split, roots) = (split.clone(), reading.roots.clone());
         let input = blocking(move || Input::open(&split, &roots)).await?;
         Ok(Self {
             path,
@@ -85,6 +90,7 @@ impl LineReader {
             valid: 0,
             base: 0,
             stop,
+            chunk_bytes: reading.chunk_bytes,
             ended: false,
         })
     }
@@ -177,7 +183,7 @@ impl LineReader {
         let rest = self.stop.saturating_sub(self.base + self.filled as u64).saturating_add(OVERHANG_BYTES);
         // The longer the record that began before the end, the more is read for it at once.
         let rest = rest.max(self.filled as u64);
-        let want = usize::try_from(rest).map_or(CHUNK_BYTES, |rest| rest.min(CHUNK_BYTES));
+        let want = usize::try_from(rest).map_or(self.chunk_bytes, |rest| rest.min(self.chunk_bytes));
         if self.bytes.len() < self.filled + want {
             // A long record doubles the buffer, so that it is copied a few times only.
             let grown = (self.filled + want).max(self.bytes.len().saturating_mul(2).min(self.filled * 2));
@@ -250,12 +256,11 @@ impl LineReader {
 
     /// Takes a byte order mark away at the beginning of a file.
     pub async fn skip_byte_order_mark(&mut self) -> Result<(), ConnectorError> {
-        const MARK: &[u8] = "\u{feff}".as_bytes();
-        while self.filled < MARK.len() && !self.ended {
+        while self.filled < BYTE_ORDER_MARK.len() && !self.ended {
             self.refill().await?;
         }
-        if self.position() == 0 && self.bytes[..self.filled].starts_with(MARK) {
-            self.drop_front(MARK.len());
+        if self.position() == 0 && self.bytes[..self.filled].starts_with(BYTE_ORDER_MARK) {
+            self.drop_front(BYTE_ORDER_MARK.len());
         }
         Ok(())
     }

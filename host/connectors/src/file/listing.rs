@@ -121,7 +121,8 @@ impl Listing<'_> {
         for entry in folder.read_dir().map_err(list())? {
             self.entries += 1;
             if self.entries > ENTRIES_MAX {
-                let what = format!("there are too many files and folders, the last of them in \"{}\"", folder.display());
+                let what =
+                    format!("there are too many files and folders, the last of them in \"{}\"", folder.display());
                 return Err(ConnectorError::Limit { what, limit: ENTRIES_MAX, remedy: "read fewer or larger files" });
             }
             names.push(entry.map_err(list())?.file_name());
@@ -131,13 +132,7 @@ impl Listing<'_> {
     }
 
     /// Adds what a pattern matches below a folder.
-    fn expand(
-        &mut self,
-        folder: PathBuf,
-        named: &Path,
-        parts: &[Part],
-        depth: usize,
-    ) -> Result<(), ConnectorError> {
+    fn expand(&mut self, folder: PathBuf, named: &Path, parts: &[Part], depth: usize) -> Result<(), ConnectorError> {
         let Some((part, rest)) = parts.split_first() else {
             return self.add(folder, named, depth);
         };
@@ -245,7 +240,8 @@ mod tests {
         Ok(files.iter().map(|file| file.path.strip_prefix(base).unwrap().display().to_string()).collect())
     }
 
-    const FILES: [&str; 8] = ["b.txt", "a.txt", "c.csv", ".hidden", "_tmp", "sub/d.txt", "sub/deep/e.txt", "sub/.x/f.txt"];
+    const FILES: [&str; 8] =
+        ["b.txt", "a.txt", "c.csv", ".hidden", "_tmp", "sub/d.txt", "sub/deep/e.txt", "sub/.x/f.txt"];
 
     #[test]
     fn folders_files_and_globs_are_found_in_order() {
@@ -302,7 +298,10 @@ mod tests {
         fs::create_dir(base.join("bad")).unwrap();
         symlink(other.join("secret"), base.join("bad/x.txt")).unwrap();
         for path in ["bad", "bad/*", "bad/x.txt", "**/x.txt"] {
-            assert!(matches!(list(&base, &[path]), Err(ConnectorError::OutsideRoots { .. } | ConnectorError::Limit { .. })), "{path}");
+            assert!(
+                matches!(list(&base, &[path]), Err(ConnectorError::OutsideRoots { .. } | ConnectorError::Limit { .. })),
+                "{path}"
+            );
         }
         for path in ["../*", "../../etc/*", "/etc/*"] {
             let paths = [base.join(path).display().to_string()];

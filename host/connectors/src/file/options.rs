@@ -89,10 +89,8 @@ impl FileSourceOptions {
                 return Err(format!("option \"{name}\": it needs \"format\": \"csv\""));
             }
         }
-        if let Some(columns) = &self.columns {
-            if columns.is_empty() || columns.len() > COLUMNS_MAX {
-                return Err(format!("option \"columns\": name 1 to {COLUMNS_MAX} columns"));
-            }
+        if self.columns.as_ref().is_some_and(|columns| columns.is_empty() || columns.len() > COLUMNS_MAX) {
+            return Err(format!("option \"columns\": name 1 to {COLUMNS_MAX} columns"));
         }
         if let Some(delimiter) = &self.delimiter {
             let [byte] = delimiter.as_bytes() else {
@@ -158,9 +156,8 @@ fn default_roll_size() -> ByteSize {
 impl FileSinkOptions {
     pub fn parse(text: &str) -> Result<Self, ConnectorError> {
         let options: Self = parse_options("sink", "file", text)?;
-        let refuse = |reason: &str| {
-            Err(ConnectorError::Options { kind: "sink", connector: "file", reason: reason.to_owned() })
-        };
+        let refuse =
+            |reason: &str| Err(ConnectorError::Options { kind: "sink", connector: "file", reason: reason.to_owned() });
         let named = |text: &str| text.len() <= 100 && !text.contains(['/', '\0']);
         if options.prefix.is_empty() || !named(&options.prefix) || options.prefix.starts_with(['.', '_']) {
             return refuse("option \"prefix\": 1 to 100 bytes without \"/\" that do not begin with \".\" or \"_\"");
@@ -203,7 +200,7 @@ mod tests {
             (r#"{"paths": ["/a"], "format": "csv", "delimiter": "::"}"#, "\"delimiter\""),
             (r#"{"paths": ["/a"], "format": "csv", "columns": []}"#, "\"columns\""),
             (r#"{"paths": ["/a"]} x"#, "trailing"),
-            ("[]", "missing field"),
+            ("[[\"/a\"]]", "not a JSON object"),
         ] {
             let message = FileSourceOptions::parse(text).unwrap_err().to_string();
             assert!(message.contains(named), "{text}: {message}");

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::part_name::PartNames;
 use crate::{ConnectorError, FileRoots};
@@ -45,7 +45,7 @@ impl PartWriter {
         for entry in folder.read_dir().map_err(list())? {
             let entry = entry.map_err(list())?;
             if entry.file_name().to_str().is_some_and(|name| names.is_leftover(name, parallelism)) {
-                remove(entry.path())?;
+                remove(&entry.path())?;
             }
         }
         Ok(Self { roots, folder, names, roll_bytes, current: None, begun: 0, published: 0, ended: false })
@@ -119,8 +119,9 @@ impl PartWriter {
         self.ended = true;
         self.current = None;
         for number in 0..self.begun {
-            let name = if number < self.published { self.names.complete(number) } else { self.names.in_progress(number) };
-            let _left_to_the_next_attempt = remove(self.folder.join(name));
+            let name =
+                if number < self.published { self.names.complete(number) } else { self.names.in_progress(number) };
+            let _left_to_the_next_attempt = remove(&self.folder.join(name));
         }
     }
 }
@@ -140,9 +141,9 @@ impl Drop for PartWriter {
 }
 
 /// Removes a file, if it is there.
-fn remove(path: PathBuf) -> Result<(), ConnectorError> {
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ConnectorError::io("remove", &path)(error)),
+fn remove(path: &Path) -> Result<(), ConnectorError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ConnectorError::io("remove", path)(error)),
         _ => Ok(()),
     }
 }

@@ -10,22 +10,29 @@ use super::split::{FileSplit, decode_offset, encode_offset};
 use super::split_reader::SplitReader;
 use crate::{ConnectorError, FileRoots, PollStatus, Polled, SourceReader};
 
+/// What all splits of a source are read with.
+pub struct Reading {
+    pub options: Arc<FileSourceOptions>,
+    pub roots: FileRoots,
+    /// What is read at once, in bytes.
+    pub chunk_bytes: usize,
+}
+
 /// Reads splits of the `file` source.
 pub struct FileReader {
-    options: Arc<FileSourceOptions>,
-    roots: FileRoots,
+    reading: Reading,
     /// The split that was read last, if it has more. Taken out while it is read: an abandoned or failed poll leaves
     /// nothing half read behind.
     current: Option<(Vec<u8>, SplitReader)>,
 }
 
 impl FileReader {
-    pub fn new(options: Arc<FileSourceOptions>, roots: FileRoots) -> Self {
-        Self { options, roots, current: None }
+    pub fn new(reading: Reading) -> Self {
+        Self { reading, current: None }
     }
 
     async fn open(&self, split: &[u8], position: Option<u64>) -> Result<SplitReader, ConnectorError> {
-        SplitReader::open(&FileSplit::decode(split)?, position, &self.options, &self.roots).await
+        SplitReader::open(&FileSplit::decode(split)?, position, &self.reading).await
     }
 }
 

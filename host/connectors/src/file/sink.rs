@@ -176,10 +176,7 @@ mod tests {
         sink.write(&batch(&["c"])).await.unwrap();
         assert_eq!(
             contents(&folder),
-            named(&[
-                (".part-JOB-3-0-0.txt.inprogress.4", "a\nb\n"),
-                (".part-JOB-3-0-1.txt.inprogress.4", "c\n")
-            ])
+            named(&[(".part-JOB-3-0-0.txt.inprogress.4", "a\nb\n"), (".part-JOB-3-0-1.txt.inprogress.4", "c\n")])
         );
         sink.finish().await.unwrap();
         drop(sink);

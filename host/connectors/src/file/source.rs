@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use millrace_graph::Format;
 
+use super::CHUNK_BYTES;
 use super::listing::{check_paths, list_files};
 use super::options::{FileFormat, FileSourceOptions};
-use super::reader::FileReader;
-use super::split::plan_splits;
+use super::reader::{FileReader, Reading};
+use super::split::{FileSplit, plan_splits};
 use crate::{ConnectorError, FileRoots};
 
 /// A `file` source with its options read.
@@ -34,10 +35,10 @@ impl FileSourcePlan {
 
     pub fn enumerate(&self, parallelism: u32, roots: &FileRoots) -> Result<Vec<Vec<u8>>, ConnectorError> {
         let files = list_files(&self.options.paths, roots)?;
-        plan_splits(files, &self.options, parallelism)?.iter().map(super::split::FileSplit::encode).collect()
+        plan_splits(files, &self.options, parallelism)?.iter().map(FileSplit::encode).collect()
     }
 
     pub fn reader(self, roots: FileRoots) -> FileReader {
-        FileReader::new(self.options, roots)
+        FileReader::new(Reading { options: self.options, roots, chunk_bytes: CHUNK_BYTES })
     }
 }

@@ -135,13 +135,11 @@ mod tests {
     use super::*;
 
     fn plan(lengths: &[(&str, u64)], options: &str, parallelism: u32) -> Result<Vec<FileSplit>, ConnectorError> {
-        let files = lengths
-            .iter()
-            .map(|(path, length)| FoundFile {
-                path: path.into(),
-                named_gzip: path.ends_with(".gz"),
-                stamp: FileStamp { length: *length, modified_ns: 7 },
-            });
+        let files = lengths.iter().map(|(path, length)| FoundFile {
+            path: path.into(),
+            named_gzip: path.ends_with(".gz"),
+            stamp: FileStamp { length: *length, modified_ns: 7 },
+        });
         let options = format!(r#"{{"paths": ["/"] {options}}}"#);
         plan_splits(files.collect(), &FileSourceOptions::parse(&options).unwrap(), parallelism)
     }

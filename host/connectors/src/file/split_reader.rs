@@ -6,10 +6,11 @@ use serde::de::IgnoredAny;
 
 use super::csv::{CsvParser, Fed};
 use super::csv_layout::CsvLayout;
-use super::lines::{Line, LineReader, Next, too_long};
+use super::lines::{BYTE_ORDER_MARK, Line, LineReader, Next, too_long};
 use super::options::{COLUMNS_MAX, FileFormat, FileSourceOptions};
+use super::reader::Reading;
 use super::split::FileSplit;
-use crate::{ConnectorError, FileRoots};
+use crate::ConnectorError;
 
 /// An open split.
 pub struct SplitReader {
@@ -47,14 +48,11 @@ enum Stopped {
 
 impl SplitReader {
     /// Opens a split at a position that [`SplitReader::position`] gave; `None`: at its first record.
-    pub async fn open(
-        split: &FileSplit,
-        position: Option<u64>,
-        options: &FileSourceOptions,
-        roots: &FileRoots,
-    ) -> Result<Self, ConnectorError> {
-        let mut lines = LineReader::open(split, roots).await?;
-        if options.format != FileFormat::Lines && (split.start == 0 || options.format == FileFormat::Csv) {
+    pub async fn open(split: &FileSplit, position: Option<u64>, reading: &Reading) -> Result<Self, ConnectorError> {
+        let options = &reading.options;
+        let mut lines = LineReader::open(split, reading).await?;
+        let may_own_the_first = split.start <= BYTE_ORDER_MARK.len() as u64;
+        if options.format == FileFormat::Csv || (options.format == FileFormat::JsonLines && may_own_the_first) {
             lines.skip_byte_order_mark().await?;
         }
         let records = match options.format {
@@ -65,7 +63,7 @@ impl SplitReader {
                 let layout = read_layout(&mut lines, options).await?;
                 if !options.header() {
                     // The first record is data too.
-                    lines = LineReader::open(split, roots).await?;
+                    lines = LineReader::open(split, reading).await?;
                     lines.advance_to(data_begin).await?;
                 }
                 let parser = CsvParser::new(options.delimiter(), options.multiline(), layout.fields);

@@ -171,6 +171,12 @@ fn native_connectors_stand_alone_in_the_chain() {
 }
 
 #[test]
+fn two_native_connectors_are_two_segments() {
+    let graph = pipeline(vec![native_source("a"), native_sink("b")]);
+    assert_eq!(segments(&graph), [(None, vec![0]), (None, vec![1])]);
+}
+
+#[test]
 fn branches_of_one_component_fuse_around_another() {
     let forward = Partitioning::Forward;
     let graph = graph(

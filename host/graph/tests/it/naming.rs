@@ -56,6 +56,19 @@ fn plans_list_every_vertex_behind_its_readers() {
 }
 
 #[test]
+fn plans_list_the_readers_of_a_vertex_in_the_order_of_its_streams() {
+    let hash = Partitioning::Hash;
+    let job = build(&graph(
+        vec![source("a"), operator("b"), operator("c"), operator("d")],
+        vec![edge(0, 2, hash), edge(0, 1, hash), edge(1, 3, hash)],
+    ))
+    .unwrap();
+    let plan = job.plan(JobId::from_bytes([0; 16]), "x");
+    let descriptions: Vec<_> = plan.nodes.iter().map(|node| node.description.trim_end_matches("<br/>")).collect();
+    assert_eq!(descriptions, ["c", "d", "b", "Source: a"]);
+}
+
+#[test]
 fn descriptions_draw_the_tree_of_a_chain() {
     let forward = Partitioning::Forward;
     let job = build(&graph(

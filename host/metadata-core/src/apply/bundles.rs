@@ -86,7 +86,8 @@ fn check_upload(state: &TenantState, blobs: &BTreeSet<BlobKey>) -> Result<(), Re
 fn check_bundle(bundle: &BundleRecord) -> Result<(), Rejection> {
     let names = [("the application's name", &bundle.name), ("the application's version", &bundle.version)];
     let components = bundle.components.keys().map(|name| ("a component's name", name));
-    for (what, name) in names.into_iter().chain(components) {
+    let entry = bundle.entry.iter().map(|name| ("the entry component's name", name));
+    for (what, name) in names.into_iter().chain(components).chain(entry) {
         check_size(what, name.len() as u64, NAME_BYTES_MAX as u64)?;
     }
     let count = bundle.components.len();

@@ -24,6 +24,7 @@ pub fn blob(tenant: &TenantId, kind: BlobKind, number: u32) -> BlobKey {
 
 pub fn bundle(number: u32, components: &[u32]) -> BundleRecord {
     BundleRecord {
+        entry: None,
         id: BundleId::new(digest(number), "app.mrb"),
         size_bytes: 10,
         uploaded_at: Timestamp(1),
@@ -57,6 +58,7 @@ pub fn submission(job: u32, bundle: u32) -> JobSubmission {
         stream_graph: Bytes::from_static(b"stream"),
         job_graph: Bytes::from_static(b"job"),
         submitted_at: Timestamp(3),
+        submitted_in: millrace_types::LeaderEpoch(1),
     }
 }
 

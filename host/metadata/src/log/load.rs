@@ -1,10 +1,12 @@
 //! Reading the file: the snapshot, then the entries behind it, each checked.
 
+use std::path::Path;
+
 use millrace_metadata_core::{Command, MetadataState};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::snapshot::read_snapshot;
-use super::{FORMAT, FORMAT_KEY, LOG, Log, META, SNAPSHOT, begin};
+use super::{FORMAT, FORMAT_KEY, LOG, Log, META};
 use crate::error::MetadataError;
 use crate::options::MetadataOptions;
 use crate::record::{self, RecordError, VERSION};
@@ -13,8 +15,8 @@ impl Log {
     /// The log in an open database, and the state that it holds.
     pub(super) fn load(db: Database, options: &MetadataOptions) -> Result<(Self, MetadataState), MetadataError> {
         let path = &options.path;
-        check_format(&db, options)?;
         let txn = db.begin_read().map_err(|cause| MetadataError::while_opening(path, cause))?;
+        check_format(&txn, path)?;
         let snapshot = read_snapshot(&txn, path)?;
         let (snapshot_index, snapshot_bytes) = (snapshot.index, snapshot.bytes);
         let mut log = Self {
@@ -62,34 +64,26 @@ impl Log {
     }
 }
 
-/// Writes the format's version into a new file, and checks that of an old one.
-fn check_format(db: &Database, options: &MetadataOptions) -> Result<(), MetadataError> {
-    let path = &options.path;
-    match format_or_create(db).map_err(|cause| MetadataError::while_opening(path, cause))?.as_slice() {
-        [FORMAT] => Ok(()),
-        [0] | [] | [_, _, ..] => Err(MetadataError::corrupt(path, "its format is unreadable")),
-        [found] => Err(MetadataError::NewerVersion {
-            path: path.clone(),
+/// Refuses a file whose tables are laid out otherwise.
+fn check_format(txn: &ReadTransaction, path: &Path) -> Result<(), MetadataError> {
+    let failed = |cause: redb::Error| MetadataError::while_opening(path, cause);
+    let meta = match txn.open_table(META) {
+        Err(redb::TableError::TableDoesNotExist(_)) => {
+            return Err(MetadataError::corrupt(path, "it has none of Millrace's tables"));
+        }
+        meta => meta.map_err(|cause| failed(cause.into()))?,
+    };
+    let format = meta.get(FORMAT_KEY).map_err(|cause| failed(cause.into()))?;
+    match format.as_ref().map(|format| format.value()) {
+        Some([FORMAT]) => Ok(()),
+        Some(&[found]) if found > FORMAT => Err(MetadataError::NewerVersion {
+            path: path.to_owned(),
             what: "a format".to_owned(),
-            found: *found,
+            found,
             known: FORMAT,
         }),
+        _ => Err(MetadataError::corrupt(path, "its format is unreadable")),
     }
-}
-
-fn format_or_create(db: &Database) -> Result<Vec<u8>, redb::Error> {
-    let txn = begin(db)?;
-    let is_new = txn.list_tables()?.next().is_none();
-    if !is_new {
-        let format = txn.open_table(META)?.get(FORMAT_KEY)?.map(|format| format.value().to_vec());
-        txn.abort()?;
-        return Ok(format.unwrap_or_default());
-    }
-    txn.open_table(META)?.insert(FORMAT_KEY, [FORMAT].as_slice())?;
-    txn.open_table(LOG)?;
-    txn.open_table(SNAPSHOT)?;
-    txn.commit()?;
-    Ok(vec![FORMAT])
 }
 
 /// Reads a value, which has to take all of the bytes.
@@ -102,7 +96,7 @@ pub(super) fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, 
 }
 
 /// Says of a record why it cannot be read.
-pub(super) fn unreadable(path: &std::path::Path, what: &str, cause: &RecordError) -> MetadataError {
+pub(super) fn unreadable(path: &Path, what: &str, cause: &RecordError) -> MetadataError {
     match *cause {
         RecordError::Newer(found) => {
             MetadataError::NewerVersion { path: path.to_owned(), what: what.to_owned(), found, known: VERSION }

@@ -75,16 +75,18 @@ impl Log {
 /// Reads the snapshot; a file without one begins with the empty state.
 pub(super) fn read_snapshot(txn: &ReadTransaction, path: &Path) -> Result<Snapshot, MetadataError> {
     let damaged = |what: String| MetadataError::corrupt(path, format!("its snapshot is unreadable: {what}"));
-    let Some((header, records)) = read_records(txn).map_err(|cause| MetadataError::while_opening(path, cause))? else {
+    let Some(Records { header, pieces }) =
+        read_records(txn).map_err(|cause| MetadataError::while_opening(path, cause))?
+    else {
         return Ok(Snapshot::default());
     };
     let header = record::open(0, &header).map_err(|cause| unreadable(path, "the snapshot's header", &cause))?;
     let header: Header = decode(header).map_err(damaged)?;
-    if header.pieces != records.len() as u64 {
-        return Err(damaged(format!("it has {} of {} pieces", records.len(), header.pieces)));
+    if header.pieces != pieces.len() as u64 {
+        return Err(damaged(format!("it has {} of {} pieces", pieces.len(), header.pieces)));
     }
-    let mut bytes = Vec::with_capacity(records.iter().map(Vec::len).sum());
-    for (place, record) in (0u64..).zip(&records) {
+    let mut bytes = Vec::with_capacity(pieces.iter().map(Vec::len).sum());
+    for (place, record) in (0u64..).zip(&pieces) {
         let piece = record::open(place, record);
         bytes.extend_from_slice(piece.map_err(|cause| unreadable(path, &format!("snapshot piece {place}"), &cause))?);
     }
@@ -96,15 +98,20 @@ pub(super) fn read_snapshot(txn: &ReadTransaction, path: &Path) -> Result<Snapsh
     Ok(Snapshot { index: header.index, bytes: bytes.len() as u64, state })
 }
 
-/// The header and the pieces, as they stand in the file.
-fn read_records(txn: &ReadTransaction) -> Result<Option<(Vec<u8>, Vec<Vec<u8>>)>, redb::Error> {
+/// The records of a snapshot, as they stand in the file.
+struct Records {
+    header: Vec<u8>,
+    pieces: Vec<Vec<u8>>,
+}
+
+fn read_records(txn: &ReadTransaction) -> Result<Option<Records>, redb::Error> {
     let Some(header) = txn.open_table(META)?.get(SNAPSHOT_KEY)?.map(|header| header.value().to_vec()) else {
         return Ok(None);
     };
     let table = txn.open_table(SNAPSHOT)?;
-    let mut records = Vec::with_capacity(table.len()? as usize);
+    let mut pieces = Vec::with_capacity(table.len()? as usize);
     for piece in table.iter()? {
-        records.push(piece?.1.value().to_vec());
+        pieces.push(piece?.1.value().to_vec());
     }
-    Ok(Some((header, records)))
+    Ok(Some(Records { header, pieces }))
 }

@@ -73,8 +73,8 @@ fn a_file_of_a_newer_version_is_left_alone() {
 
 #[test]
 fn a_command_that_is_refused_now_is_an_error() {
-    // The history's third command, a job of a bundle that does not exist in a state without it.
-    let command = postcard::to_stdvec(&history()[6]).unwrap();
+    // The end of an upload that has ended.
+    let command = postcard::to_stdvec(&history()[2]).unwrap();
     let error = error_after(change(LOG, |log| log.insert(9, record::seal(9, &command).as_slice()).map(drop)));
     assert!(error.to_string().contains("log entry 9 is refused"), "{error}");
 }
@@ -83,10 +83,16 @@ fn a_command_that_is_refused_now_is_an_error() {
 fn a_foreign_file_is_refused_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metadata.redb");
-    std::fs::write(&path, "not a database").unwrap();
+    for content in ["not a database", ""] {
+        std::fs::write(&path, content).unwrap();
+        let error = open(&options(&path)).unwrap_err();
+        assert!(matches!(error, MetadataError::Corrupt { .. }), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), content.as_bytes());
+    }
+    std::fs::remove_file(&path).unwrap();
+    drop(Database::create(&path).unwrap());
     let error = open(&options(&path)).unwrap_err();
-    assert!(matches!(error, MetadataError::Corrupt { .. }), "{error}");
-    assert_eq!(std::fs::read(&path).unwrap(), b"not a database");
+    assert!(error.to_string().contains("none of Millrace's tables"), "{error}");
 }
 
 proptest! {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use wasmtime::component::Linker;
+use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, WasiClocks, WasiClocksView};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
-use wasmtime_wasi::WasiCtxBuilder;
 
 use super::Capability;
 use crate::store::{Phase, SharedLog, StoreData};

@@ -129,7 +129,7 @@ impl Compiler {
         result?;
         let bytes = std::fs::metadata(&path).map_err(|error| compiler(&error))?.len();
         let file = CodeFile { path, info, bytes, used: 0 };
-        self.entries().add_file(key.clone(), file.clone(), self.options.cache.file_bytes_max);
+        self.entries().add_file(key, file.clone(), self.options.cache.file_bytes_max);
         Ok(file)
     }
 
@@ -175,11 +175,11 @@ impl Entries {
     }
 
     /// Adds a file and removes those that were not used for longest. Code that runs stays mapped without its file.
-    fn add_file(&mut self, key: Key, mut file: CodeFile, bytes_max: u64) {
+    fn add_file(&mut self, key: &Key, mut file: CodeFile, bytes_max: u64) {
         file.used = self.tick();
         self.files.insert(key.clone(), file);
         while self.files.values().map(|file| file.bytes).sum::<u64>() > bytes_max {
-            let others = self.files.iter().filter(|(other, _)| **other != key);
+            let others = self.files.iter().filter(|(other, _)| *other != key);
             let Some(oldest) = others.min_by_key(|(_, file)| file.used).map(|(key, _)| key.clone()) else { return };
             if let Some(file) = self.files.remove(&oldest)
                 && let Err(error) = std::fs::remove_file(&file.path)

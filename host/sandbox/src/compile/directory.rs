@@ -24,6 +24,9 @@ pub(super) struct PrivateDirectory {
 impl PrivateDirectory {
     pub(super) fn new(cache_dir: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(cache_dir)?;
+        // Held while this returns: nobody may take a directory whose lock is not locked yet for an abandoned one.
+        let all = File::create(cache_dir.join(LOCK))?;
+        flock(&all, FlockOperation::LockExclusive)?;
         remove_abandoned(cache_dir);
         let private = Permissions::from_mode(0o700);
         let directory = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir_in(cache_dir)?;
@@ -42,16 +45,17 @@ impl PrivateDirectory {
     }
 }
 
-/// Removes the directories of processes that no longer hold their lock. One without a lock file is being made.
+/// Removes the directories of processes that no longer hold their lock.
 fn remove_abandoned(cache_dir: &Path) {
     let Ok(entries) = std::fs::read_dir(cache_dir) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX));
         let Ok(lock) = File::open(path.join(LOCK)) else { continue };
-        if ours && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            if let Err(error) = std::fs::remove_dir_all(&path) {
-                tracing::warn!(path = %path.display(), %error, "an abandoned compile cache cannot be removed");
-            }
+        if ours
+            && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && let Err(error) = std::fs::remove_dir_all(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "an abandoned compile cache cannot be removed");
         }
     }
 }
@@ -78,6 +82,7 @@ mod tests {
         assert!(!abandoned.exists());
         assert!(path.exists(), "a living process keeps its own");
         drop((first, second));
-        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+        let left = std::fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), [LOCK]);
     }
 }

@@ -45,8 +45,7 @@ fn compiler(message: String) -> ComponentError {
 }
 
 fn start(command: &CompilerCommand, request: &Request) -> Result<Child, ComponentError> {
-    let value =
-        request.to_value().ok_or_else(|| compiler(format!("{} is not UTF-8", request.output.display())))?;
+    let value = request.to_value().ok_or_else(|| compiler(format!("{} is not UTF-8", request.output.display())))?;
     Command::new(&command.program)
         .args(&command.args)
         .env_clear()
@@ -85,10 +84,8 @@ async fn feed(child: &mut Child, component: &[u8]) -> std::io::Result<(ExitStatu
 
 fn judge(status: ExitStatus, message: &str, limits: &CompileLimits) -> Result<(), ComponentError> {
     let limit = |limit: String| Err(ComponentError::CompileLimit { limit });
-    let memory = format!(
-        "{} bytes of address space (taskmanager.sandbox.compile.memory)",
-        limits.address_space_bytes_max
-    );
+    let memory =
+        format!("{} bytes of address space (taskmanager.sandbox.compile.memory)", limits.address_space_bytes_max);
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),
         (Some(code), _) if code == i32::from(REFUSED_EXIT_CODE) => {
@@ -104,11 +101,12 @@ fn judge(status: ExitStatus, message: &str, limits: &CompileLimits) -> Result<()
             limits.cpu_seconds_max
         )),
         (_, Some(SIGNAL_ABORT)) if message.contains("memory allocation of") => limit(memory),
-        (_, Some(SIGNAL_SEGMENT | SIGNAL_ABORT)) => limit(format!("the compiler's stack or {memory}; it said: {message}")),
-        (_, Some(SIGNAL_FILE_SIZE)) => limit(format!(
-            "{} bytes of compiled code (taskmanager.sandbox.compile.output)",
-            limits.artifact_bytes_max
-        )),
+        (_, Some(SIGNAL_SEGMENT | SIGNAL_ABORT)) => {
+            limit(format!("the compiler's stack or {memory}; it said: {message}"))
+        }
+        (_, Some(SIGNAL_FILE_SIZE)) => {
+            limit(format!("{} bytes of compiled code (taskmanager.sandbox.compile.output)", limits.artifact_bytes_max))
+        }
         _ => Err(compiler(format!("the compile child ended with {status}: {message}"))),
     }
 }
@@ -122,7 +120,8 @@ mod tests {
         let limits = CompileLimits { cpu_seconds_max: 7, ..CompileLimits::default() };
         let signal = |signal: i32, message: &str| judge(ExitStatus::from_raw(signal), message, &limits);
         let exit = |code: i32, message: &str| judge(ExitStatus::from_raw(code << 8), message, &limits);
-        let text = |result: Result<(), ComponentError>| result.map_or_else(|error| error.to_string(), |()| String::new());
+        let text =
+            |result: Result<(), ComponentError>| result.map_or_else(|error| error.to_string(), |()| String::new());
         assert_eq!(exit(0, ""), Ok(()));
         assert_eq!(exit(3, "no threads"), Err(ComponentError::Compile { message: "no threads".to_owned() }));
         assert!(text(signal(SIGNAL_CPU, "")).contains("more than 7 s of processor time"));

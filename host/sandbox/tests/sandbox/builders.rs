@@ -21,10 +21,9 @@ async fn another_graph_than_before_is_refused() {
     let fixture = fixture(|_| {});
     let component = fixture.compile(&Guest::application()).await;
     let digest = fixture.sandbox.build_graph(&component, &[], 4).await.unwrap().digest();
-    for (expected, error) in [
-        (digest, None),
-        (Digest::from_bytes([7; 32]), Some(GuestErrorKind::NonDeterministicGraph)),
-    ] {
+    for (expected, error) in
+        [(digest, None), (Digest::from_bytes([7; 32]), Some(GuestErrorKind::NonDeterministicGraph))]
+    {
         let mut spec = spec(SandboxLimits::default());
         spec.graph_digest = Some(expected);
         let opened = fixture.sandbox.open(&component, spec, Box::new(Host::default())).await;
@@ -58,11 +57,7 @@ async fn a_builder_that_misbehaves_is_stopped_and_explained() {
         (emit, GuestErrorKind::Contract, "`emit` was called while the graph was being built"),
         ("(drop (call $now-ms)) (i32.const 1024)", GuestErrorKind::Contract, "`now-ms` was called while"),
         // A list of 2^28 nodes, a pointer behind the memory, a discriminant that there is not.
-        (
-            "(i32.store (i32.const 1040) (i32.const 268435456)) (i32.const 1024)",
-            GuestErrorKind::Contract,
-            "",
-        ),
+        ("(i32.store (i32.const 1040) (i32.const 268435456)) (i32.const 1024)", GuestErrorKind::Contract, ""),
         ("(i32.const -4)", GuestErrorKind::Contract, ""),
         ("(i32.store8 (i32.const 1024) (i32.const 9)) (i32.const 1024)", GuestErrorKind::Contract, ""),
         (

@@ -63,6 +63,15 @@ async fn a_call_without_end_hits_its_deadline_and_its_neighbours_run_on() {
 }
 
 #[tokio::test]
+async fn a_guest_that_never_begins_is_stopped() {
+    let fixture = fixture(|options| options.builder.sandbox.call_deadline_ms = 50);
+    let guest = Guest::operators().with("(func $forever (loop $l (br $l))) (start $forever)");
+    let error = fixture.open_with(&guest, SandboxLimits::default()).await.unwrap_err();
+    assert_eq!((error.kind, error.call), (GuestErrorKind::Deadline, "instantiate"));
+    assert_eq!(fixture.sandbox.instances_in_use(), 0);
+}
+
+#[tokio::test]
 async fn memory_has_a_limit_whose_message_says_what_was_asked_for() {
     let fixture = fixture(|_| {});
     // 10 GiB: a guest that notices and aborts, and one that copes.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_sandbox::{Clock, GuestErrorKind, LogLevel, LogSource, PollStatus, StateDescriptor};
+use millrace_sandbox::{Clock, CompilerCommand, GuestErrorKind, LogLevel, LogSource, PollStatus, StateDescriptor};
 use millrace_types::{NodeId, SandboxLimits, TenantId};
 
 use crate::support::{Host, NODE, digest, fixture, host, into_host, spec};
@@ -45,7 +45,8 @@ async fn a_component_without_a_builder_runs_and_cannot_build() {
 #[tokio::test]
 async fn the_host_moves_to_the_next_instance() {
     let fixture = fixture(|_| {});
-    let guest = Guest::application().function("process", "(call $put (i32.const 3) (local.get $ptr) (local.get $len)) (i32.const 16)");
+    let guest = Guest::application()
+        .function("process", "(call $put (i32.const 3) (local.get $ptr) (local.get $len)) (i32.const 16)");
     let component = fixture.compile(&guest).await;
     let mut host: Box<dyn millrace_sandbox::OperatorHost> = Box::new(Host::default());
     // More instances than there may be at a time: each gives its room back.
@@ -94,12 +95,16 @@ async fn a_busy_guest_gives_way_to_its_neighbours() {
     // One thread: while the guest counts, a neighbour gets its turns only because slices end.
     let guest = Guest::application().function(
         "process",
-        "(local $i i64) (loop $l (local.set $i (i64.add (local.get $i) (i64.const 1)))
-           (br_if $l (i64.lt_u (local.get $i) (i64.const 100000000)))) (i32.const 16)",
+        "(loop $l (local.set $i (i32.add (local.get $i) (i32.const 1)))
+           (br_if $l (i32.lt_u (local.get $i) (i32.const 100000000)))) (i32.const 16)",
     );
     let fixture = fixture(|_| {});
-    let mut instance = fixture.open(&guest).await;
-    let work = tokio::spawn(async move { instance.process(NODE, 0, b"").await });
+    let (sandbox, component) = (fixture.sandbox.clone(), fixture.compile(&guest).await);
+    let work = tokio::spawn(async move {
+        sandbox.build_graph(&component, &[], 1).await?;
+        let mut instance = sandbox.open(&component, spec(SandboxLimits::default()), Box::new(Host::default())).await?;
+        instance.process(NODE, 0, b"").await
+    });
     let mut turns = 0u32;
     while !work.is_finished() {
         tokio::task::yield_now().await;
@@ -114,7 +119,7 @@ async fn lines_reach_the_log_and_a_flood_does_not() {
     let guest = Guest::application()
         .function(
             "process",
-            "(local $i i32) (loop $l (call $log (i32.const 1) (i32.const 200) (i32.const 2))
+            "(loop $l (call $log (i32.const 1) (i32.const 200) (i32.const 2))
                (local.set $i (i32.add (local.get $i) (i32.const 1)))
                (br_if $l (i32.lt_u (local.get $i) (i32.const 5000)))) (i32.const 16)",
         )
@@ -133,13 +138,22 @@ async fn lines_reach_the_log_and_a_flood_does_not() {
 
 #[tokio::test]
 async fn a_component_is_compiled_once_and_kept_within_bounds() {
-    let fixture = fixture(|options| options.cache.components_max = 1);
+    let fixture = fixture(|options| {
+        options.cache.components_max = 1;
+        // A compiler that counts how often it is started.
+        let script = format!("echo >> {}/starts; exec \"$@\"", options.cache_dir.display());
+        let mut args = vec!["-c".to_owned(), script, "sh".to_owned()];
+        args.push(options.compiler.program.to_str().unwrap().to_owned());
+        args.append(&mut options.compiler.args);
+        options.compiler = CompilerCommand { program: "/bin/sh".into(), args };
+    });
     let bytes = Guest::application().component();
     let (first, second) = tokio::join!(fixture.try_compile(&bytes), fixture.try_compile(&bytes));
     assert_eq!(first.unwrap().digest(), second.unwrap().digest());
     let files = |tenant: &str| {
-        let mut processes = std::fs::read_dir(fixture.directory.path()).unwrap();
-        let tenant = processes.next().unwrap().unwrap().path().join(tenant);
+        let entries = std::fs::read_dir(fixture.directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut processes = entries.filter(|path| path.is_dir());
+        let tenant = processes.next().unwrap().join(tenant);
         std::fs::read_dir(tenant).map_or(0, Iterator::count)
     };
     assert_eq!(files("default"), 1);
@@ -149,6 +163,8 @@ async fn a_component_is_compiled_once_and_kept_within_bounds() {
     assert_eq!((compiled.tenant(), files("other")), (&other, 1));
     fixture.try_compile(&bytes).await.unwrap();
     assert_eq!(files("default"), 1);
+    let starts = std::fs::read(fixture.directory.path().join("starts")).unwrap();
+    assert_eq!(starts, b"\n\n", "once for each tenant");
 }
 
 #[tokio::test]

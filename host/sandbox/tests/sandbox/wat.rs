@@ -160,7 +160,7 @@ impl Guest {
             }
             let _ = writeln!(
                 wat,
-                "(func $f-{name} (export \"millrace:app/{interface}@0.1.0#{name}\") {signature}
+                "(func $f-{name} (export \"millrace:app/{interface}@0.1.0#{name}\") {signature} (local $i i32)
                    (global.set $free (i32.const {HEAP})) {})",
                 self.body(name)
             );

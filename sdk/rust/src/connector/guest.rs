@@ -13,11 +13,15 @@ impl<S: Source> IntoSource for S {
     fn add_to(self, env: &Environment, name: &str) -> Stream<S::Record> {
         let source = Rc::new(self);
         let in_instance = Rc::clone(&source);
-        let node = NodeDef::source(name, source as Rc<dyn ErasedSource>, Box::new(|assembly| {
-            let collector = assembly.collector()?;
-            assembly.source(Box::new(SourceReader::new(in_instance, collector)));
-            Ok(())
-        }));
+        let node = NodeDef::source(
+            name,
+            source as Rc<dyn ErasedSource>,
+            Box::new(|assembly| {
+                let collector = assembly.collector()?;
+                assembly.source(Box::new(SourceReader::new(in_instance, collector)));
+                Ok(())
+            }),
+        );
         let node = env.definition.borrow_mut().add_node(node);
         Stream::of_node(&env.definition, node)
     }

@@ -53,10 +53,7 @@ impl<T: Data> Data for Vec<T> {
 }
 
 /// Writes entries in the order of their keys' bytes: one map has one encoding, whatever order it iterates in.
-fn encode_sorted<'a, K: Data, V: Data>(
-    entries: impl ExactSizeIterator<Item = (&'a K, &'a V)>,
-    out: &mut Vec<u8>,
-) {
+fn encode_sorted<'a, K: Data, V: Data>(entries: impl ExactSizeIterator<Item = (&'a K, &'a V)>, out: &mut Vec<u8>) {
     const { assert!(K::MIN_BYTES > 0, "a map whose keys take no bytes could claim any length") };
     encode_length(entries.len(), out);
     let mut entries: Vec<(Vec<u8>, &V)> = entries.map(|(key, value)| (key.to_bytes(), value)).collect();
@@ -68,9 +65,7 @@ fn encode_sorted<'a, K: Data, V: Data>(
 }
 
 /// Reads entries, checking that their keys' bytes ascend: that also excludes a key that is there twice.
-fn decode_sorted<K: Data, V: Data, C: Default + Extend<(K, V)>>(
-    input: &mut Reader<'_>,
-) -> Result<C, DecodeError> {
+fn decode_sorted<K: Data, V: Data, C: Default + Extend<(K, V)>>(input: &mut Reader<'_>) -> Result<C, DecodeError> {
     let count = input.count(K::MIN_BYTES + V::MIN_BYTES)?;
     input.nested(|input| {
         let mut entries = C::default();

@@ -144,10 +144,7 @@ impl<'a> Reader<'a> {
 
     /// Runs a decoder one level deeper.
     #[inline]
-    pub fn nested<T>(
-        &mut self,
-        decode: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<T, DecodeError> {
+    pub fn nested<T>(&mut self, decode: impl FnOnce(&mut Self) -> Result<T, DecodeError>) -> Result<T, DecodeError> {
         if self.depth >= DEPTH_MAX {
             return Err(DecodeError::TooDeep);
         }

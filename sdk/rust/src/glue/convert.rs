@@ -37,11 +37,7 @@ fn node(node: &Node) -> abi::Node {
 }
 
 fn code(code: &GuestCode) -> abi::GuestCode {
-    abi::GuestCode {
-        component: code.component.clone(),
-        function: code.function.clone(),
-        config: code.config.clone(),
-    }
+    abi::GuestCode { component: code.component.clone(), function: code.function.clone(), config: code.config.clone() }
 }
 
 fn connector(native: &NativeConnector) -> abi::NativeConnector {
@@ -74,11 +70,7 @@ fn edge(edge: &Edge) -> abi::Edge {
 }
 
 pub(super) fn descriptor(state: &StateDescriptor) -> operator::StateDescriptor {
-    operator::StateDescriptor {
-        node: state.node,
-        name: state.name.clone(),
-        fingerprint: state.fingerprint.clone(),
-    }
+    operator::StateDescriptor { node: state.node, name: state.name.clone(), fingerprint: state.fingerprint.clone() }
 }
 
 pub(super) fn polled(polled: Polled) -> operator::Polled {

@@ -46,11 +46,12 @@ impl<B: Builder> program::Guest for Exports<B> {
     }
 
     fn splits(node: u32, parallelism: u32) -> Result<Vec<Vec<u8>>, String> {
-        PROGRAM.with_borrow(|program| {
-            let program = program.as_ref().ok_or_else(|| Error::msg("build has to be called first"))?;
-            program.splits(node, parallelism)
-        })
-        .map_err(|error: Error| error.to_string())
+        PROGRAM
+            .with_borrow(|program| {
+                let program = program.as_ref().ok_or_else(|| Error::msg("build has to be called first"))?;
+                program.splits(node, parallelism)
+            })
+            .map_err(|error: Error| error.to_string())
     }
 }
 

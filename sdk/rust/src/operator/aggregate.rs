@@ -83,13 +83,7 @@ impl<K: Data, T: Data, F: Fn(T, T) -> T + 'static> KeyedProcessFunction<K, T> fo
         Ok(())
     }
 
-    fn on_timer(
-        &self,
-        contents: &ValueState<T>,
-        _: Clock,
-        _: i64,
-        ctx: &mut KeyedContext<K, T>,
-    ) -> Result<()> {
+    fn on_timer(&self, contents: &ValueState<T>, _: Clock, _: i64, ctx: &mut KeyedContext<K, T>) -> Result<()> {
         if let Some(reduced) = contents.take() {
             ctx.collect(reduced);
         }

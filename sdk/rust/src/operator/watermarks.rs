@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::batch::NO_TIMESTAMP;
 use crate::batch::BatchReader;
+use crate::batch::NO_TIMESTAMP;
 use crate::error::Result;
 use crate::host::{Clock, Host};
 use crate::runtime::assembly::Control;

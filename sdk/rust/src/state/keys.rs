@@ -1,4 +1,7 @@
 //! The keys that an operator has in its cache: each has a slot, which all of the operator's states share.
+//!
+//! Looking a key up is what a keyed operator does most, and with many keys it waits for memory. So what a look-up
+//! touches is small and lies together: an entry of the index, and the bytes of the key, in place if they are few.
 
 use hashbrown::HashTable;
 
@@ -7,19 +10,51 @@ use crate::data::{Data, DecodeError};
 
 /// What a slot takes besides its key and values, approximately.
 const SLOT_BYTES: usize = 48;
+/// Longer keys have an allocation of their own.
+const INLINE_BYTES: usize = 22;
 
-struct Slot<K> {
-    bytes: Box<[u8]>,
-    /// `None`: the slot is free.
-    key: Option<K>,
-    /// Used since the clock's hand passed.
-    is_used: bool,
+/// The bytes of a key.
+enum Bytes {
+    Inline { length: u8, bytes: [u8; INLINE_BYTES] },
+    Boxed(Box<[u8]>),
+}
+
+impl Bytes {
+    fn new(key: &[u8]) -> Self {
+        let mut bytes = [0; INLINE_BYTES];
+        match bytes.get_mut(..key.len()) {
+            Some(start) => {
+                start.copy_from_slice(key);
+                Self::Inline { length: key.len() as u8, bytes }
+            }
+            None => Self::Boxed(key.into()),
+        }
+    }
+
+    #[inline]
+    fn get(&self) -> &[u8] {
+        match self {
+            Self::Inline { length, bytes } => &bytes[..usize::from(*length)],
+            Self::Boxed(bytes) => bytes,
+        }
+    }
+}
+
+/// An entry of the index.
+struct Entry {
+    /// A part of the key's hash: most keys that differ are told apart without a look at them.
+    hash: u32,
+    slot: u32,
 }
 
 /// Keys and their slots.
 pub(crate) struct KeyTable<K> {
-    index: HashTable<u32>,
-    slots: Vec<Slot<K>>,
+    index: HashTable<Entry>,
+    /// By slot: the keys' bytes, the keys (`None`: the slot is free), and whether they were used since the clock's
+    /// hand passed.
+    bytes: Vec<Bytes>,
+    keys: Vec<Option<K>>,
+    is_used: Vec<bool>,
     free: Vec<u32>,
     weight: usize,
     hand: usize,
@@ -27,57 +62,73 @@ pub(crate) struct KeyTable<K> {
 
 impl<K: Data> KeyTable<K> {
     pub fn new() -> Self {
-        Self { index: HashTable::new(), slots: Vec::new(), free: Vec::new(), weight: 0, hand: 0 }
+        Self {
+            index: HashTable::new(),
+            bytes: Vec::new(),
+            keys: Vec::new(),
+            is_used: Vec::new(),
+            free: Vec::new(),
+            weight: 0,
+            hand: 0,
+        }
     }
 
     /// The slot of a key, made if there is none.
     #[inline]
-    pub fn slot(&mut self, bytes: &[u8]) -> Result<u32, DecodeError> {
-        let hash = hash_bytes(bytes);
-        let slots = &mut self.slots;
-        if let Some(slot) = self.index.find(hash, |slot| *slots[*slot as usize].bytes == *bytes) {
-            slots[*slot as usize].is_used = true;
-            return Ok(*slot);
+    pub fn slot(&mut self, key: &[u8]) -> Result<u32, DecodeError> {
+        let hash = hash_bytes(key);
+        let bytes = &self.bytes;
+        let is_key = |entry: &Entry| entry.hash == hash as u32 && bytes[entry.slot as usize].get() == key;
+        match self.index.find(hash, is_key) {
+            Some(Entry { slot, .. }) => {
+                self.is_used[*slot as usize] = true;
+                Ok(*slot)
+            }
+            None => self.insert(hash, key),
         }
-        self.insert(hash, bytes)
     }
 
     fn insert(&mut self, hash: u64, bytes: &[u8]) -> Result<u32, DecodeError> {
-        let content = Slot { key: Some(K::from_bytes(bytes)?), bytes: bytes.into(), is_used: true };
+        let key = Some(K::from_bytes(bytes)?);
         self.weight += SLOT_BYTES + size_of::<K>() + bytes.len();
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.slots[slot as usize] = content;
+                self.bytes[slot as usize] = Bytes::new(bytes);
+                self.keys[slot as usize] = key;
+                self.is_used[slot as usize] = true;
                 slot
             }
             None => {
-                self.slots.push(content);
-                self.slots.len() as u32 - 1
+                self.bytes.push(Bytes::new(bytes));
+                self.keys.push(key);
+                self.is_used.push(true);
+                self.bytes.len() as u32 - 1
             }
         };
-        let slots = &self.slots;
-        self.index.insert_unique(hash, slot, |slot| hash_bytes(&slots[*slot as usize].bytes));
+        let bytes = &self.bytes;
+        let rehash = |entry: &Entry| hash_bytes(bytes[entry.slot as usize].get());
+        self.index.insert_unique(hash, Entry { hash: hash as u32, slot }, rehash);
         Ok(slot)
     }
 
     /// The key of a slot that is in use.
     pub fn key(&self, slot: u32) -> Option<&K> {
-        self.slots.get(slot as usize)?.key.as_ref()
+        self.keys.get(slot as usize)?.as_ref()
     }
 
     /// The bytes of a slot's key.
     pub fn bytes(&self, slot: u32) -> &[u8] {
-        self.slots.get(slot as usize).map_or(&[], |slot| &slot.bytes)
+        self.bytes.get(slot as usize).map_or(&[], Bytes::get)
     }
 
     /// How many slots there are, used and free.
     pub fn capacity(&self) -> usize {
-        self.slots.len()
+        self.keys.len()
     }
 
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.keys.len() - self.free.len()
     }
 
     /// What the keys take, approximately, in bytes.
@@ -87,23 +138,57 @@ impl<K: Data> KeyTable<K> {
 
     /// Forgets a key.
     pub fn remove(&mut self, slot: u32) {
-        let hash = hash_bytes(&self.slots[slot as usize].bytes);
-        if let Ok(entry) = self.index.find_entry(hash, |other| *other == slot) {
+        let bytes = std::mem::replace(&mut self.bytes[slot as usize], Bytes::new(&[]));
+        if let Ok(entry) = self.index.find_entry(hash_bytes(bytes.get()), |entry| entry.slot == slot) {
             entry.remove();
         }
-        let freed = &mut self.slots[slot as usize];
-        self.weight -= SLOT_BYTES + size_of::<K>() + freed.bytes.len();
-        freed.key = None;
-        freed.bytes = Box::default();
+        self.weight -= SLOT_BYTES + size_of::<K>() + bytes.get().len();
+        self.keys[slot as usize] = None;
         self.free.push(slot);
     }
 
     /// Moves the clock's hand to the next slot: a key there that was not used since the last time, if there is one.
     pub fn advance_hand(&mut self) -> Option<u32> {
         let slot = self.hand;
-        self.hand = if slot + 1 < self.slots.len() { slot + 1 } else { 0 };
-        let content = self.slots.get_mut(slot)?;
-        let was_used = std::mem::replace(&mut content.is_used, false);
-        (content.key.is_some() && !was_used).then_some(slot as u32)
+        self.hand = if slot + 1 < self.keys.len() { slot + 1 } else { 0 };
+        let was_used = std::mem::replace(self.is_used.get_mut(slot)?, false);
+        (self.keys[slot].is_some() && !was_used).then_some(slot as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn keys_of_any_length_keep_their_slots_until_they_are_removed() {
+        let mut table = KeyTable::<Vec<u8>>::new();
+        let key = |n: usize| vec![n as u8; n % 40].to_bytes();
+        let slots: Vec<u32> = (0..200).map(|n| table.slot(&key(n)).unwrap()).collect();
+        // Five of them are the empty key.
+        assert_eq!(table.len(), 196);
+        for (n, slot) in slots.iter().enumerate() {
+            assert_eq!((table.slot(&key(n)), table.bytes(*slot)), (Ok(*slot), key(n).as_slice()));
+            assert_eq!(table.key(*slot), Some(&vec![n as u8; n % 40]));
+        }
+        table.remove(slots[7]);
+        assert_eq!((table.len(), table.key(slots[7])), (195, None));
+        assert_eq!(table.slot(&key(1000)), Ok(slots[7]));
+    }
+
+    #[test]
+    fn the_hand_passes_keys_that_were_used() {
+        let mut table = KeyTable::<u8>::new();
+        let slots: Vec<u32> = (0..4u8).map(|n| table.slot(&[n]).unwrap()).collect();
+        assert_eq!((0..4).map(|_| table.advance_hand()).collect::<Vec<_>>(), [None; 4]);
+        table.slot(&[2]).unwrap();
+        let found: Vec<Option<u32>> = (0..4).map(|_| table.advance_hand()).collect();
+        assert_eq!(found, [Some(slots[0]), Some(slots[1]), None, Some(slots[3])]);
+    }
+
+    #[test]
+    fn keys_that_do_not_decode_are_refused() {
+        assert!(KeyTable::<u32>::new().slot(&[1, 2]).is_err());
     }
 }

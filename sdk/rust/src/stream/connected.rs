@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use super::keyed::KeyedStream;
 use super::Stream;
+use super::keyed::KeyedStream;
 use crate::collector::Collector;
 use crate::data::Data;
 use crate::definition::NodeDef;
@@ -28,12 +28,16 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
         first: impl Fn(A, &mut ProcessContext<U>) -> Result<()> + 'static,
         second: impl Fn(B, &mut ProcessContext<U>) -> Result<()> + 'static,
     ) -> Stream<U> {
-        let node = NodeDef::operator(kind_name, name, Box::new(|assembly| {
-            let (output, sides) = (assembly.collector::<U>()?, assembly.side_outputs()?);
-            let context = Rc::new(RefCell::new(ProcessContext { output, sides, host: assembly.host() }));
-            assembly.accept::<A>(0, Box::new(SideOf { function: first, context: Rc::clone(&context) }))?;
-            assembly.accept::<B>(1, Box::new(SideOf { function: second, context }))
-        }));
+        let node = NodeDef::operator(
+            kind_name,
+            name,
+            Box::new(|assembly| {
+                let (output, sides) = (assembly.collector::<U>()?, assembly.side_outputs()?);
+                let context = Rc::new(RefCell::new(ProcessContext { output, sides, host: assembly.host() }));
+                assembly.accept::<A>(0, Box::new(SideOf { function: first, context: Rc::clone(&context) }))?;
+                assembly.accept::<B>(1, Box::new(SideOf { function: second, context }))
+            }),
+        );
         let definition = &self.first.definition;
         let node = definition.borrow_mut().add_node(node);
         self.first.feed(node, 0);
@@ -94,30 +98,44 @@ pub struct ConnectedKeyedStreams<K, A, B> {
 impl<K: Data, A: Data, B: Data> ConnectedKeyedStreams<K, A, B> {
     /// Runs a function with state and timers for each key that both streams share.
     pub fn process<F: KeyedCoProcessFunction<K, A, B>>(&self, function: F) -> Stream<F::Output> {
-        let node = NodeDef::operator("co-keyed-process", "Co-Keyed-Process", Box::new(|assembly| {
-            let (states, context) = assembly.keyed::<K, F::Output, F::States>(|states| function.open(states))?;
-            let operator = Rc::new(RefCell::new(KeyedOperator {
-                label: assembly.label(),
-                function,
-                states,
-                context,
-                on_timer: |function: &F, states: &_, clock, timestamp, context: &mut _| {
-                    function.on_timer(states, clock, timestamp, context)
-                },
-            }));
-            assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
-            assembly.accept_keyed(0, Box::new(KeyedInput {
-                operator: Rc::clone(&operator),
-                call: |function: &F, states: &_, value: A, context: &mut _| function.process1(states, value, context),
-                record: PhantomData,
-            }));
-            assembly.accept_keyed(1, Box::new(KeyedInput {
-                operator,
-                call: |function: &F, states: &_, value: B, context: &mut _| function.process2(states, value, context),
-                record: PhantomData,
-            }));
-            Ok(())
-        }));
+        let node = NodeDef::operator(
+            "co-keyed-process",
+            "Co-Keyed-Process",
+            Box::new(|assembly| {
+                let (states, context) = assembly.keyed::<K, F::Output, F::States>(|states| function.open(states))?;
+                let operator = Rc::new(RefCell::new(KeyedOperator {
+                    label: assembly.label(),
+                    function,
+                    states,
+                    context,
+                    on_timer: |function: &F, states: &_, clock, timestamp, context: &mut _| {
+                        function.on_timer(states, clock, timestamp, context)
+                    },
+                }));
+                assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
+                assembly.accept_keyed(
+                    0,
+                    Box::new(KeyedInput {
+                        operator: Rc::clone(&operator),
+                        call: |function: &F, states: &_, value: A, context: &mut _| {
+                            function.process1(states, value, context)
+                        },
+                        record: PhantomData,
+                    }),
+                );
+                assembly.accept_keyed(
+                    1,
+                    Box::new(KeyedInput {
+                        operator,
+                        call: |function: &F, states: &_, value: B, context: &mut _| {
+                            function.process2(states, value, context)
+                        },
+                        record: PhantomData,
+                    }),
+                );
+                Ok(())
+            }),
+        );
         let definition = &self.first.stream.definition;
         let node = definition.borrow_mut().add_node(node);
         self.first.stream.feed_keyed(node, 0, self.first.selector, &self.first.factory);

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
-use super::connected::ConnectedKeyedStreams;
 use super::Stream;
+use super::connected::ConnectedKeyedStreams;
 use crate::data::Data;
 use crate::definition::NodeDef;
 use crate::operator::aggregate::{AggregateAll, AggregateFunction, Reduce, ReduceAll};
@@ -29,25 +29,34 @@ impl<K: Data, T: Data> KeyedStream<K, T> {
         name: &str,
         function: F,
     ) -> Stream<F::Output> {
-        let node = NodeDef::operator(kind_name, name, Box::new(|assembly| {
-            let (states, context) = assembly.keyed::<K, F::Output, F::States>(|states| function.open(states))?;
-            let operator = Rc::new(RefCell::new(KeyedOperator {
-                label: assembly.label(),
-                function,
-                states,
-                context,
-                on_timer: |function: &F, states: &_, clock, timestamp, context: &mut _| {
-                    function.on_timer(states, clock, timestamp, context)
-                },
-            }));
-            assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
-            assembly.accept_keyed(0, Box::new(KeyedInput {
-                operator,
-                call: |function: &F, states: &_, value: T, context: &mut _| function.process(states, value, context),
-                record: PhantomData,
-            }));
-            Ok(())
-        }));
+        let node = NodeDef::operator(
+            kind_name,
+            name,
+            Box::new(|assembly| {
+                let (states, context) = assembly.keyed::<K, F::Output, F::States>(|states| function.open(states))?;
+                let operator = Rc::new(RefCell::new(KeyedOperator {
+                    label: assembly.label(),
+                    function,
+                    states,
+                    context,
+                    on_timer: |function: &F, states: &_, clock, timestamp, context: &mut _| {
+                        function.on_timer(states, clock, timestamp, context)
+                    },
+                }));
+                assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
+                assembly.accept_keyed(
+                    0,
+                    Box::new(KeyedInput {
+                        operator,
+                        call: |function: &F, states: &_, value: T, context: &mut _| {
+                            function.process(states, value, context)
+                        },
+                        record: PhantomData,
+                    }),
+                );
+                Ok(())
+            }),
+        );
         let definition = &self.stream.definition;
         let node = definition.borrow_mut().add_node(node);
         self.stream.feed_keyed(node, 0, self.selector, &self.factory);

@@ -7,9 +7,9 @@ use std::marker::PhantomData;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::Stream;
 use super::connected::ConnectedStreams;
 use super::keyed::KeyedStream;
-use super::Stream;
 use crate::collector::{Collector, OutputTag};
 use crate::data::Data;
 use crate::definition::{MAIN_OUTPUT, NodeDef, SideDef};
@@ -52,40 +52,53 @@ impl Component {
 impl<T: Data> Stream<T> {
     /// One record for each.
     pub fn map<U: Data>(&self, function: impl Fn(T) -> U + 'static) -> Stream<U> {
-        self.operator(NodeDef::operator("map", "Map", Box::new(|assembly| {
-            let output = assembly.output::<U>()?;
-            let label = assembly.label();
-            assembly.accept::<T>(0, Box::new(Map { function, label, output }))
-        })))
+        self.operator(NodeDef::operator(
+            "map",
+            "Map",
+            Box::new(|assembly| {
+                let output = assembly.output::<U>()?;
+                let label = assembly.label();
+                assembly.accept::<T>(0, Box::new(Map { function, label, output }))
+            }),
+        ))
     }
 
     /// One record for each; an error fails the application.
-    pub fn try_map<U: Data, E: Display + 'static>(
-        &self,
-        function: impl Fn(T) -> Result<U, E> + 'static,
-    ) -> Stream<U> {
-        self.operator(NodeDef::operator("map", "Map", Box::new(|assembly| {
-            let output = assembly.output::<U>()?;
-            let label = assembly.label();
-            assembly.accept::<T>(0, Box::new(TryMap { function, label, output, error: PhantomData }))
-        })))
+    pub fn try_map<U: Data, E: Display + 'static>(&self, function: impl Fn(T) -> Result<U, E> + 'static) -> Stream<U> {
+        self.operator(NodeDef::operator(
+            "map",
+            "Map",
+            Box::new(|assembly| {
+                let output = assembly.output::<U>()?;
+                let label = assembly.label();
+                assembly.accept::<T>(0, Box::new(TryMap { function, label, output, error: PhantomData }))
+            }),
+        ))
     }
 
     /// The records for which the function holds.
     pub fn filter(&self, function: impl Fn(&T) -> bool + 'static) -> Self {
-        self.operator(NodeDef::operator("filter", "Filter", Box::new(|assembly| {
-            let output = assembly.output::<T>()?;
-            let label = assembly.label();
-            assembly.accept::<T>(0, Box::new(Filter { function, label, output }))
-        })))
+        self.operator(NodeDef::operator(
+            "filter",
+            "Filter",
+            Box::new(|assembly| {
+                let output = assembly.output::<T>()?;
+                let label = assembly.label();
+                assembly.accept::<T>(0, Box::new(Filter { function, label, output }))
+            }),
+        ))
     }
 
     /// Any number of records for each.
     pub fn flat_map<U: Data>(&self, function: impl Fn(T, &mut Collector<U>) + 'static) -> Stream<U> {
-        self.operator(NodeDef::operator("flat-map", "Flat Map", Box::new(|assembly| {
-            let output = assembly.collector::<U>()?;
-            assembly.accept::<T>(0, Box::new(FlatMap { function, output }))
-        })))
+        self.operator(NodeDef::operator(
+            "flat-map",
+            "Flat Map",
+            Box::new(|assembly| {
+                let output = assembly.collector::<U>()?;
+                assembly.accept::<T>(0, Box::new(FlatMap { function, output }))
+            }),
+        ))
     }
 
     /// Any number of records for each; an error fails the application.
@@ -93,22 +106,27 @@ impl<T: Data> Stream<T> {
         &self,
         function: impl Fn(T, &mut Collector<U>) -> Result<(), E> + 'static,
     ) -> Stream<U> {
-        self.operator(NodeDef::operator("flat-map", "Flat Map", Box::new(|assembly| {
-            let output = assembly.collector::<U>()?;
-            assembly.accept::<T>(0, Box::new(TryFlatMap { function, output, error: PhantomData }))
-        })))
+        self.operator(NodeDef::operator(
+            "flat-map",
+            "Flat Map",
+            Box::new(|assembly| {
+                let output = assembly.collector::<U>()?;
+                assembly.accept::<T>(0, Box::new(TryFlatMap { function, output, error: PhantomData }))
+            }),
+        ))
     }
 
     /// Any number of records for each, with timestamps and side outputs; an error fails the application.
-    pub fn process<U: Data>(
-        &self,
-        function: impl Fn(T, &mut ProcessContext<U>) -> Result<()> + 'static,
-    ) -> Stream<U> {
-        self.operator(NodeDef::operator("process", "Process", Box::new(|assembly| {
-            let (output, sides) = (assembly.collector::<U>()?, assembly.side_outputs()?);
-            let context = ProcessContext { output, sides, host: assembly.host() };
-            assembly.accept::<T>(0, Box::new(Process { function, context }))
-        })))
+    pub fn process<U: Data>(&self, function: impl Fn(T, &mut ProcessContext<U>) -> Result<()> + 'static) -> Stream<U> {
+        self.operator(NodeDef::operator(
+            "process",
+            "Process",
+            Box::new(|assembly| {
+                let (output, sides) = (assembly.collector::<U>()?, assembly.side_outputs()?);
+                let context = ProcessContext { output, sides, host: assembly.host() };
+                assembly.accept::<T>(0, Box::new(Process { function, context }))
+            }),
+        ))
     }
 
     /// The records that the operator has emitted with this tag.
@@ -136,13 +154,17 @@ impl<T: Data> Stream<T> {
 
     /// Gives records timestamps, and the stream watermarks.
     pub fn assign_timestamps_and_watermarks(&self, strategy: WatermarkStrategy<T>) -> Self {
-        let mut node = NodeDef::operator("watermarks", "Timestamps/Watermarks", Box::new(|assembly| {
-            let (label, host, output) = (assembly.label(), assembly.host(), assembly.output::<T>()?);
-            let operator = Watermarks { strategy, label, host, output, latest: i64::MIN, next: None };
-            let operator = Rc::new(RefCell::new(operator));
-            assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
-            assembly.accept::<T>(0, Box::new(operator))
-        }));
+        let mut node = NodeDef::operator(
+            "watermarks",
+            "Timestamps/Watermarks",
+            Box::new(|assembly| {
+                let (label, host, output) = (assembly.label(), assembly.host(), assembly.output::<T>()?);
+                let operator = Watermarks { strategy, label, host, output, latest: i64::MIN, next: None };
+                let operator = Rc::new(RefCell::new(operator));
+                assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
+                assembly.accept::<T>(0, Box::new(operator))
+            }),
+        );
         node.generates_watermarks = true;
         self.operator(node)
     }

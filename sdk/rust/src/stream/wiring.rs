@@ -44,14 +44,16 @@ impl<T: Data> Stream<T> {
             Origin::Own => true,
             Origin::Outside { format, .. } => format == E::FORMAT,
         };
-        let upstreams: Vec<Upstream<T>> =
-            self.upstreams.iter().map(|upstream| if fits(upstream) { upstream.clone() } else { self.own(upstream) }).collect();
+        let upstreams: Vec<Upstream<T>> = self
+            .upstreams
+            .iter()
+            .map(|upstream| if fits(upstream) { upstream.clone() } else { self.own(upstream) })
+            .collect();
         let definition = &mut *self.definition.borrow_mut();
         for upstream in upstreams {
             let port = match upstream.origin {
-                Origin::Own => definition.port(upstream.node, upstream.output, plain_kind::<E>(), || {
-                    Box::new(plain_port::<T, E>())
-                }),
+                Origin::Own => definition
+                    .port(upstream.node, upstream.output, plain_kind::<E>(), || Box::new(plain_port::<T, E>())),
                 Origin::Outside { .. } => 0,
             };
             definition.add_edge((upstream.node, port), (node, 0), upstream.partitioning, E::FORMAT);
@@ -77,10 +79,14 @@ impl<T: Data> Stream<T> {
         if matches!(upstream.origin, Origin::Own) {
             return upstream.clone();
         }
-        let node = NodeDef::operator("convert", "Convert", Box::new(|assembly| {
-            let output = assembly.output::<T>()?;
-            assembly.accept::<T>(0, Box::new(Identity { output }))
-        }));
+        let node = NodeDef::operator(
+            "convert",
+            "Convert",
+            Box::new(|assembly| {
+                let output = assembly.output::<T>()?;
+                assembly.accept::<T>(0, Box::new(Identity { output }))
+            }),
+        );
         let outside = Self { definition: self.definition.clone(), upstreams: vec![upstream.clone()] };
         let mut converted = outside.operator::<T>(node).upstreams;
         converted.pop().unwrap_or_else(|| upstream.clone())

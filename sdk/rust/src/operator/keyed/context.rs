@@ -21,12 +21,7 @@ pub struct KeyedContext<K, U> {
 }
 
 impl<K: Data, U: Data> KeyedContext<K, U> {
-    pub(crate) fn new(
-        output: Collector<U>,
-        sides: SideOutputs,
-        store: KeyedStore<K>,
-        host: Rc<dyn Host>,
-    ) -> Self {
+    pub(crate) fn new(output: Collector<U>, sides: SideOutputs, store: KeyedStore<K>, host: Rc<dyn Host>) -> Self {
         Self {
             output,
             sides,

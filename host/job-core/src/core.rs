@@ -1,0 +1,154 @@
+//! The state of one job, and where each input goes.
+//!
+//! Invariants, which hold between steps and which the property tests check from outside:
+//! - A subtask has at most one attempt that is not terminal; terminal states of tasks and jobs are final.
+//! - Before [`Command::JobEnded`] every deployed task is terminal and every slot is released.
+//! - A terminal status is shown only once it is durable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millrace_graph::SlotSharing;
+use millrace_types::{JobStatus, NodeId, Timestamp, VertexId};
+
+use crate::dropped::{DropReason, Dropped};
+use crate::event::{Command, Input, WriteId};
+use crate::exceptions::ExceptionHistory;
+use crate::slot_pool::SlotPool;
+use crate::spec::JobSpec;
+use crate::split_assigner::SplitAssigner;
+use crate::vertex_view::{SubtaskView, VertexView};
+use crate::view::JobView;
+
+/// What the job is about. Its status follows from it, but not the other way round: a job whose end is being written
+/// still shows the status before.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Not yet told to start.
+    Initializing,
+    /// Waits for slots and splits.
+    Waiting,
+    /// Its tasks are deployed.
+    Running,
+    /// Its tasks are being cancelled.
+    Stopping {
+        /// When the tasks that have not stopped are told again.
+        retry_at: Timestamp,
+        /// When their slots are taken away.
+        give_up_at: Timestamp,
+    },
+    /// Its end is being written.
+    Persisting {
+        /// The job as it is to be remembered.
+        view: Box<JobView>,
+        /// The write under way, or when the next one begins.
+        write: Result<WriteId, Timestamp>,
+    },
+    /// Nothing more happens.
+    Ended,
+}
+
+/// One job. The shell that runs it feeds it inputs and carries out its commands, in order.
+#[derive(Debug)]
+pub struct JobCore {
+    pub(crate) spec: JobSpec,
+    pub(crate) sharing: SlotSharing,
+    pub(crate) vertex_positions: BTreeMap<VertexId, usize>,
+    pub(crate) view: JobView,
+    pub(crate) phase: Phase,
+    pub(crate) slots: SlotPool,
+    /// The sources; `None`: the splits are not listed yet.
+    pub(crate) splits: BTreeMap<NodeId, Option<SplitAssigner>>,
+    /// Where each shared slot is, once tasks are deployed.
+    pub(crate) assigned_slots: Vec<(millrace_types::SlotId, millrace_types::AllocationId)>,
+    /// Subtasks whose state is not terminal.
+    pub(crate) unfinished: u32,
+    pub(crate) now: Timestamp,
+    pub(crate) writes: u64,
+}
+
+impl JobCore {
+    /// A job that is accepted and has not begun.
+    pub fn new(spec: JobSpec, now: Timestamp) -> Self {
+        let graph = Arc::clone(&spec.graph);
+        let sharing = SlotSharing::of(&graph);
+        let subtask = || SubtaskView::new(spec.first_attempt, now);
+        let vertices = graph
+            .vertices
+            .iter()
+            .map(|vertex| Arc::new(VertexView { subtasks: (0..vertex.parallelism).map(|_| subtask()).collect() }));
+        let view = JobView {
+            job: spec.job,
+            tenant: spec.tenant.clone(),
+            name: spec.name.clone(),
+            graph: Arc::clone(&graph),
+            status: JobStatus::Initializing,
+            timestamps: [(JobStatus::Initializing, now)].into(),
+            waiting: None,
+            vertices: vertices.collect(),
+            splits: BTreeMap::new(),
+            exceptions: Arc::new(ExceptionHistory::default()),
+            dropped: Dropped::default(),
+        };
+        Self {
+            slots: SlotPool::new(sharing.required_slots()),
+            vertex_positions: graph.vertices.iter().enumerate().map(|(at, vertex)| (vertex.id, at)).collect(),
+            splits: graph.sources().map(|(_, node, _)| (node, None)).collect(),
+            unfinished: graph.vertices.iter().map(|vertex| vertex.parallelism).sum(),
+            assigned_slots: Vec::new(),
+            phase: Phase::Initializing,
+            sharing,
+            view,
+            spec,
+            now,
+            writes: 0,
+        }
+    }
+
+    /// Takes one input and appends what is to be done about it. A clock that goes backwards is taken to stand still.
+    pub fn step(&mut self, now: Timestamp, input: Input, out: &mut Vec<Command>) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Start => self.start(out),
+            Input::SlotsOffered(slots) => self.slots_offered(slots, out),
+            Input::SlotsLost(allocations) => self.slots_lost(&allocations, out),
+            Input::TaskManagerLost { task_manager, reason } => self.task_manager_lost(&task_manager, &reason, out),
+            Input::SlotsLacking { needed, free, total } => self.slots_lacking(needed, free, total),
+            Input::SplitsEnumerated { node, result } => self.splits_enumerated(node, result, out),
+            Input::TaskReported(report) => self.task_reported(report, out),
+            Input::SplitRequested(request) => self.split_requested(&request, out),
+            Input::FiguresUpdated(figures) => self.figures_updated(&figures),
+            Input::CancelRequested => self.cancel_requested(out),
+            Input::DeployFailed { attempt, failure } => self.deploy_failed(&attempt, failure, out),
+            Input::MetadataWritten { write } => self.metadata_written(write, out),
+            Input::MetadataWriteFailed { write, reason: _ } => self.metadata_write_failed(write),
+            Input::DeadlineReached => self.deadline_reached(out),
+        }
+    }
+
+    /// When [`Input::DeadlineReached`] is due, if no other input comes before.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match &self.phase {
+            Phase::Stopping { retry_at, give_up_at } => Some(*retry_at.min(give_up_at)),
+            Phase::Persisting { write: Err(retry_at), .. } => Some(*retry_at),
+            _ => None,
+        }
+    }
+
+    /// The job as others may see it.
+    pub fn view(&self) -> &JobView {
+        &self.view
+    }
+
+    fn deadline_reached(&mut self, out: &mut Vec<Command>) {
+        match &self.phase {
+            Phase::Stopping { .. } => self.stopping_deadline(out),
+            Phase::Persisting { .. } => self.persisting_deadline(out),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn drop_message(&mut self, reason: DropReason) {
+        self.view.dropped.count(reason);
+    }
+}

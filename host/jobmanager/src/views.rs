@@ -1,0 +1,68 @@
+//! What the shells read out of a job's view.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millrace_graph::JobGraph;
+use millrace_job_core::{Dropped, ExceptionEntry, ExceptionHistory, JobView};
+use millrace_metadata_core::JobRecord;
+use millrace_types::{AttemptId, Failure, TaskManagerId, TenantId};
+
+/// The tasks that are somewhere and have not ended.
+pub(crate) fn live_tasks(view: &JobView) -> Vec<(AttemptId, TaskManagerId)> {
+    let mut live = Vec::new();
+    for (vertex, tasks) in view.graph.vertices.iter().zip(&view.vertices) {
+        for (subtask, index) in tasks.subtasks.iter().zip(0..) {
+            let attempt = AttemptId { job: view.job, vertex: vertex.id, subtask: index, attempt: subtask.attempt };
+            match &subtask.task_manager {
+                Some(task_manager) if !subtask.state.is_terminal() => live.push((attempt, task_manager.clone())),
+                _ => (),
+            }
+        }
+    }
+    live
+}
+
+/// Where an attempt runs or ran, if it is the present one.
+pub(crate) fn task_manager_of(view: &JobView, attempt: AttemptId) -> Option<TaskManagerId> {
+    let vertex = view.vertices.get(view.graph.vertex_index(attempt.vertex)?)?;
+    let subtask = vertex.subtasks.get(attempt.subtask as usize)?;
+    if subtask.attempt == attempt.attempt { subtask.task_manager.clone() } else { None }
+}
+
+/// What made the job fail.
+pub(crate) fn root_failure(view: &JobView) -> Option<Failure> {
+    view.exceptions.entries.first().map(|entry| entry.failure.clone())
+}
+
+/// A job of which only the record is left: its JobMaster had no time to store details.
+pub(crate) fn view_of_record(tenant: &TenantId, record: &JobRecord) -> JobView {
+    let submission = &record.submission;
+    let graph = postcard::from_bytes(&submission.job_graph).unwrap_or_else(|_| JobGraph {
+        name: submission.name.clone(),
+        vertices: Vec::new(),
+        edges: Vec::new(),
+    });
+    let entries = record.failure.iter().map(|failure| ExceptionEntry {
+        failure: failure.clone(),
+        at: record.ended_at().unwrap_or(submission.submitted_at),
+        task_name: None,
+        attempt: None,
+        task_manager: None,
+        concurrent: Vec::new(),
+    });
+    let exceptions = ExceptionHistory { entries: entries.collect(), truncated: false };
+    JobView {
+        job: submission.id,
+        tenant: tenant.clone(),
+        name: submission.name.clone(),
+        graph: Arc::new(graph),
+        status: record.status,
+        timestamps: record.status_times.clone(),
+        waiting: None,
+        vertices: Vec::new(),
+        splits: BTreeMap::new(),
+        exceptions: Arc::new(exceptions),
+        dropped: Dropped::default(),
+    }
+}

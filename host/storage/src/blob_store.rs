@@ -1,0 +1,169 @@
+//! The store of blobs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use millrace_types::{BlobKey, BlobKind, Digest, TenantId};
+use object_store::local::LocalFileSystem;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+
+use crate::digest_of;
+
+/// What can go wrong with a blob.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The folder cannot be used.
+    #[error("cannot use {} as the blob store: {cause}; see that the folder may be written", path.display())]
+    Open {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// A blob cannot be written.
+    #[error("cannot write the blob {key}: {cause}; see to the disk, then try again")]
+    Write {
+        /// The blob.
+        key: BlobKey,
+        /// Why.
+        cause: Box<object_store::Error>,
+    },
+    /// A blob cannot be read.
+    #[error("cannot read the blob {key}: {cause}; see to the disk, then try again")]
+    Read {
+        /// The blob.
+        key: BlobKey,
+        /// Why.
+        cause: Box<object_store::Error>,
+    },
+    /// A blob is not there.
+    #[error("the blob {key} is missing: it was removed from the blob store by hand, or its disk is not mounted")]
+    Missing {
+        /// The blob.
+        key: BlobKey,
+    },
+    /// A blob's bytes are not those that were written.
+    #[error("the blob {key} is damaged: its bytes have the digest {found}; upload the bundle again")]
+    Corrupt {
+        /// The blob.
+        key: BlobKey,
+        /// The digest of what is there.
+        found: Digest,
+    },
+    /// A blob cannot be deleted.
+    #[error("cannot delete the blob {key}: {cause}")]
+    Delete {
+        /// The blob.
+        key: BlobKey,
+        /// Why.
+        cause: Box<object_store::Error>,
+    },
+    /// A folder of blobs cannot be listed.
+    #[error("cannot list the blobs below {prefix}: {cause}")]
+    List {
+        /// The folder within the store.
+        prefix: String,
+        /// Why.
+        cause: Box<object_store::Error>,
+    },
+    /// The process is shutting down.
+    #[error("the blob store is shutting down")]
+    Closed,
+}
+
+/// Blobs by tenant, kind and digest. A clone is the same store.
+#[derive(Debug, Clone)]
+pub struct BlobStore {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl BlobStore {
+    /// The store in a local folder, which is created where it is missing. Blocks.
+    ///
+    /// # Errors
+    /// [`StorageError::Open`].
+    pub fn open_local(root: &Path) -> Result<Self, StorageError> {
+        let failed = |cause: String| StorageError::Open { path: root.to_owned(), cause };
+        std::fs::create_dir_all(root).map_err(|cause| failed(cause.to_string()))?;
+        // Files, and the folders that name them, are synced before a write returns.
+        let store = LocalFileSystem::new_with_prefix(root).map_err(|cause| failed(cause.to_string()))?.with_fsync(true);
+        Ok(Self { store: Arc::new(store) })
+    }
+
+    /// Writes a blob. When this returns it is durable under its digest.
+    ///
+    /// # Errors
+    /// [`StorageError::Write`]; the blob is then there whole or not at all.
+    pub async fn put(&self, tenant: &TenantId, kind: BlobKind, bytes: Bytes) -> Result<BlobKey, StorageError> {
+        let digest = digest_in_background(bytes.clone()).await?;
+        let key = BlobKey { tenant: tenant.clone(), kind, digest };
+        // One that is there already is written over: its writer may have died before it was durable, or its bytes may
+        // have decayed since.
+        match self.store.put(&location(&key), PutPayload::from_bytes(bytes)).await {
+            Ok(_) => Ok(key),
+            Err(cause) => Err(StorageError::Write { key, cause: Box::new(cause) }),
+        }
+    }
+
+    /// Reads a blob and checks its bytes.
+    ///
+    /// # Errors
+    /// [`StorageError::Missing`], [`StorageError::Corrupt`] or [`StorageError::Read`].
+    pub async fn get(&self, key: &BlobKey) -> Result<Bytes, StorageError> {
+        let failed = |cause| match cause {
+            object_store::Error::NotFound { .. } => StorageError::Missing { key: key.clone() },
+            cause => StorageError::Read { key: key.clone(), cause: Box::new(cause) },
+        };
+        let bytes = self.store.get(&location(key)).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let found = digest_in_background(bytes.clone()).await?;
+        if found == key.digest { Ok(bytes) } else { Err(StorageError::Corrupt { key: key.clone(), found }) }
+    }
+
+    /// Whether a blob is there; its bytes are not looked at.
+    ///
+    /// # Errors
+    /// [`StorageError::Read`].
+    pub async fn contains(&self, key: &BlobKey) -> Result<bool, StorageError> {
+        match self.store.head(&location(key)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(cause) => Err(StorageError::Read { key: key.clone(), cause: Box::new(cause) }),
+        }
+    }
+
+    /// Deletes a blob; one that is not there is deleted already.
+    ///
+    /// # Errors
+    /// [`StorageError::Delete`].
+    pub async fn delete(&self, key: &BlobKey) -> Result<(), StorageError> {
+        match self.store.delete(&location(key)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(cause) => Err(StorageError::Delete { key: key.clone(), cause: Box::new(cause) }),
+        }
+    }
+
+    /// A tenant's blobs of one kind, in the order of their digests. What else lies in the folder is passed over.
+    ///
+    /// # Errors
+    /// [`StorageError::List`].
+    pub async fn list(&self, tenant: &TenantId, kind: BlobKind) -> Result<Vec<BlobKey>, StorageError> {
+        let prefix = format!("{tenant}/{}", kind.folder());
+        let objects = self.store.list(Some(&prefix.as_str().into())).try_collect::<Vec<_>>().await;
+        let objects = objects.map_err(|cause| StorageError::List { prefix, cause: Box::new(cause) })?;
+        let digests = objects.iter().filter_map(|object| object.location.filename()?.parse::<Digest>().ok());
+        let mut keys: Vec<BlobKey> = digests.map(|digest| BlobKey { tenant: tenant.clone(), kind, digest }).collect();
+        keys.sort();
+        Ok(keys)
+    }
+}
+
+fn location(key: &BlobKey) -> object_store::path::Path {
+    key.to_string().into()
+}
+
+/// Hashing a large blob takes too long for a thread of the runtime.
+async fn digest_in_background(bytes: Bytes) -> Result<Digest, StorageError> {
+    tokio::task::spawn_blocking(move || digest_of(&bytes)).await.map_err(|_| StorageError::Closed)
+}

@@ -1,0 +1,23 @@
+//! What can go wrong with a TaskManager itself; what goes wrong in its tasks is in their reports.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a TaskManager cannot start or answer.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskManagerError {
+    /// The folder of the tasks' logs cannot be made.
+    #[error("the folder {} for the logs of tasks cannot be made: {source}; give another --data-dir", path.display())]
+    LogDirectory {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread cannot be started.
+    #[error("a thread of the TaskManager cannot be started: {0}; allow the process more threads (ulimit -u)")]
+    Thread(io::Error),
+    /// It has stopped.
+    #[error("the TaskManager has stopped")]
+    Stopped,
+}

@@ -1,0 +1,45 @@
+//! What can be set, with its defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use millrace_connectors::FileRoots;
+use millrace_network::{BufferBudget, CONNECT_TIMEOUT};
+use millrace_types::TaskManagerId;
+
+/// The options of a TaskManager.
+#[derive(Debug, Clone)]
+pub struct TaskManagerOptions {
+    /// Its id in this life of the process.
+    pub id: TaskManagerId,
+    /// The number of its slots.
+    pub slots: u32,
+    /// The threads that run tasks.
+    pub cores: usize,
+    /// The process's folder; logs of tasks stand in `logs` below it.
+    pub data_dir: PathBuf,
+    /// The folders that native connectors may reach.
+    pub file_roots: FileRoots,
+    /// What batches between tasks may take, in bytes.
+    pub buffer_bytes: u32,
+    /// How often it says that it is alive.
+    pub heartbeat_interval: Duration,
+    /// How long a task waits for those that it exchanges records with.
+    pub connect_timeout: Duration,
+}
+
+impl TaskManagerOptions {
+    /// The default options: as many threads as the machine has cores, and no folder for native connectors.
+    pub fn new(id: TaskManagerId, slots: u32, data_dir: PathBuf) -> Self {
+        Self {
+            id,
+            slots,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            data_dir,
+            file_roots: FileRoots::none(),
+            buffer_bytes: BufferBudget::DEFAULT_BYTES,
+            heartbeat_interval: Duration::from_millis(500),
+            connect_timeout: CONNECT_TIMEOUT,
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The chain of one task: hands records, watermarks, timers and the end of input from operator to operator.
+//!
+//! Invariants:
+//! - What a call emitted has passed down the whole chain before anything else happens ([`Chain::settle`]).
+//! - Commands of [`ChainProgress`] are carried out one at a time, each to its end.
+
+use std::collections::BTreeMap;
+
+use millrace_task_core::{ChainProgress, Clock, Command, Input};
+use millrace_types::{EventTime, Failure, FailureKind, NodeId};
+use millrace_wire::BatchView;
+use tokio::time::Instant;
+
+use crate::run::segment::Segment;
+use crate::run::shared::{TaskError, wall_clock};
+use crate::splits::{ReadStatus, Split};
+
+/// The most timers that one call delivers.
+const TIMERS_PER_CALL: usize = 1024;
+
+/// A chain at work.
+pub(crate) struct Chain {
+    segments: Vec<Segment>,
+    /// In which segment each operator runs.
+    places: BTreeMap<NodeId, usize>,
+    progress: ChainProgress,
+    ended: bool,
+}
+
+impl Chain {
+    /// A chain without segments, which are added as they open.
+    pub(crate) fn new(places: BTreeMap<NodeId, usize>, progress: ChainProgress) -> Self {
+        Self { segments: Vec::new(), places, progress, ended: false }
+    }
+
+    /// Adds the next segment, in topological order.
+    pub(crate) fn push(&mut self, segment: Segment) {
+        self.segments.push(segment);
+    }
+
+    /// Whether all input was processed and all outputs have ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn segment(&mut self, node: NodeId) -> Result<&mut Segment, TaskError> {
+        let place = self.places.get(&node).and_then(|place| self.segments.get_mut(*place));
+        place.ok_or_else(|| {
+            Failure::new(FailureKind::Internal, format!("node {node} is not part of the task that it was sent to")).into()
+        })
+    }
+
+    /// Input for an operator.
+    pub(crate) async fn process(&mut self, node: NodeId, port: u32, batch: &BatchView) -> Result<(), TaskError> {
+        self.segment(node)?.process(node, port, batch).await?;
+        self.settle().await?;
+        self.note_watermarks()?;
+        self.advance().await
+    }
+
+    /// Reads from a split of a source.
+    pub(crate) async fn read(
+        &mut self,
+        node: NodeId,
+        split: &Split,
+    ) -> Result<(bytes::Bytes, ReadStatus), TaskError> {
+        let polled = self.segment(node)?.read(node, split).await?;
+        self.settle().await?;
+        self.note_watermarks()?;
+        self.advance().await?;
+        Ok(polled)
+    }
+
+    /// Something happened to the inputs' watermarks or ends.
+    pub(crate) async fn apply(&mut self, input: Input) -> Result<(), TaskError> {
+        self.progress.apply(input).map_err(Failure::from)?;
+        self.advance().await
+    }
+
+    /// Processes what segments emitted for later ones, the last segment's first: so each batch passes down the whole
+    /// chain before the next one, and little is queued.
+    async fn settle(&mut self) -> Result<(), TaskError> {
+        'next: loop {
+            for segment in self.segments.iter_mut().rev() {
+                let chained = match segment.outlet()? {
+                    Some(outlet) => outlet.pop_chained(),
+                    None => None,
+                };
+                if let Some((target, batch)) = chained {
+                    self.segments[target.segment].process(target.node, target.port, &batch).await?;
+                    continue 'next;
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    /// Tells the progress which watermarks operators emitted.
+    fn note_watermarks(&mut self) -> Result<(), TaskError> {
+        for segment in &mut self.segments {
+            let Some(outlet) = segment.outlet()? else { continue };
+            for (node, watermark) in outlet.take_watermarks() {
+                self.progress.apply(Input::Emitted { node, watermark }).map_err(Failure::from)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out what follows from what happened.
+    async fn advance(&mut self) -> Result<(), TaskError> {
+        while let Some(command) = self.progress.next_command() {
+            match command {
+                Command::FireTimers { node, upto } => self.fire(node, Clock::EventTime, upto).await?,
+                Command::DeliverWatermark { node, watermark } => {
+                    self.segment(node)?.guest()?.watermark(node, watermark).await?;
+                }
+                Command::Finish { node } => self.segment(node)?.finish(node).await?,
+                Command::ForwardWatermark { node, watermark } => {
+                    if let Some(outlet) = self.segment(node)?.outlet()? {
+                        outlet.forward_watermark(node, watermark).await?;
+                    }
+                }
+                Command::EndOutputs => self.end_outputs().await?,
+            }
+            self.settle().await?;
+            self.note_watermarks()?;
+        }
+        Ok(())
+    }
+
+    async fn fire(&mut self, node: NodeId, clock: Clock, upto: EventTime) -> Result<(), TaskError> {
+        loop {
+            let guest = self.segment(node)?.guest()?;
+            let due = guest.host()?.timers.due(node, clock, upto, TIMERS_PER_CALL);
+            if due.is_empty() {
+                return Ok(());
+            }
+            guest.timers(node, clock, &due).await?;
+            self.settle().await?;
+        }
+    }
+
+    async fn end_outputs(&mut self) -> Result<(), TaskError> {
+        for segment in &mut self.segments {
+            if let Some(outlet) = segment.outlet()? {
+                outlet.end().await?;
+            }
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    /// When [`Self::on_time`] has something to do; none: when something else has happened.
+    pub(crate) fn next_deadline(&mut self) -> Result<Option<Instant>, TaskError> {
+        let mut deadline: Option<Instant> = None;
+        let mut timer: Option<EventTime> = None;
+        for segment in &mut self.segments {
+            if let Segment::Guest(guest) = segment {
+                let next = guest.host()?.timers.next_processing_time().map(|(_, at)| at);
+                timer = [timer, next].into_iter().flatten().min();
+            }
+            if let Some(outlet) = segment.outlet()? {
+                deadline = [deadline, outlet.next_flush_deadline()].into_iter().flatten().min();
+            }
+        }
+        let timer = timer.map(|at| Instant::now() + wall_clock_until(at));
+        Ok([deadline, timer].into_iter().flatten().min())
+    }
+
+    /// Sends rows that have waited long enough, and fires the timers that are due by the wall clock.
+    pub(crate) async fn on_time(&mut self) -> Result<(), TaskError> {
+        let now = Instant::now();
+        for segment in &mut self.segments {
+            if let Some(outlet) = segment.outlet()? {
+                outlet.flush_due(now).await?;
+            }
+        }
+        let now_ms = EventTime::try_from(wall_clock().0).unwrap_or(EventTime::MAX);
+        while let Some(node) = self.timer_due(now_ms)? {
+            self.fire(node, Clock::ProcessingTime, now_ms).await?;
+            self.note_watermarks()?;
+            self.advance().await?;
+        }
+        Ok(())
+    }
+
+    /// An operator with a timer that is due by the wall clock.
+    fn timer_due(&mut self, now_ms: EventTime) -> Result<Option<NodeId>, TaskError> {
+        for segment in &mut self.segments {
+            if let Segment::Guest(guest) = segment
+                && let Some((node, at)) = guest.host()?.timers.next_processing_time()
+                && at <= now_ms
+            {
+                return Ok(Some(node));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes unfinished output of a task that will not end as it should.
+    pub(crate) async fn abort(&mut self) {
+        for segment in &mut self.segments {
+            segment.abort().await;
+        }
+    }
+}
+
+/// How long it is until the wall clock shows a time.
+fn wall_clock_until(at: EventTime) -> std::time::Duration {
+    /// A timer that is further away is looked at again meanwhile: the wall clock may be set.
+    const LOOK_AGAIN_MS: u64 = 60_000;
+    let now = EventTime::try_from(wall_clock().0).unwrap_or(EventTime::MAX);
+    let ms = u64::try_from(at.saturating_sub(now)).unwrap_or(0);
+    std::time::Duration::from_millis(ms.min(LOOK_AGAIN_MS))
+}

@@ -1,0 +1,129 @@
+//! One guest segment: operators of a component, run in an instance that may be dropped and opened again.
+
+use std::any::Any;
+
+use bytes::Bytes;
+use millrace_sandbox::{Clock, CompiledComponent, GuestError, OpenSpec, OperatorHost, OperatorInstance, Polled, Sandbox};
+use millrace_task_core::{Clock as TimerClock, Timer};
+use millrace_types::{Failure, FailureKind, NodeId};
+use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use std::sync::Arc;
+
+use crate::run::host::SegmentHost;
+use crate::run::shared::{TaskError, TaskShared};
+
+/// In the mode that throws instances away, one call in so many is followed by that.
+const DISCARD_ONE_IN: u32 = 3;
+
+/// What a segment is opened with, again and again.
+pub(crate) struct GuestPlan {
+    pub sandbox: Sandbox,
+    pub component: CompiledComponent,
+    pub spec: OpenSpec,
+    /// Chooses the calls behind which the instance is thrown away; none: never.
+    pub discard: Option<StdRng>,
+}
+
+/// A segment at work.
+pub(crate) struct GuestSegment {
+    plan: GuestPlan,
+    /// None only while one instance is replaced by another.
+    instance: Option<OperatorInstance>,
+    shared: Arc<TaskShared>,
+}
+
+fn lost() -> TaskError {
+    Failure::new(FailureKind::Internal, "the instance of a segment is gone").into()
+}
+
+impl GuestSegment {
+    pub(crate) async fn open(plan: GuestPlan, host: SegmentHost, shared: Arc<TaskShared>) -> Result<Self, TaskError> {
+        let mut segment = Self { plan, instance: None, shared };
+        segment.instantiate(Box::new(host)).await?;
+        Ok(segment)
+    }
+
+    async fn instantiate(&mut self, host: Box<dyn OperatorHost>) -> Result<(), TaskError> {
+        let opening = self.plan.sandbox.open(&self.plan.component, self.plan.spec.clone(), host);
+        let instance = Box::pin(opening).await.map_err(|error| self.failed(error))?;
+        let states = instance.states().to_vec();
+        self.instance = Some(instance);
+        self.host()?.bind_states(&states).map_err(|error| TaskError::Failed(error.into()))
+    }
+
+    /// What outlives the instances.
+    pub(crate) fn host(&mut self) -> Result<&mut SegmentHost, TaskError> {
+        let host = self.instance.as_mut().and_then(OperatorInstance::host_mut);
+        host.and_then(|host| (host as &mut dyn Any).downcast_mut()).ok_or_else(lost)
+    }
+
+    fn instance(&mut self) -> Result<&mut OperatorInstance, TaskError> {
+        self.instance.as_mut().ok_or_else(lost)
+    }
+
+    fn failed(&self, error: GuestError) -> TaskError {
+        self.shared.guest_failed(error.into())
+    }
+
+    /// The end of every call: its error, or perhaps another instance.
+    async fn ended<T>(&mut self, result: Result<T, GuestError>) -> Result<T, TaskError> {
+        let value = result.map_err(|error| self.failed(error))?;
+        if self.plan.discard.as_mut().is_some_and(|rng| rng.random_ratio(1, DISCARD_ONE_IN)) {
+            Box::pin(self.replace_instance()).await?;
+        }
+        Ok(value)
+    }
+
+    /// Flushes, throws the instance away and opens another one in its place.
+    async fn replace_instance(&mut self) -> Result<(), TaskError> {
+        let mut instance = self.instance.take().ok_or_else(lost)?;
+        instance.pre_barrier().await.map_err(|error| self.failed(error))?;
+        instance.flush().await.map_err(|error| self.failed(error))?;
+        let host = instance.into_host().ok_or_else(lost)?;
+        self.instantiate(host).await
+    }
+
+    pub(crate) async fn process(&mut self, node: NodeId, port: u32, batch: &BatchView) -> Result<(), TaskError> {
+        let result = self.instance()?.process(node, port, batch.as_bytes()).await;
+        self.ended(result).await
+    }
+
+    pub(crate) async fn poll(
+        &mut self,
+        node: NodeId,
+        split: &Bytes,
+        offset: &Bytes,
+        max_bytes: u32,
+    ) -> Result<Polled, TaskError> {
+        let result = self.instance()?.poll(node, split, offset, max_bytes).await;
+        self.ended(result).await
+    }
+
+    pub(crate) async fn watermark(&mut self, node: NodeId, timestamp: i64) -> Result<(), TaskError> {
+        let result = self.instance()?.watermark(node, timestamp).await;
+        self.ended(result).await
+    }
+
+    pub(crate) async fn timers(&mut self, node: NodeId, clock: TimerClock, due: &[Timer]) -> Result<(), TaskError> {
+        let mut batch = BatchBuilder::new(BatchFlags { timestamped: true, keyed: true });
+        for timer in due {
+            batch.push(Some(timer.timestamp), Some(&timer.key), &timer.namespace);
+        }
+        let clock = match clock {
+            TimerClock::EventTime => Clock::EventTime,
+            TimerClock::ProcessingTime => Clock::ProcessingTime,
+        };
+        let batch = batch.finish();
+        let result = self.instance()?.timers(node, clock, &batch).await;
+        self.ended(result).await
+    }
+
+    pub(crate) async fn finish(&mut self, node: NodeId) -> Result<(), TaskError> {
+        let result = self.instance()?.finish(node).await;
+        self.ended(result).await?;
+        self.host()?.timers.close(node);
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! Where the output of one segment goes: to later segments of the chain, and to other tasks.
+//!
+//! Invariants:
+//! - A batch for a later segment of the chain is queued and processed when the call that emitted it has returned; what
+//!   a call may emit bounds the queue.
+//! - A batch for another task is written before `emit` returns: waiting there is backpressure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use millrace_network::{OutputEdgeWriter, WriteError};
+use millrace_types::{EventTime, Failure, FailureKind, NodeId};
+use millrace_wire::BatchView;
+use tokio::time::Instant;
+
+use crate::run::shared::{TaskError, TaskShared};
+use crate::time_account::Activity;
+
+/// An operator of a later segment, and its port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChainTarget {
+    pub segment: usize,
+    pub node: NodeId,
+    pub port: u32,
+}
+
+/// Where the rows of a port go.
+#[derive(Debug, Default)]
+pub(crate) struct Route {
+    pub chained: Vec<ChainTarget>,
+    /// Positions among the outlet's edges.
+    pub edges: Vec<usize>,
+}
+
+/// The ways out of a segment.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    routes: BTreeMap<(NodeId, u32), Route>,
+    edges: Vec<(NodeId, OutputEdgeWriter)>,
+    queue: VecDeque<(ChainTarget, BatchView)>,
+    /// Watermarks that operators emitted, in order.
+    watermarks: Vec<(NodeId, EventTime)>,
+    /// What the edges had sent when it was counted last, in bytes.
+    bytes_counted: u64,
+    shared: Arc<TaskShared>,
+}
+
+impl Outlet {
+    /// The edges stand with the operator that writes them.
+    pub(crate) fn new(
+        routes: BTreeMap<(NodeId, u32), Route>,
+        edges: Vec<(NodeId, OutputEdgeWriter)>,
+        shared: Arc<TaskShared>,
+    ) -> Self {
+        Self { routes, edges, queue: VecDeque::new(), watermarks: Vec::new(), bytes_counted: 0, shared }
+    }
+
+    /// Takes a batch from an operator's port.
+    pub(crate) async fn emit(&mut self, node: NodeId, port: u32, batch: BatchView) -> Result<(), TaskError> {
+        let Some(route) = self.routes.get(&(node, port)) else {
+            return Err(no_edge(node, port).into());
+        };
+        if batch.is_empty() {
+            return Ok(());
+        }
+        for target in &route.chained {
+            self.queue.push_back((*target, batch.clone()));
+        }
+        if route.edges.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        for edge in &route.edges {
+            let (_, writer) = &mut self.edges[*edge];
+            writer.push_batch(&batch, now).map_err(write_error)?;
+            writer.flush_due(now);
+        }
+        self.shared.metrics.count_out(batch.len(), 0);
+        self.drain().await
+    }
+
+    /// Takes note of a watermark that an operator emitted.
+    pub(crate) fn emit_watermark(&mut self, node: NodeId, timestamp: EventTime) {
+        match self.watermarks.last_mut() {
+            Some((last, watermark)) if *last == node => *watermark = (*watermark).max(timestamp),
+            _ => self.watermarks.push((node, timestamp)),
+        }
+    }
+
+    /// The watermarks that were emitted since this was asked last.
+    pub(crate) fn take_watermarks(&mut self) -> Vec<(NodeId, EventTime)> {
+        std::mem::take(&mut self.watermarks)
+    }
+
+    /// The next batch for a later segment.
+    pub(crate) fn pop_chained(&mut self) -> Option<(ChainTarget, BatchView)> {
+        self.queue.pop_front()
+    }
+
+    /// Sends a watermark to all that read an operator from outside the chain.
+    pub(crate) async fn forward_watermark(&mut self, node: NodeId, timestamp: EventTime) -> Result<(), TaskError> {
+        for (source, writer) in &mut self.edges {
+            if *source == node {
+                writer.push_watermark(timestamp);
+            }
+        }
+        self.drain().await
+    }
+
+    /// Ends all channels.
+    pub(crate) async fn end(&mut self) -> Result<(), TaskError> {
+        self.edges.iter_mut().for_each(|(_, writer)| writer.push_end());
+        self.drain().await
+    }
+
+    /// When rows must go that wait for more.
+    pub(crate) fn next_flush_deadline(&self) -> Option<Instant> {
+        self.edges.iter().filter_map(|(_, writer)| writer.next_flush_deadline()).min()
+    }
+
+    /// Sends the rows that have waited long enough.
+    pub(crate) async fn flush_due(&mut self, now: Instant) -> Result<(), TaskError> {
+        self.edges.iter_mut().for_each(|(_, writer)| writer.flush_due(now));
+        self.drain().await
+    }
+
+    /// Sends all that is pending. Only real waiting counts as backpressure.
+    async fn drain(&mut self) -> Result<(), TaskError> {
+        let metrics = &self.shared.metrics;
+        for (_, writer) in &mut self.edges {
+            if !writer.try_drain()? {
+                let before = metrics.switch(Activity::Backpressured);
+                writer.drain().await?;
+                metrics.switch(before);
+            }
+        }
+        let bytes = self.edges.iter().map(|(_, writer)| writer.bytes_out()).sum();
+        metrics.count_out(0, bytes - self.bytes_counted);
+        self.bytes_counted = bytes;
+        Ok(())
+    }
+}
+
+fn no_edge(node: NodeId, port: u32) -> Failure {
+    let message = format!("emitted to port {port} of node {node}, which no edge leads out of");
+    Failure::new(FailureKind::Contract, message).with_remedy(
+        "emit only to ports that the graph has edges for, and not to those whose edges stay inside of the instance; \
+         with an SDK, build the component with a current one",
+    )
+}
+
+fn write_error(error: WriteError) -> TaskError {
+    match error {
+        WriteError::Closed(closed) => closed.into(),
+        WriteError::NoKeys => Failure::new(FailureKind::Contract, error.to_string()).into(),
+        WriteError::Channels { .. } => Failure::new(FailureKind::Internal, error.to_string()).into(),
+    }
+}

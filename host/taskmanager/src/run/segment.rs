@@ -1,0 +1,128 @@
+//! One segment of a chain: a guest's operators, a native source, or a native sink.
+
+use bytes::Bytes;
+use millrace_connectors::{ConnectorError, PollStatus, Sink, SourceReader};
+use millrace_sandbox::PollStatus as GuestPollStatus;
+use millrace_types::{BATCH_BYTES, Failure, FailureKind, NodeId};
+use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
+
+use crate::run::guest::GuestSegment;
+use crate::run::outlet::Outlet;
+use crate::run::shared::TaskError;
+use crate::splits::{ReadStatus, Split};
+
+/// The port that native sources emit to.
+const NATIVE_PORT: u32 = 0;
+
+/// A source of the host.
+pub(crate) struct NativeSource {
+    pub node: NodeId,
+    pub name: String,
+    pub reader: Box<dyn SourceReader>,
+    pub outlet: Outlet,
+}
+
+/// A sink of the host.
+pub(crate) struct NativeSink {
+    pub name: String,
+    pub sink: Box<dyn Sink>,
+    /// It was made visible or removed: nothing else may be called.
+    pub closed: bool,
+}
+
+/// One segment.
+pub(crate) enum Segment {
+    Guest(GuestSegment),
+    Source(NativeSource),
+    Sink(NativeSink),
+}
+
+fn connector_failed(name: &str, error: ConnectorError) -> TaskError {
+    TaskError::Failed(Failure::from(error).in_operator(name))
+}
+
+fn not_meant(what: &str) -> TaskError {
+    Failure::new(FailureKind::Internal, format!("{what}: the task's chain is not what its deployment says")).into()
+}
+
+impl Segment {
+    /// The way out; none: a sink.
+    pub(crate) fn outlet(&mut self) -> Result<Option<&mut Outlet>, TaskError> {
+        match self {
+            Self::Guest(guest) => Ok(Some(&mut guest.host()?.outlet)),
+            Self::Source(source) => Ok(Some(&mut source.outlet)),
+            Self::Sink(_) => Ok(None),
+        }
+    }
+
+    pub(crate) fn guest(&mut self) -> Result<&mut GuestSegment, TaskError> {
+        match self {
+            Self::Guest(guest) => Ok(guest),
+            Self::Source(_) | Self::Sink(_) => Err(not_meant("a native operator was called as a guest")),
+        }
+    }
+
+    pub(crate) async fn process(&mut self, node: NodeId, port: u32, batch: &BatchView) -> Result<(), TaskError> {
+        match self {
+            Self::Guest(guest) => guest.process(node, port, batch).await,
+            Self::Sink(sink) => sink.sink.write(batch).await.map_err(|error| connector_failed(&sink.name, error)),
+            Self::Source(_) => Err(not_meant("a source got input")),
+        }
+    }
+
+    /// Reads on from a split and hands over what was read. Returns where to go on.
+    pub(crate) async fn read(&mut self, node: NodeId, split: &Split) -> Result<(Bytes, ReadStatus), TaskError> {
+        match self {
+            Self::Guest(guest) => {
+                let polled = guest.poll(node, &split.bytes, &split.offset, BATCH_BYTES).await?;
+                let status = match polled.status {
+                    GuestPollStatus::More => ReadStatus::More,
+                    GuestPollStatus::Idle(ms) => ReadStatus::IdleMs(ms),
+                    GuestPollStatus::Finished => ReadStatus::Finished,
+                };
+                Ok((polled.offset, status))
+            }
+            Self::Source(source) => source.read(split).await,
+            Self::Sink(_) => Err(not_meant("a sink was read")),
+        }
+    }
+
+    /// All input of an operator has ended.
+    pub(crate) async fn finish(&mut self, node: NodeId) -> Result<(), TaskError> {
+        match self {
+            Self::Guest(guest) => guest.finish(node).await,
+            Self::Sink(sink) => {
+                sink.sink.finish().await.map_err(|error| connector_failed(&sink.name, error))?;
+                sink.closed = true;
+                Ok(())
+            }
+            Self::Source(_) => Ok(()),
+        }
+    }
+
+    /// Removes unfinished output of a task that will not end as it should.
+    pub(crate) async fn abort(&mut self) {
+        if let Self::Sink(sink) = self
+            && !std::mem::replace(&mut sink.closed, true)
+        {
+            sink.sink.abort().await;
+        }
+    }
+}
+
+impl NativeSource {
+    async fn read(&mut self, split: &Split) -> Result<(Bytes, ReadStatus), TaskError> {
+        let mut rows = BatchBuilder::new(BatchFlags::default());
+        let polled = self.reader.poll(&split.bytes, &split.offset, &mut rows, BATCH_BYTES as usize).await;
+        let polled = polled.map_err(|error| connector_failed(&self.name, error))?;
+        if !rows.is_empty() {
+            self.outlet.emit(self.node, NATIVE_PORT, rows.finish_view()).await?;
+        }
+        let status = match polled.status {
+            PollStatus::More => ReadStatus::More,
+            PollStatus::Idle { wait_ms } => ReadStatus::IdleMs(wait_ms),
+            PollStatus::Finished => ReadStatus::Finished,
+        };
+        Ok((Bytes::from(polled.offset), status))
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests of the SDK from outside, in one program.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod args;
+mod data;
+mod graph;
+mod operators;
+mod pipelines;
+mod state_model;
+mod vectors;
