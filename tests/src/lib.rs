@@ -1,1 +1,8 @@
-//! End-to-end, recovery, simulation and conformance tests.
+//! What the end-to-end tests share: a real cluster in a process of its own, the bundles that `just guests` builds, and
+//! rows of files.
+//!
+//! A test starts its own cluster on a free port with its own data folder; when the test ends, the process is killed.
+
+pub mod cluster;
+pub mod repository;
+pub mod rows;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody answers, or the connection broke.
-    #[error("no answer from the cluster at {address}: {reason}\nIs it running? `millrace standalone` starts one; -m HOST:PORT names another.")]
+    #[error(
+        "no answer from the cluster at {address}: {reason}\nIs it running? `millrace standalone` starts one; -m HOST:PORT names another."
+    )]
     Unreachable {
         /// Where it should be.
         address: String,

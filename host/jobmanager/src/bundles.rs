@@ -85,12 +85,7 @@ impl Dispatcher {
     }
 
     /// What a run of a bundle would do.
-    pub async fn plan(
-        &self,
-        tenant: &TenantId,
-        id: &BundleId,
-        request: &RunRequest,
-    ) -> Result<Plan, DispatcherError> {
+    pub async fn plan(&self, tenant: &TenantId, id: &BundleId, request: &RunRequest) -> Result<Plan, DispatcherError> {
         let settings = RunSettings::parse(&request.options)?;
         self.planned(tenant, id, request, &settings).await.map(|(plan, _)| plan)
     }
@@ -139,18 +134,16 @@ fn blobs_of(tenant: &TenantId, bundle: &Bundle) -> Vec<(BlobKey, Bytes)> {
 }
 
 /// Reads a stored bundle again.
-pub(crate) async fn stored_bundle(
-    services: &Services,
-    tenant: &TenantId,
-    digest: Digest,
-) -> Result<Bundle, Failure> {
+pub(crate) async fn stored_bundle(services: &Services, tenant: &TenantId, digest: Digest) -> Result<Bundle, Failure> {
     let key = BlobKey { tenant: tenant.clone(), kind: BlobKind::Bundle, digest };
     let bytes = services.blobs.get(&key).await.map_err(|error| lost_blob(&error))?;
     // The name matters for bare components only, whose application is named by the record.
-    let name = services.metadata.state().bundles(tenant).find(|bundle| bundle.id.digest() == digest).map_or_else(
-        || "bundle.mrb".to_owned(),
-        |bundle| bundle.id.file_name().to_owned(),
-    );
+    let name = services
+        .metadata
+        .state()
+        .bundles(tenant)
+        .find(|bundle| bundle.id.digest() == digest)
+        .map_or_else(|| "bundle.mrb".to_owned(), |bundle| bundle.id.file_name().to_owned());
     read(services, name, bytes).await.map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))
 }
 

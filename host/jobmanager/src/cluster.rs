@@ -52,22 +52,12 @@ impl JobManager {
         let epoch = metadata.begin_epoch().await?;
         let gateways = Gateways::default();
         let registry = JobRegistry::default();
-        let resources =
-            ResourceManager::spawn(options.resources.clone(), epoch, gateways.clone(), registry.clone());
+        let resources = ResourceManager::spawn(options.resources.clone(), epoch, gateways.clone(), registry.clone());
         let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), options.file_roots.clone());
         let (inbox, receiver) = mpsc::channel(INBOX_MAX);
         tokio::spawn(router::run(receiver, resources.clone(), registry.clone()));
-        let services = Arc::new(Services {
-            options,
-            epoch,
-            metadata,
-            blobs,
-            sandbox,
-            planner,
-            gateways,
-            registry,
-            resources,
-        });
+        let services =
+            Arc::new(Services { options, epoch, metadata, blobs, sandbox, planner, gateways, registry, resources });
         recovery::delete_condemned(&services).await;
         recovery::resume_jobs(&services).await;
         Ok(Self { services, inbox })

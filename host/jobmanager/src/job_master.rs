@@ -10,7 +10,7 @@ use millrace_job_core::{Command, Input, JobCore, JobSpec, JobView, WriteId};
 use millrace_metadata_core::Command as MetadataCommand;
 use millrace_protocol::{CollectedRows, ToTaskManager};
 use millrace_resource_core::Input as ResourceInput;
-use millrace_types::{Failure, FailureKind, JobId, JobStatus, NodeId, Timestamp};
+use millrace_types::{AllocationId, Failure, FailureKind, JobId, JobStatus, NodeId, SlotId, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use crate::cluster::Services;
@@ -49,8 +49,15 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
     let results = Results::new(services.options.results_bytes_max);
     let entry = JobEntry { tenant, master: inbox_sender.clone(), view, results: results.clone() };
     services.registry.insert(job, entry);
-    let mut master =
-        JobMaster { services: services.clone(), spec: Arc::new(spec), core, view: view_sender, results, inbox: inbox_sender, done: false };
+    let mut master = JobMaster {
+        services: services.clone(),
+        spec: Arc::new(spec),
+        core,
+        view: view_sender,
+        results,
+        inbox: inbox_sender,
+        done: false,
+    };
     let services = services.clone();
     tokio::spawn(async move {
         let spec = master.spec.clone();
@@ -72,7 +79,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
 /// A JobMaster has panicked: its job fails, its tasks are stopped, and nothing else is touched.
 async fn bury(services: &Arc<Services>, spec: &JobSpec, fault: &str) {
     tracing::error!(job = %spec.job, %fault, "a JobMaster failed");
-    services.resources.send(ResourceInput::SlotsRequested { job: spec.job, tenant: spec.tenant.clone(), count: 0 }).await;
+    services.resources.send(ResourceInput::JobGone { job: spec.job }).await;
     if let Some(entry) = services.registry.get(spec.job) {
         entry.results.end();
         let view = entry.view.borrow().clone();
@@ -185,17 +192,9 @@ impl JobMaster {
                 services.resources.send(ResourceInput::SlotAccepted { slot, allocation }).await;
                 None
             })),
-            Command::RejectSlot { slot, allocation } => Some(Box::pin(async move {
-                let _ = services.gateways.send(&slot.task_manager, ToTaskManager::FreeSlot { epoch, allocation }).await;
-                None
-            })),
-            Command::ReleaseSlots { slots } => Some(Box::pin(async move {
-                for (slot, allocation) in slots {
-                    let message = ToTaskManager::FreeSlot { epoch, allocation };
-                    let _ = services.gateways.send(&slot.task_manager, message).await;
-                }
-                None
-            })),
+            // The ResourceManager tells the TaskManagers, again and again until the slots are free.
+            Command::RejectSlot { slot, allocation } => self.release(vec![(slot, allocation)]),
+            Command::ReleaseSlots { slots } => self.release(slots),
             Command::Deploy { task_manager, task } => Some(Box::pin(async move {
                 let attempt = task.attempt;
                 let sent = services.gateways.send(&task_manager, ToTaskManager::Deploy { epoch, task }).await;
@@ -220,6 +219,14 @@ impl JobMaster {
                 None
             }
         }
+    }
+
+    fn release(&self, slots: Vec<(SlotId, AllocationId)>) -> Option<BoxFuture<'static, Option<MasterInput>>> {
+        let resources = self.services.resources.clone();
+        Some(Box::pin(async move {
+            resources.send(ResourceInput::SlotsReleased { slots }).await;
+            None
+        }))
     }
 
     /// Runs some IO beside the outbox and feeds its outcome into the inbox.
@@ -253,8 +260,11 @@ async fn persist(
     }
     match postcard::to_stdvec(&*view) {
         Ok(details) => {
-            let archive =
-                MetadataCommand::ArchiveJob { tenant: spec.tenant.clone(), job: spec.job, details: Bytes::from(details) };
+            let archive = MetadataCommand::ArchiveJob {
+                tenant: spec.tenant.clone(),
+                job: spec.job,
+                details: Bytes::from(details),
+            };
             // The details are for people; a job that is too large for them has ended all the same.
             if let Err(error) = services.metadata.propose(archive).await {
                 tracing::warn!(job = %spec.job, %error, "the ended job's details could not be stored");
@@ -267,7 +277,8 @@ async fn persist(
 }
 
 async fn enumerate(services: Arc<Services>, spec: Arc<JobSpec>, node: NodeId, parallelism: u32) -> Input {
-    let found = spec.graph.sources().find(|(_, id, _)| *id == node).map(|(_, _, node)| (node.name.clone(), node.kind.clone()));
+    let found =
+        spec.graph.sources().find(|(_, id, _)| *id == node).map(|(_, _, node)| (node.name.clone(), node.kind.clone()));
     let result = match found {
         Some((name, NodeKind::NativeSource(connector))) => {
             let roots = services.options.file_roots.clone();
@@ -300,8 +311,7 @@ async fn enumerate_guest(
         .find(|(candidate, _)| name.is_none_or(|name| name == candidate.as_str()))
         .ok_or_else(|| internal("a guest source's component has no builder that could state its splits"))?;
     let bytes = bundles::component_bytes(&services.blobs, &spec.tenant, component.digest).await?;
-    let compiled =
-        services.sandbox.compile(&spec.tenant, &component.digest, bytes).await.map_err(Failure::from)?;
+    let compiled = services.sandbox.compile(&spec.tenant, &component.digest, bytes).await.map_err(Failure::from)?;
     let splits = services
         .sandbox
         .enumerate_splits(&compiled, &spec.args, spec.default_parallelism, node, parallelism)

@@ -10,13 +10,13 @@ use millrace_metadata_core::{Command, JobRecord, JobSubmission};
 use millrace_types::{BundleId, JobId, JobStatus, TenantId};
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
 use crate::job_master::{self, MasterInput};
 use crate::results::ResultRows;
 use crate::run_settings::RunSettings;
 use crate::views::view_of_record;
-use crate::clock;
 
 /// The longest value of an option of a run, such as the job's name, in bytes.
 const OPTION_BYTES_MAX: usize = 512;
@@ -57,12 +57,7 @@ pub struct JobInfo {
 
 impl Dispatcher {
     /// Runs a bundle. When this returns the job is in the metadata log: it outlives the client and this process.
-    pub async fn run(
-        &self,
-        tenant: &TenantId,
-        id: &BundleId,
-        request: RunRequest,
-    ) -> Result<JobId, DispatcherError> {
+    pub async fn run(&self, tenant: &TenantId, id: &BundleId, request: RunRequest) -> Result<JobId, DispatcherError> {
         let services = &self.services;
         let settings = RunSettings::parse(&request.options)?;
         let (plan, parallelism) = self.planned(tenant, id, &request, &settings).await?;

@@ -44,7 +44,9 @@ impl Planner {
                 return Err(invalid(format!(
                     "the component \"{name}\" does not export the operators that the guest contract states"
                 ))
-                .with_remedy("build it with a Millrace SDK, or against one of the worlds of the millrace:app package"));
+                .with_remedy(
+                    "build it with a Millrace SDK, or against one of the worlds of the millrace:app package",
+                ));
             }
             let is_entry = bundle.manifest.application.entry.as_deref() == Some(name);
             if is_entry && !info.exports_program {
@@ -77,8 +79,7 @@ impl Planner {
             entry_component: bundle.manifest.application.entry.as_deref(),
             default_parallelism: parallelism,
         };
-        let job_graph =
-            JobGraph::build(&stream_graph, &context).map_err(|error| invalid(error.to_string()))?;
+        let job_graph = JobGraph::build(&stream_graph, &context).map_err(|error| invalid(error.to_string()))?;
         self.check_connectors(&stream_graph).await?;
         Ok(Plan { graph_digest: stream_graph.digest(), stream_graph, job_graph, components })
     }
@@ -125,7 +126,9 @@ impl Planner {
                 failure.message = format!("the component \"{name}\": {}", failure.message);
                 Err(failure)
             }
-            Err(error) => Err(Failure::new(FailureKind::Internal, format!("the check of a component was lost: {error}"))),
+            Err(error) => {
+                Err(Failure::new(FailureKind::Internal, format!("the check of a component was lost: {error}")))
+            }
         }
     }
 
@@ -158,9 +161,12 @@ fn check_formats(graph: &StreamGraph, edge: &StreamEdge) -> Result<(), Failure> 
     if let Some(StreamNode { name, kind: NodeKind::NativeSource(connector), .. }) = node(edge.source) {
         let emitted = source_format(connector).map_err(|error| Failure::from(error).in_operator(name))?;
         if emitted != edge.format {
-            return Err(invalid(format!("the source emits {emitted:?} and its stream is declared as {:?}", edge.format))
-                .in_operator(name)
-                .with_remedy("declare the stream in the format that the source emits"));
+            return Err(invalid(format!(
+                "the source emits {emitted:?} and its stream is declared as {:?}",
+                edge.format
+            ))
+            .in_operator(name)
+            .with_remedy("declare the stream in the format that the source emits"));
         }
     }
     if let Some(StreamNode { name, kind: NodeKind::NativeSink(connector), .. }) = node(edge.target) {

@@ -55,13 +55,7 @@ pub(crate) async fn resume_jobs(services: &Arc<Services>) {
     }
 }
 
-async fn end(
-    services: &Services,
-    tenant: &TenantId,
-    record: &JobRecord,
-    status: JobStatus,
-    failure: Option<Failure>,
-) {
+async fn end(services: &Services, tenant: &TenantId, record: &JobRecord, status: JobStatus, failure: Option<Failure>) {
     let (tenant, job) = (tenant.clone(), record.submission.id);
     let command = Command::SetJobStatus { tenant, job, status, at: clock::now(), failure };
     if let Err(error) = services.metadata.propose(command).await {

@@ -68,7 +68,9 @@ pub(crate) struct ClusterArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  millrace standalone --slots 4 --data-dir /var/lib/millrace --listen 127.0.0.1:8081")]
+#[command(
+    after_help = "Example:\n  millrace standalone --slots 4 --data-dir /var/lib/millrace --listen 127.0.0.1:8081"
+)]
 pub(crate) struct Standalone {
     /// The number of slots; the processor cores unless stated.
     #[arg(long)]

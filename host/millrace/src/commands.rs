@@ -41,7 +41,9 @@ async fn resolve_job(client: &Client, prefix: &str) -> Result<String> {
     let mut found = jobs.iter().filter(|job| job.jid.starts_with(&prefix));
     match (found.next(), found.next()) {
         (Some(job), None) => Ok(job.jid.clone()),
-        (Some(_), Some(_)) => bail!("several jobs' ids begin with \"{prefix}\": give more of it; `millrace list -a` shows them"),
+        (Some(_), Some(_)) => {
+            bail!("several jobs' ids begin with \"{prefix}\": give more of it; `millrace list -a` shows them")
+        }
         (None, _) => bail!("there is no job \"{prefix}\": `millrace list -a` shows those that there are"),
     }
 }

@@ -45,7 +45,8 @@ mod tests {
     fn only_paths_are_made_absolute() {
         let args = ["--input", "a.txt", "--top", "a.txt", "--input=b", "./c", "--output", "/x", "--input", "s3://b/c"];
         let args: Vec<String> = args.iter().map(|&text| text.to_owned()).collect();
-        let expected = ["--input", "/w/a.txt", "--top", "a.txt", "--input=/w/b", "/w/c", "--output", "/x", "--input", "s3://b/c"];
+        let expected =
+            ["--input", "/w/a.txt", "--top", "a.txt", "--input=/w/b", "/w/c", "--output", "/x", "--input", "s3://b/c"];
         assert_eq!(absolute_arguments(&args, Path::new("/w")), expected);
     }
 }

@@ -57,7 +57,8 @@ pub(crate) fn run(options: &Standalone) -> Result<()> {
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MILLRACE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
 }
 
 impl Setup {
@@ -70,7 +71,8 @@ impl Setup {
             configuration.set(config::DATA_DIR, folder.to_string_lossy().into_owned(), "--data-dir")?;
         }
         if let Some(listen) = &options.listen {
-            let (host, port) = listen.rsplit_once(':').with_context(|| format!("--listen {listen} is not HOST:PORT"))?;
+            let (host, port) =
+                listen.rsplit_once(':').with_context(|| format!("--listen {listen} is not HOST:PORT"))?;
             configuration.set(config::REST_ADDRESS, host.to_owned(), "--listen")?;
             configuration.set(config::REST_PORT, port.to_owned(), "--listen")?;
         }
@@ -125,7 +127,8 @@ async fn serve(setup: &Setup) -> Result<()> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let server = RestServer::bind(rest, job_manager.dispatcher()).await;
-    let server = server.with_context(|| format!("cannot listen on {}: is another cluster running there?", setup.listen))?;
+    let server =
+        server.with_context(|| format!("cannot listen on {}: is another cluster running there?", setup.listen))?;
     println_stdout(&format!("Millrace is up at http://{} with {} slots.", server.address(), setup.slots));
     server.run(stop).await.context("the REST server failed")?;
 
@@ -168,7 +171,8 @@ fn start_task_manager(
     options.cores = setup.cores;
     options.file_roots = setup.roots.clone();
     let buffers = setup.configuration.bytes(config::NETWORK_MEMORY)?;
-    options.buffer_bytes = u32::try_from(buffers).with_context(|| format!("{} is too large", config::NETWORK_MEMORY))?;
+    options.buffer_bytes =
+        u32::try_from(buffers).with_context(|| format!("{} is too large", config::NETWORK_MEMORY))?;
     options.heartbeat_interval = Duration::from_millis(setup.configuration.duration_ms(config::HEARTBEAT_INTERVAL)?);
     let components = Arc::new(StoredComponents(blobs));
     let handle = TaskManager::start(options, sandbox, components, job_manager.inbox())?;

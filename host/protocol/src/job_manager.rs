@@ -1,6 +1,8 @@
 //! Messages that a TaskManager sends.
 
-use millrace_types::{AllocationId, AttemptId, ExecutionState, Failure, JobId, NodeId, SlotId, TaskManagerId, Timestamp};
+use millrace_types::{
+    AllocationId, AttemptId, ExecutionState, Failure, JobId, NodeId, SlotId, TaskManagerId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// A split's number within its source, given by the JobMaster.

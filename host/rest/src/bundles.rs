@@ -24,7 +24,11 @@ use crate::tenant::Tenant;
 type Answer<T> = Result<Json<T>, RestError>;
 
 /// `GET /jars`.
-pub(crate) async fn list(State(state): State<RestState>, Tenant(tenant): Tenant, headers: HeaderMap) -> Json<BundleList> {
+pub(crate) async fn list(
+    State(state): State<RestState>,
+    Tenant(tenant): Tenant,
+    headers: HeaderMap,
+) -> Json<BundleList> {
     let host = headers.get("host").and_then(|host| host.to_str().ok()).map(str::to_owned);
     let address = format!("http://{}", host.unwrap_or_else(|| state.address.to_string()));
     let files = state.dispatcher.bundles(&tenant).iter().map(|bundle| file_of(bundle)).collect();
@@ -134,8 +138,9 @@ pub(crate) async fn plan_post(
 
 /// Flink's JSON plan.
 pub(crate) fn plan_response(plan: &JobPlan) -> Result<PlanResponse, RestError> {
-    let plan = serde_json::to_value(plan)
-        .map_err(|error| RestError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the plan cannot be shown: {error}")))?;
+    let plan = serde_json::to_value(plan).map_err(|error| {
+        RestError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the plan cannot be shown: {error}"))
+    })?;
     Ok(PlanResponse { plan })
 }
 

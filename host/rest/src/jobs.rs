@@ -157,7 +157,11 @@ pub(crate) async fn plan(
 }
 
 /// `GET /jobs/:id/config`.
-pub(crate) async fn config(State(state): State<RestState>, tenant: Tenant, Path(id): Path<String>) -> Answer<JobConfig> {
+pub(crate) async fn config(
+    State(state): State<RestState>,
+    tenant: Tenant,
+    Path(id): Path<String>,
+) -> Answer<JobConfig> {
     let job = job_of(&state, &tenant, &id)?;
     let submission = &job.record.submission;
     let mut user_config = submission.settings.clone();

@@ -104,12 +104,7 @@ pub(crate) async fn subtask_times(
         }
     };
     let subtasks = tasks.subtasks.iter().zip(0..).map(times).collect();
-    Ok(Json(VertexSubtaskTimes {
-        id: vertex.id.to_string(),
-        name: vertex.name.clone(),
-        now: millis(now),
-        subtasks,
-    }))
+    Ok(Json(VertexSubtaskTimes { id: vertex.id.to_string(), name: vertex.name.clone(), now: millis(now), subtasks }))
 }
 
 /// `GET /jobs/:id/vertices/:vertex/taskmanagers`.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use millrace_network::{BufferBudget, Exchange};
 use millrace_protocol::{
-    SlotRequest, TaskDeployment, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager,
+    SlotRequest, TaskDeployment, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager,
+    ToTaskManager,
 };
 use millrace_sandbox::Sandbox;
 use millrace_types::{AllocationId, ExecutionState, Failure, FailureKind, LeaderEpoch};
@@ -208,7 +209,8 @@ impl TaskManager {
         }
         if let Err(reason) = self.slots.admit(task.allocation, attempt.job, &task.tenant) {
             // The JobMaster waits for this attempt: it has to hear that it will not run.
-            let message = format!("the slot that the task was to run in is not granted to its job ({})", reason.as_str());
+            let message =
+                format!("the slot that the task was to run in is not granted to its job ({})", reason.as_str());
             let failure = Failure::new(FailureKind::NoResources, message);
             let report = task_report(attempt, ExecutionState::Failed, Some(failure), TaskFigures::default());
             self.outbox.push_back(ToJobManager::TaskReport(report));

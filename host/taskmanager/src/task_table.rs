@@ -14,9 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use crate::error::TaskManagerError;
 use crate::log::TaskLogs;
 use crate::metrics::TaskMetrics;
-use crate::run::{
-    ASSIGNMENTS_MAX, Stop, Stopper, TaskEnd, TaskEnvironment, TaskLinks, run_task, stop_signal,
-};
+use crate::run::{ASSIGNMENTS_MAX, Stop, Stopper, TaskEnd, TaskEnvironment, TaskLinks, run_task, stop_signal};
 use crate::stale::StaleReason;
 
 /// The threads that run tasks. Dropped, it leaves them to end by themselves: it may be dropped where nothing may block.

@@ -52,7 +52,8 @@ mod tests {
         assert_eq!(account.switch(ms(115), Activity::Backpressured), Activity::Idle);
         assert_eq!(account.switch(ms(120), Activity::Busy), Activity::Backpressured);
         let totals = |now| {
-            [Activity::Busy, Activity::Idle, Activity::Backpressured].map(|activity| account.total_ms(ms(now), activity))
+            [Activity::Busy, Activity::Idle, Activity::Backpressured]
+                .map(|activity| account.total_ms(ms(now), activity))
         };
         assert_eq!(totals(120), [5, 100, 5]);
         assert_eq!(totals(127), [12, 100, 5], "what goes on counts at once");

@@ -25,7 +25,7 @@ pub use key_group::{
     key_group_for_key,
 };
 pub use limits::{
-    BATCH_BYTES, BUFFER_TIMEOUT_MS, MAX_PARALLELISM_PER_VERTEX, RECORD_BYTES_MAX, SandboxLimits, STATE_CACHE_BYTES,
+    BATCH_BYTES, BUFFER_TIMEOUT_MS, MAX_PARALLELISM_PER_VERTEX, RECORD_BYTES_MAX, STATE_CACHE_BYTES, SandboxLimits,
 };
 pub use quantity::{QuantityError, format_bytes, parse_bytes, parse_duration_ms};
 pub use status::{ExecutionState, JobStatus};

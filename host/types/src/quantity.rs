@@ -36,11 +36,8 @@ pub fn parse_bytes(text: &str) -> Result<u64, QuantityError> {
 
 /// Reads a span of time into milliseconds; a bare number is milliseconds.
 pub fn parse_duration_ms(text: &str) -> Result<u64, QuantityError> {
-    let error = || QuantityError {
-        value: text.chars().take(80).collect(),
-        what: "a span of time",
-        units: "ms, s, min, h, d",
-    };
+    let error =
+        || QuantityError { value: text.chars().take(80).collect(), what: "a span of time", units: "ms, s, min, h, d" };
     let (number, unit) = split_number(text).ok_or_else(error)?;
     let scale: u64 = match unit.as_str() {
         "" | "ms" | "milli" | "millis" => 1,

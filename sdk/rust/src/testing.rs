@@ -22,7 +22,7 @@
 //! ```
 
 mod engine;
-mod host;
+pub(crate) mod host;
 mod layout;
 mod operator;
 mod pipeline;

@@ -23,13 +23,14 @@ const CORE_MODULE: [u8; 8] = [0, b'a', b's', b'm', 1, 0, 0, 0];
 pub(crate) fn run(options: &Build) -> Result<()> {
     let project = std::path::absolute(&options.project)?;
     let path = project.join("millrace.toml");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}: is this the folder of a project? `millrace new` makes one", path.display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!("cannot read {}: is this the folder of a project? `millrace new` makes one", path.display())
+    })?;
     let manifest = Manifest::parse(&text).with_context(|| path.display().to_string())?;
     let mut components = BTreeMap::new();
     for (name, spec) in &manifest.components {
-        let component = component(&project, name, spec, options.no_build)
-            .with_context(|| format!("the component \"{name}\""))?;
+        let component =
+            component(&project, name, spec, options.no_build).with_context(|| format!("the component \"{name}\""))?;
         components.insert(name.clone(), component);
     }
     let bundle = write_bundle(&manifest, &components)?;
@@ -55,7 +56,10 @@ fn component(project: &Path, name: &str, spec: &ComponentSpec, no_build: bool) -
         }
     }
     let bytes = std::fs::read(&artifact).with_context(|| {
-        format!("cannot read {}: does `artifact` in millrace.toml name what the build command makes?", artifact.display())
+        format!(
+            "cannot read {}: does `artifact` in millrace.toml name what the build command makes?",
+            artifact.display()
+        )
     })?;
     let bytes = componentize(bytes)?;
     inspect_component(&bytes, &InspectLimits::default())?;
@@ -87,7 +91,10 @@ fn build(project: &Path, program: &str, arguments: &[String], toolchain: Option<
 /// Where cargo puts what it builds for this project.
 fn cargo_target_folder(project: &Path) -> Result<PathBuf> {
     let mut command = Command::new("cargo");
-    command.current_dir(project).args(["metadata", "--no-deps", "--format-version", "1"]).env_remove("CARGO_TARGET_DIR");
+    command
+        .current_dir(project)
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .env_remove("CARGO_TARGET_DIR");
     let output = command.output().context("cannot run cargo: install Rust with rustup")?;
     if !output.status.success() {
         bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());

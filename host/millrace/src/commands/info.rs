@@ -28,7 +28,9 @@ pub(crate) async fn run(options: Info) -> Result<()> {
     let tenant = TenantId::default_tenant();
     let plan = planner.plan(&tenant, &bundle, &args, options.parallelism).await?;
     if options.json {
-        return print_json(&serde_json::json!({ "plan": plan.job_graph.plan(JobId::from_bytes([0; 16]), &plan.stream_graph.name) }));
+        return print_json(
+            &serde_json::json!({ "plan": plan.job_graph.plan(JobId::from_bytes([0; 16]), &plan.stream_graph.name) }),
+        );
     }
     describe_bundle(&bundle);
     describe_graph(&plan.job_graph);

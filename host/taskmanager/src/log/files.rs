@@ -178,7 +178,8 @@ mod tests {
         }
         files.flush();
         let job = job_folder(folder.path(), &key(1).tenant, key(1).job);
-        let mut sizes: Vec<_> = fs::read_dir(job).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+        let mut sizes: Vec<_> =
+            fs::read_dir(job).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
         sizes.sort_unstable();
         assert_eq!(sizes, [7, 14], "the last line, and the two before it");
         files.close(&key(1));
@@ -192,7 +193,10 @@ mod tests {
         let exists = |job: u8| job_folder(folder.path(), &key(job).tenant, key(job).job).exists();
         let date = |job: u8, seconds: u64| {
             let path = job_folder(folder.path(), &key(job).tenant, key(job).job);
-            File::open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+            File::open(path)
+                .unwrap()
+                .set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+                .unwrap();
         };
         files.open(&key(1));
         date(1, 1);

@@ -46,8 +46,7 @@ async fn what_the_queue_has_no_room_for_is_counted_and_said() {
     let folder = tempfile::tempdir().unwrap();
     // No thread takes from this queue until the flood is over.
     let (orders, receiver) = mpsc::channel(3);
-    let logs =
-        TaskLogs { orders, root: Arc::new(folder.path().to_owned()), dropped: Arc::default() };
+    let logs = TaskLogs { orders, root: Arc::new(folder.path().to_owned()), dropped: Arc::default() };
     let log = logs.open(key(1, 0), 1).await;
     for n in 0..10 {
         log.line(Timestamp(n), Level::Info, "op", "x");

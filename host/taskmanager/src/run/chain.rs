@@ -46,7 +46,8 @@ impl Chain {
     fn segment(&mut self, node: NodeId) -> Result<&mut Segment, TaskError> {
         let place = self.places.get(&node).and_then(|place| self.segments.get_mut(*place));
         place.ok_or_else(|| {
-            Failure::new(FailureKind::Internal, format!("node {node} is not part of the task that it was sent to")).into()
+            Failure::new(FailureKind::Internal, format!("node {node} is not part of the task that it was sent to"))
+                .into()
         })
     }
 
@@ -59,11 +60,7 @@ impl Chain {
     }
 
     /// Reads from a split of a source.
-    pub(crate) async fn read(
-        &mut self,
-        node: NodeId,
-        split: &Split,
-    ) -> Result<(bytes::Bytes, ReadStatus), TaskError> {
+    pub(crate) async fn read(&mut self, node: NodeId, split: &Split) -> Result<(bytes::Bytes, ReadStatus), TaskError> {
         let polled = self.segment(node)?.read(node, split).await?;
         self.settle().await?;
         self.note_watermarks()?;

@@ -3,7 +3,9 @@
 use std::any::Any;
 
 use bytes::Bytes;
-use millrace_sandbox::{Clock, CompiledComponent, GuestError, OpenSpec, OperatorHost, OperatorInstance, Polled, Sandbox};
+use millrace_sandbox::{
+    Clock, CompiledComponent, GuestError, OpenSpec, OperatorHost, OperatorInstance, Polled, Sandbox,
+};
 use millrace_task_core::{Clock as TimerClock, Timer};
 use millrace_types::{Failure, FailureKind, NodeId};
 use millrace_wire::{BatchBuilder, BatchFlags, BatchView};

@@ -119,13 +119,7 @@ impl OperatorHost for SegmentHost {
         answer.map(Vec::from).map_err(|error| self.refuse(None, error))
     }
 
-    fn scan(
-        &mut self,
-        state: u32,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max_bytes: u32,
-    ) -> Result<Vec<u8>, HostError> {
+    fn scan(&mut self, state: u32, prefix: &[u8], after: Option<&[u8]>, max_bytes: u32) -> Result<Vec<u8>, HostError> {
         let answer = self.states.resolve(state).and_then(|state| self.backend.scan(state, prefix, after, max_bytes));
         answer.map(Vec::from).map_err(|error| self.refuse(None, error))
     }

@@ -188,9 +188,8 @@ impl Opener<'_> {
         let opened = match &node.kind {
             NodeKind::NativeSource(connector) => {
                 let context = SourceContext { roots: self.environment.file_roots.clone() };
-                open_source(connector, context).map(|reader| {
-                    Segment::Source(NativeSource { node: id, name: node.name.clone(), reader, outlet })
-                })
+                open_source(connector, context)
+                    .map(|reader| Segment::Source(NativeSource { node: id, name: node.name.clone(), reader, outlet }))
             }
             NodeKind::NativeSink(connector) => self.open_sink(id, node, connector).await,
             NodeKind::Source(_) | NodeKind::Operator(_) => {
@@ -255,8 +254,7 @@ impl Opener<'_> {
         };
         let first = segment.nodes.first().map_or(0, |node| node.0);
         let discard = self.task.settings.discard_instances_seed.map(|seed| attempt_rng(self.task, seed, first));
-        let plan =
-            GuestPlan { sandbox: self.environment.sandbox.clone(), component: compiled.clone(), spec, discard };
+        let plan = GuestPlan { sandbox: self.environment.sandbox.clone(), component: compiled.clone(), spec, discard };
         let key_groups = KeyGroupRange::of_subtask(attempt.subtask, vertex.parallelism, vertex.max_parallelism);
         let backend = KeyedBackend::new(key_groups, vertex.max_parallelism, StateLimits::default());
         let timers = TimerService::new(TimerLimits::default());

@@ -116,11 +116,7 @@ struct Body {
 
 impl Body {
     /// Offers the task's input channels at once: producers wait for them.
-    fn prepare(
-        environment: &TaskEnvironment,
-        task: &TaskDeployment,
-        links: &mut TaskLinks,
-    ) -> Result<Self, TaskError> {
+    fn prepare(environment: &TaskEnvironment, task: &TaskDeployment, links: &mut TaskLinks) -> Result<Self, TaskError> {
         check(task, &environment.id)?;
         let gates: Vec<NodeId> = task.inputs.iter().map(|input| input.target).collect();
         let outputs: Vec<NodeId> = task.outputs.iter().map(|output| output.source).collect();
@@ -144,13 +140,8 @@ impl Body {
     ) -> Result<(), TaskError> {
         report(environment, shared, ExecutionState::Deploying).await?;
         report(environment, shared, ExecutionState::Initializing).await?;
-        let opener = || Opener {
-            environment,
-            task,
-            shared,
-            components: BTreeMap::new(),
-            acknowledged: &links.acknowledged,
-        };
+        let opener =
+            || Opener { environment, task, shared, components: BTreeMap::new(), acknowledged: &links.acknowledged };
         let (connecting, mut opener) = (opener(), opener());
         let ((), writers, ()) =
             tokio::try_join!(self.inputs.connected(), connecting.connect_outputs(), opener.fetch_components())?;
@@ -188,11 +179,7 @@ fn check(task: &TaskDeployment, here: &TaskManagerId) -> Result<(), Failure> {
 }
 
 /// Tells the JobMaster the task's state.
-async fn report(
-    environment: &TaskEnvironment,
-    shared: &TaskShared,
-    state: ExecutionState,
-) -> Result<(), TaskError> {
+async fn report(environment: &TaskEnvironment, shared: &TaskShared, state: ExecutionState) -> Result<(), TaskError> {
     let report = task_report(shared.attempt, state, None, shared.metrics.figures());
     let sent = environment.outbound.send(ToJobManager::TaskReport(report)).await;
     sent.map_err(|_| Failure::new(FailureKind::Internal, "the JobManager is gone").into())

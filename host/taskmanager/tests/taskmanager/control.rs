@@ -87,14 +87,14 @@ async fn a_task_without_a_slot_is_refused_aloud_and_stale_messages_are_counted()
     cluster.assert_clean();
 
     let stale = cluster.handle.figures().stale;
-    let expected =
-        [("duplicate-attempt", 1), ("stale-epoch", 1), ("unknown-allocation", 2), ("unknown-attempt", 1)];
+    let expected = [("duplicate-attempt", 1), ("stale-epoch", 1), ("unknown-allocation", 2), ("unknown-attempt", 1)];
     assert_eq!(stale.into_iter().collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]
 async fn a_task_whose_peers_do_not_come_fails_by_itself() {
-    let mut cluster = Cluster::start_with(None, |options| options.connect_timeout = std::time::Duration::from_millis(50));
+    let mut cluster =
+        Cluster::start_with(None, |options| options.connect_timeout = std::time::Duration::from_millis(50));
     cluster.grant(0, allocation(1), job(1)).await;
     let tasks = pipeline().deployments(job(1), cluster.handle.id(), allocation(1));
     cluster.deploy(&tasks[1]).await;

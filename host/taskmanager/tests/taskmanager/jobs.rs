@@ -11,7 +11,12 @@ use crate::support::{Cluster, EPOCH, PATIENCE, allocation, job};
 
 fn numbers(rows: u64, partitioning: Partitioning, sources: u32, sink: &'static str, sinks: u32) -> Pipeline {
     let options = format!("{{\"rows\": {rows}}}");
-    Pipeline { source: ("datagen", options, sources), partitioning, relay: None, sink: (sink, String::from("{}"), sinks) }
+    Pipeline {
+        source: ("datagen", options, sources),
+        partitioning,
+        relay: None,
+        sink: (sink, String::from("{}"), sinks),
+    }
 }
 
 fn as_numbers(rows: &[Vec<u8>]) -> Vec<u64> {

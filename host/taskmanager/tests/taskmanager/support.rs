@@ -138,8 +138,14 @@ impl Cluster {
     pub async fn grant(&mut self, index: u32, allocation: AllocationId, job: JobId) {
         let slot = SlotId { task_manager: self.handle.id().clone(), index };
         let tenant = TenantId::default_tenant();
-        self.send(ToTaskManager::RequestSlot(SlotRequest { epoch: EPOCH, slot: slot.clone(), allocation, job, tenant }))
-            .await;
+        self.send(ToTaskManager::RequestSlot(SlotRequest {
+            epoch: EPOCH,
+            slot: slot.clone(),
+            allocation,
+            job,
+            tenant,
+        }))
+        .await;
         let offer = self.next().await;
         assert_eq!(offer, ToJobManager::OfferSlots { job, slots: vec![(slot, allocation)] });
     }

@@ -187,3 +187,56 @@ impl<K: Data> KeyedStore<K> {
         self.weight() <= target
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::state::table::ValueTable;
+    use crate::testing::host::ToyHost;
+
+    type Bytes = ValueTable<Vec<u8>>;
+
+    fn keys(range: std::ops::Range<u64>) -> Vec<u8> {
+        let mut batch = BatchWriter::new(false, true);
+        range.for_each(|key| batch.row(0, &key.to_le_bytes(), &[]));
+        batch.finish().to_vec()
+    }
+
+    /// A cache of so many bytes, after each of a hundred batches of ten new keys has been given values.
+    fn filled(budget_bytes: usize) -> (KeyedStore<u64>, Rc<RefCell<Bytes>>) {
+        let table = Rc::new(RefCell::new(ValueTable::new(0, "bytes")));
+        let tables = vec![Rc::clone(&table) as Rc<RefCell<dyn CachedState>>];
+        let current = Rc::new(Cell::new(0));
+        let mut store = KeyedStore::<u64>::new(Rc::new(ToyHost::new(128)), tables, current, budget_bytes);
+        for batch in 0..100 {
+            let rows = keys(batch * 10..batch * 10 + 10);
+            store.prepare(&BatchReader::new(&rows).unwrap()).unwrap();
+            for row in 0..10 {
+                let slot = store.select(row);
+                *table.borrow_mut().value_mut(slot) = Some(vec![7; 100]);
+            }
+            store.end_call();
+            assert!(store.weight() <= budget_bytes, "{} of {budget_bytes} bytes after batch {batch}", store.weight());
+        }
+        (store, table)
+    }
+
+    #[test]
+    fn between_two_calls_the_cache_keeps_to_its_budget() {
+        for budget_bytes in [0, 100, 5_000, 50_000] {
+            let (store, table) = filled(budget_bytes);
+            assert!(table.borrow().dirty_weight() <= budget_bytes / 4);
+            assert!(store.keys.len() < 1000);
+        }
+    }
+
+    #[test]
+    fn nothing_is_forgotten_while_there_is_room() {
+        let (mut store, table) = filled(10 << 20);
+        assert_eq!(store.keys.len(), 1000);
+        assert!(table.borrow().dirty_weight() > 0);
+        store.flush();
+        assert_eq!((store.keys.len(), table.borrow().dirty_weight()), (1000, 0));
+    }
+}

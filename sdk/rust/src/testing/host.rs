@@ -10,7 +10,7 @@ use crate::host::{Clock, Host, Level};
 
 /// What an instance has handed over, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Output {
+pub(crate) enum Output {
     Batch { node: u32, port: u32, bytes: Vec<u8> },
     Watermark { node: u32, timestamp: i64 },
 }
@@ -34,7 +34,7 @@ struct Inner {
 }
 
 /// The host of one subtask.
-pub(super) struct ToyHost {
+pub(crate) struct ToyHost {
     inner: RefCell<Inner>,
 }
 

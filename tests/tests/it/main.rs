@@ -1,0 +1,13 @@
+//! End-to-end tests against real processes, and tests of the repository itself. One binary: linking is slow.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
+
+mod bad_bundles;
+mod bad_guests;
+mod bad_requests;
+mod examples;
+mod layers;
+mod lifecycle;
+mod rest_shapes;
+mod style;
+mod survival;
+mod tools;
