@@ -11,13 +11,13 @@ _default:
 setup:
     scripts/setup
 
-# Build the `millrace` binary.
+# Build everything; tests too, so that nothing is built twice with other features.
 build:
-    cargo build --release --locked -p millrace-cli
+    cargo build --release --locked --workspace --all-targets
 
 # Build the example applications into target/bundles.
 guests: build
-    for example in wordcount flights wordcount-js; do {{millrace}} build "guest-examples/$example" --output target/bundles; done
+    for example in wordcount flights wordcount-js faulty; do {{millrace}} build "guest-examples/$example" --output target/bundles; done
 
 # Start a cluster, upload an application through REST, run it on real text and show the result.
 demo: guests
@@ -30,7 +30,7 @@ up *ARGS: build
 # Run all tests.
 test: guests
     cargo test --release --locked --workspace
-    cd guest-examples && cargo test --release --locked --workspace
+    cd guest-examples && cargo test --locked --workspace
     node --test guest-examples/wordcount-js/test/*.test.js
 
 # Check formatting, lints, dependencies and the style rules.

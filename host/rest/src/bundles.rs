@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
+use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::extract::{Multipart, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use millrace_graph::JobPlan;
 use millrace_jobmanager::RunRequest as Run;
 use millrace_metadata_core::BundleRecord;
@@ -50,7 +51,7 @@ fn file_of(bundle: &BundleRecord) -> BundleFile {
 pub(crate) async fn upload(
     State(state): State<RestState>,
     Tenant(tenant): Tenant,
-    form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
+    form: Result<Multipart, MultipartRejection>,
 ) -> Answer<BundleUploaded> {
     let mut form = form.map_err(|rejection| {
         let hint = "send a multipart form with the bundle as its file, such as curl -F jarfile=@app.mrb";
@@ -61,18 +62,31 @@ pub(crate) async fn upload(
     Ok(Json(BundleUploaded { filename: format!("/bundles/{tenant}/{}", bundle.id), status: "success".to_owned() }))
 }
 
+/// Reads the form's file. One that is too large is read to its end all the same, and thrown away: a client that is still
+/// sending would see its connection break instead of the answer.
 async fn read_file(form: &mut Multipart, bytes_max: u64) -> Result<(String, Bytes), RestError> {
-    let broken = |error: axum::extract::multipart::MultipartError| {
-        let text = match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => format!("the bundle is larger than the {bytes_max} bytes allowed"),
-            _ => error.body_text(),
-        };
-        RestError::new(error.status(), format!("The upload cannot be read: {text}"))
+    let broken = |error: MultipartError| {
+        RestError::new(error.status(), format!("The upload cannot be read: {}", error.body_text()))
     };
-    while let Some(field) = form.next_field().await.map_err(broken)? {
+    while let Some(mut field) = form.next_field().await.map_err(broken)? {
         let Some(name) = field.file_name().map(str::to_owned) else { continue };
-        let bytes = field.bytes().await.map_err(broken)?;
-        return Ok((name, bytes));
+        let mut bytes = BytesMut::new();
+        let mut length = 0u64;
+        while let Some(chunk) = field.chunk().await.map_err(broken)? {
+            length += chunk.len() as u64;
+            if length <= bytes_max {
+                bytes.extend_from_slice(&chunk);
+            } else {
+                bytes = BytesMut::new();
+            }
+        }
+        if length > bytes_max {
+            return Err(RestError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("The bundle has {length} bytes and may have {bytes_max}: rest.upload.size-max sets the limit"),
+            ));
+        }
+        return Ok((name, bytes.freeze()));
     }
     Err(RestError::bad_request("The upload has no file: send the bundle as a file, such as curl -F jarfile=@app.mrb"))
 }

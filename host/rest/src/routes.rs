@@ -11,13 +11,16 @@ use crate::error::RestError;
 use crate::server::RestState;
 use crate::{bundles, cluster, jobs, landing, results, vertices};
 
+/// How many times the largest upload is read before the connection is cut.
+const UPLOAD_DRAINED_FACTOR: usize = 8;
+
 /// The largest JSON body.
 const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 pub(crate) fn router(state: RestState) -> Router {
+    // Far beyond what an upload may have: the handler itself answers one that is too large, and keeps none of it.
     let upload_max = usize::try_from(state.options.upload_bytes_max).unwrap_or(usize::MAX);
-    // The multipart envelope comes on top of the bundle.
-    let upload = post(bundles::upload).layer(DefaultBodyLimit::max(upload_max.saturating_add(64 * 1024)));
+    let upload = post(bundles::upload).layer(DefaultBodyLimit::max(upload_max.saturating_mul(UPLOAD_DRAINED_FACTOR)));
     let api = Router::new()
         .route("/config", get(cluster::config))
         .route("/overview", get(cluster::overview))

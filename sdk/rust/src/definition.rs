@@ -54,8 +54,7 @@ pub(crate) struct SideDef {
 /// A node and its code.
 pub(crate) struct NodeDef {
     pub uid: Option<String>,
-    /// What stands in front of the name: `Source: `, `Sink: ` or nothing.
-    pub prefix: &'static str,
+    /// For people; the host shows it with `Source: ` or `Sink: ` in front, as Flink does.
     pub name: String,
     pub kind: NodeKind,
     /// The kind of operator in the default uid.
@@ -74,10 +73,9 @@ pub(crate) struct NodeDef {
 }
 
 impl NodeDef {
-    fn new(kind: NodeKind, kind_name: &'static str, prefix: &'static str, name: &str) -> Self {
+    fn new(kind: NodeKind, kind_name: &'static str, name: &str) -> Self {
         Self {
             uid: None,
-            prefix,
             name: name.to_owned(),
             kind,
             kind_name,
@@ -97,34 +95,29 @@ impl NodeDef {
     /// An operator of this component.
     pub fn operator(kind_name: &'static str, name: &str, operator: OperatorFactory) -> Self {
         let kind = NodeKind::Operator(GuestCode::default());
-        Self { operator: Some(operator), ..Self::new(kind, kind_name, "", name) }
+        Self { operator: Some(operator), ..Self::new(kind, kind_name, name) }
     }
 
     /// An operator of another component.
     pub fn foreign(code: GuestCode, name: &str) -> Self {
-        Self::new(NodeKind::Operator(code), "component", "", name)
+        Self::new(NodeKind::Operator(code), "component", name)
     }
 
     /// A source of this component.
     pub fn source(name: &str, source: Rc<dyn ErasedSource>, operator: OperatorFactory) -> Self {
         let kind = NodeKind::Source(GuestCode::default());
-        let node = Self::new(kind, "source", "Source: ", name);
+        let node = Self::new(kind, "source", name);
         Self { operator: Some(operator), source: Some(source), ..node }
     }
 
     /// A source of the host.
     pub fn native_source(connector: NativeConnector, name: &str) -> Self {
-        Self::new(NodeKind::NativeSource(connector), "source", "Source: ", name)
+        Self::new(NodeKind::NativeSource(connector), "source", name)
     }
 
     /// A sink of the host.
     pub fn native_sink(connector: NativeConnector, name: &str) -> Self {
-        Self::new(NodeKind::NativeSink(connector), "sink", "Sink: ", name)
-    }
-
-    /// The name as it is shown.
-    pub fn full_name(&self) -> String {
-        format!("{}{}", self.prefix, self.name)
+        Self::new(NodeKind::NativeSink(connector), "sink", name)
     }
 
     /// The uid of a node that was given none: its place, kind and name.

@@ -77,7 +77,7 @@ fn finish(definition: &Definition) -> Result<StreamGraph> {
         .enumerate()
         .map(|(position, node)| Node {
             uid: node.uid_at(position),
-            name: node.full_name(),
+            name: node.name.clone(),
             kind: node.kind.clone(),
             parallelism: node.parallelism,
             max_parallelism: node.max_parallelism,
@@ -106,7 +106,7 @@ fn resolve(definition: &Definition, edge: usize) -> Result<Edge> {
     if known.is_default {
         edge.partitioning = if source == target { Partitioning::Forward } else { Partitioning::Rebalance };
     } else if edge.partitioning == Partitioning::Forward && source != target {
-        let name = |node: u32| definition.nodes[node as usize].full_name();
+        let name = |node: u32| definition.nodes[node as usize].name.clone();
         return Err(Error::msg(format_args!(
             "forward() from '{}' to '{}' needs equal parallelisms, not {source} and {target}",
             name(edge.source),

@@ -57,7 +57,7 @@ async fn what_is_no_bundle_is_refused_with_its_reason() -> Result<()> {
         (
             "a zip bomb",
             zip_of(&[("millrace.toml", MANIFEST.as_bytes()), ("main.wasm", &bomb)])?,
-            &["main.wasm", "ratio"],
+            &["main.wasm", "zip bomb"],
         ),
         ("a climbing path", zip_of(&[("../millrace.toml", MANIFEST.as_bytes())])?, &["../millrace.toml"]),
         ("no manifest", zip_of(&[("main.wasm", &component)])?, &["millrace.toml"]),
@@ -107,7 +107,7 @@ async fn a_bundle_that_is_too_large_is_refused() -> Result<()> {
     let path = folder.path().join("large.mrb");
     std::fs::write(&path, vec![7; 3 << 20])?;
     let Err(error) = cluster.client.upload(&path).await else { panic!("it was accepted") };
-    assert!(error.is_status(413) || error.is_status(400), "{error:?}");
+    assert!(error.is_status(413) && error.to_string().contains("1048576"), "{error:?}");
     assert_eq!(cluster.client.bundles().await?.files, []);
     Ok(())
 }

@@ -66,8 +66,8 @@ async fn answers_have_the_recorded_fields_and_types() -> Result<()> {
     let args = vec!["--input", text.to_str().unwrap(), "--output", output.to_str().unwrap()];
     let finished = cluster.run(&repository::bundle("wordcount")?, Run { args, ..Run::default() }).await?;
     cluster.wait_finished(&finished).await?;
+    let id = cluster.client.upload(&repository::bundle("wordcount")?).await?;
     let bundle = repository::bundle("faulty")?;
-    let id = cluster.client.upload(&bundle).await?;
     let failed = cluster.run(&bundle, Run { args: vec!["panic-at-1000"], ..Run::default() }).await?;
     cluster.wait_failed(&failed).await?;
     let job = cluster.run(&bundle, Run { args: vec!["unbounded"], parallelism: 2, ..Run::default() }).await?;
@@ -80,10 +80,10 @@ async fn answers_have_the_recorded_fields_and_types() -> Result<()> {
         ("config", get("/config".into())),
         ("overview", get("/overview".into())),
         ("jars", get("/jars".into())),
-        ("jars-plan-get", get(format!("/jars/{id}/plan"))),
+        ("jars-plan-get", get(format!("/jars/{id}/plan?programArg=--input,{0},--output,{0}", text.display()))),
         ("jobs", get("/jobs".into())),
         ("jobs-overview", get("/jobs/overview".into())),
-        ("job", get(format!("/jobs/{job}"))),
+        ("job", get(format!("/jobs/{finished}"))),
         ("job-finished-after-stop", get(format!("/jobs/{finished}"))),
         ("job-status", get(format!("/jobs/{job}/status"))),
         ("job-plan", get(format!("/jobs/{finished}/plan"))),

@@ -3,7 +3,7 @@
 //! The same input gives the same bytes: the bundle holds no times and no paths of this machine.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -14,7 +14,7 @@ use millrace_types::format_bytes;
 use wit_component::ComponentEncoder;
 
 use crate::cli::Build;
-use crate::commands::toolchain::{TARGET, Toolchain};
+use crate::commands::toolchain::{TARGET, Toolchain, Workspace};
 use crate::progress::{Progress, println_stdout};
 
 /// The first bytes of a core module; a component has another version and layer.
@@ -45,11 +45,12 @@ pub(crate) fn run(options: &Build) -> Result<()> {
 fn component(project: &Path, name: &str, spec: &ComponentSpec, no_build: bool) -> Result<Bytes> {
     let mut artifact = project.join(spec.artifact.as_deref().unwrap_or(&spec.path));
     if let Some((program, arguments)) = spec.build.as_deref().and_then(<[String]>::split_first) {
-        let cargo = program == "cargo";
-        let toolchain = if cargo { Some(Toolchain::find(project)?) } else { None };
-        if cargo {
+        let mut toolchain = None;
+        if program == "cargo" {
+            let workspace = Workspace::of(project)?;
             let file = spec.artifact.clone().unwrap_or_else(|| format!("{}.wasm", name.replace('-', "_")));
-            artifact = cargo_target_folder(project)?.join(TARGET).join("release").join(file);
+            artifact = workspace.target.join(TARGET).join("release").join(file);
+            toolchain = Some(Toolchain::find(&workspace)?);
         }
         if !no_build {
             build(project, program, arguments, toolchain.as_ref())?;
@@ -86,22 +87,6 @@ fn build(project: &Path, program: &str, arguments: &[String], toolchain: Option<
         bail!("`{shown}` failed in {} ({}):\n{}", project.display(), output.status, text.trim_end());
     }
     Ok(())
-}
-
-/// Where cargo puts what it builds for this project.
-fn cargo_target_folder(project: &Path) -> Result<PathBuf> {
-    let mut command = Command::new("cargo");
-    command
-        .current_dir(project)
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .env_remove("CARGO_TARGET_DIR");
-    let output = command.output().context("cannot run cargo: install Rust with rustup")?;
-    if !output.status.success() {
-        bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let folder = metadata.get("target_directory").and_then(serde_json::Value::as_str);
-    Ok(PathBuf::from(folder.context("cargo metadata names no target folder")?))
 }
 
 /// Turns a core module whose SDK left a description of its world in it into a component; a component stays as it is.

@@ -46,22 +46,31 @@ pub(crate) async fn run(options: Run) -> Result<()> {
     if !options.cluster.json {
         progress.output(&format!("Job {job} has been submitted."));
     }
-    let details = follow(&client, &job, &progress, options.cluster.json).await?;
+    let mut rows = Vec::new();
+    let mut output = |row: String| if options.cluster.json { rows.push(row) } else { progress.output(&row) };
+    let details = follow(&client, &job, &progress, &mut output).await?;
     progress.done();
+    if options.cluster.json {
+        let duration = details.duration;
+        print_json(&json!({ "jobid": job, "status": details.state, "duration": duration, "rows": rows }))?;
+    }
     report(&client, &details, options.cluster.json).await
 }
 
-/// Prints collected rows as they come, until the job has ended.
-async fn follow(client: &Client, job: &str, progress: &Progress, json: bool) -> Result<JobDetails> {
+/// Hands on collected rows as they come, until the job has ended.
+async fn follow(
+    client: &Client,
+    job: &str,
+    progress: &Progress,
+    output: &mut impl FnMut(String),
+) -> Result<JobDetails> {
     let mut next = 0;
     loop {
         let details = client.job(job).await?;
         progress.say(job_line(&details));
         let results = client.results(job, next, RESULTS_WAIT_MS).await?;
         next = results.next;
-        if !json {
-            results.rows.iter().for_each(|row| progress.output(row));
-        }
+        results.rows.into_iter().for_each(&mut *output);
         if details.state.is_terminal() && results.end {
             return Ok(details);
         }
@@ -77,9 +86,6 @@ async fn follow(client: &Client, job: &str, progress: &Progress, json: bool) -> 
 }
 
 async fn report(client: &Client, details: &JobDetails, json: bool) -> Result<()> {
-    if json {
-        print_json(&json!({ "jobid": details.jid, "status": details.state, "duration": details.duration }))?;
-    }
     match details.state {
         JobStatus::Finished => {
             if !json {
@@ -89,7 +95,7 @@ async fn report(client: &Client, details: &JobDetails, json: bool) -> Result<()>
         }
         JobStatus::Failed => {
             let history = client.exceptions(&details.jid).await?.exception_history;
-            let cause = history.entries.last().map_or("no cause was recorded", |entry| entry.stacktrace.as_str());
+            let cause = history.entries.first().map_or("no cause was recorded", |entry| entry.stacktrace.as_str());
             bail!("job {} failed: {cause}", details.jid)
         }
         other => bail!("job {} is {other}", details.jid),

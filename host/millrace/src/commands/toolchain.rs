@@ -1,9 +1,11 @@
 //! The Rust toolchain for guests: rustup's Wasm target, or Debian's compiler with its own library source.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 
 /// What guests are compiled for.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -20,11 +22,50 @@ pub(crate) struct Toolchain {
     pub(crate) environment: Vec<(String, String)>,
 }
 
+/// What cargo says of a project.
+pub(crate) struct Workspace {
+    /// Where cargo puts what it builds.
+    pub(crate) target: PathBuf,
+    /// The folders of the packages that are no registry's, by name.
+    packages: BTreeMap<String, PathBuf>,
+}
+
+impl Workspace {
+    /// Asks cargo.
+    pub(crate) fn of(project: &Path) -> Result<Self> {
+        let mut command = Command::new("cargo");
+        command.current_dir(project).args(["metadata", "--format-version", "1"]).env_remove("CARGO_TARGET_DIR");
+        let output = command.output().context("cannot run cargo: install Rust with rustup")?;
+        if !output.status.success() {
+            bail!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+        let local = metadata.packages.into_iter().filter(|package| package.source.is_none());
+        let folder = |package: Package| Some((package.name, package.manifest_path.parent()?.to_owned()));
+        Ok(Self { target: metadata.target_directory, packages: local.filter_map(folder).collect() })
+    }
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    target_directory: PathBuf,
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    source: Option<String>,
+    manifest_path: PathBuf,
+}
+
 impl Toolchain {
-    /// Finds a toolchain that can build guests in this folder.
-    pub(crate) fn find(project: &Path) -> Result<Self> {
+    /// Finds a toolchain that can build guests. All packages of a workspace get the same one, flags included, so that
+    /// what they share is built once.
+    pub(crate) fn find(workspace: &Workspace) -> Result<Self> {
         let sysroot = PathBuf::from(rustc_says("rustc", &["--print", "sysroot"])?);
-        let mut prefixes = vec![(project.to_owned(), "/project".to_owned()), (sysroot.clone(), "/rust".to_owned())];
+        let mut prefixes = vec![(sysroot.clone(), "/rust".to_owned())];
+        prefixes.extend(workspace.packages.iter().map(|(name, folder)| (folder.clone(), format!("/src/{name}"))));
         if let Some(home) = cargo_home() {
             prefixes.push((home, "/cargo".to_owned()));
         }

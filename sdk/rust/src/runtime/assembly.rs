@@ -111,7 +111,7 @@ impl<'a> Assembly<'a> {
 
     /// The node's id and name.
     pub fn label(&self) -> Label {
-        Label { node: self.node, name: self.definition().full_name().into() }
+        Label { node: self.node, name: self.definition().name.as_str().into() }
     }
 
     pub fn host(&self) -> Rc<dyn Host> {

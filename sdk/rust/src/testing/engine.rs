@@ -111,12 +111,9 @@ impl Engine {
         self.graph.nodes[node as usize].parallelism.unwrap_or(self.bounds.parallelism)
     }
 
-    /// The node of this name, with or without its prefix, of which `is_wanted` holds.
+    /// The node of this name of which `is_wanted` holds.
     pub fn find(&self, name: &str, is_wanted: fn(&NodeKind) -> bool) -> Option<u32> {
-        let found = self.graph.nodes.iter().position(|node| {
-            let short = node.name.strip_prefix("Source: ").or_else(|| node.name.strip_prefix("Sink: "));
-            is_wanted(&node.kind) && (node.name == name || short == Some(name))
-        });
+        let found = self.graph.nodes.iter().position(|node| is_wanted(&node.kind) && node.name == name);
         found.map(|node| node as u32)
     }
 

@@ -154,9 +154,8 @@ fn run(mut engine: Engine, options: &PipelineOptions) -> Result<PipelineOutput> 
         match kind {
             NodeKind::Source(_) => engine.read_source(*node)?,
             NodeKind::NativeSource(_) => {
-                let short = name.strip_prefix("Source: ").unwrap_or(name);
-                let rows = options.inputs.get(short).or_else(|| options.inputs.get(name));
-                let rows = rows.ok_or_else(|| Error::msg(format_args!("the source '{short}' has no input")))?;
+                let rows = options.inputs.get(name);
+                let rows = rows.ok_or_else(|| Error::msg(format_args!("the source '{name}' has no input")))?;
                 feed(&mut engine, *node, rows, options)?;
             }
             NodeKind::Operator(_) | NodeKind::NativeSink(_) => {}
@@ -173,7 +172,6 @@ fn run(mut engine: Engine, options: &PipelineOptions) -> Result<PipelineOutput> 
     let mut sinks = BTreeMap::new();
     for (node, kind, name) in nodes {
         if matches!(kind, NodeKind::NativeSink(_)) {
-            let name = name.strip_prefix("Sink: ").unwrap_or(&name).to_owned();
             let rows = engine.take_sink(node).into_iter().map(|row| row.payload);
             sinks.entry(name).or_insert_with(Vec::new).extend(rows);
         }
