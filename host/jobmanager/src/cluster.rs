@@ -52,7 +52,7 @@ impl JobManager {
         let epoch = metadata.begin_epoch().await?;
         let gateways = Gateways::default();
         let registry = JobRegistry::default();
-        let resources = ResourceManager::spawn(options.resources.clone(), epoch, gateways.clone(), registry.clone());
+        let resources = ResourceManager::spawn(options.resources, epoch, gateways.clone(), registry.clone());
         let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), options.file_roots.clone());
         let (inbox, receiver) = mpsc::channel(INBOX_MAX);
         tokio::spawn(router::run(receiver, resources.clone(), registry.clone()));

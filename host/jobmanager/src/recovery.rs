@@ -18,7 +18,7 @@ pub(crate) async fn delete_condemned(services: &Services) {
 
 /// Lets go of ended jobs beyond the retention, here and in memory.
 pub(crate) async fn expire_jobs(services: &Services) {
-    let command = Command::ExpireJobs { now: clock::now(), retention: services.options.retention.clone() };
+    let command = Command::ExpireJobs { now: clock::now(), retention: services.options.retention };
     match services.metadata.propose(command).await {
         Ok(applied) => settle(services, applied).await,
         Err(error) => tracing::warn!(%error, "old jobs could not be expired"),

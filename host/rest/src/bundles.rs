@@ -1,7 +1,5 @@
 //! `/jars`.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::extract::{Multipart, Path, Query, State};
@@ -196,7 +194,7 @@ fn run_of(request: RunRequest, query: RunQuery) -> Result<Run, RestError> {
         args: args.unwrap_or_default(),
         // A number that is no parallelism is for the planner to refuse, with the same words everywhere.
         parallelism: parallelism.map(|stated: i64| u32::try_from(stated).unwrap_or(0)),
-        options: request.flink_configuration.unwrap_or_else(BTreeMap::new),
+        options: request.flink_configuration.unwrap_or_default(),
     })
 }
 

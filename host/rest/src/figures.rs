@@ -44,7 +44,7 @@ pub(crate) fn is_complete(vertex: &VertexView) -> bool {
 }
 
 /// Figures over some subtasks, and the time that these spent in each state.
-pub(crate) fn aggregated<'a>(subtasks: impl Iterator<Item = &'a SubtaskView> + Clone, now: Timestamp) -> VertexFigures {
+pub(crate) fn aggregated(subtasks: &[SubtaskView], now: Timestamp) -> VertexFigures {
     type Figure = (&'static str, fn(&TaskFigures) -> u64);
     const FIGURES: [Figure; 7] = [
         ("read-bytes", |figures| figures.bytes_in),
@@ -56,11 +56,11 @@ pub(crate) fn aggregated<'a>(subtasks: impl Iterator<Item = &'a SubtaskView> + C
         ("accumulated-busy-time", |figures| figures.busy_ms),
     ];
     let metric = |(name, of): &Figure| {
-        let values = subtasks.clone().map(|subtask| of(&subtask.figures)).collect();
+        let values = subtasks.iter().map(|subtask| of(&subtask.figures)).collect();
         (String::from(*name), aggregate(values))
     };
     let mut durations = BTreeMap::<String, Vec<u64>>::new();
-    for subtask in subtasks.clone() {
+    for subtask in subtasks {
         for (state, ms) in subtask.state_durations_ms(now) {
             durations.entry(state.as_str().to_owned()).or_default().push(ms);
         }

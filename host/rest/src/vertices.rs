@@ -46,7 +46,7 @@ pub(crate) async fn details(
         max_parallelism: vertex.max_parallelism,
         now: millis(now),
         subtasks: subtasks.map(|(subtask, index)| subtask_details(subtask, index, now)).collect(),
-        aggregated: aggregated(tasks.subtasks.iter(), now),
+        aggregated: aggregated(&tasks.subtasks, now),
     }))
 }
 
@@ -132,7 +132,7 @@ pub(crate) async fn task_managers(
             metrics: io_figures(&part.figures(), is_complete(&part)),
             status_counts: part.task_counts(),
             taskmanager_id: endpoint(id.as_ref()),
-            aggregated: aggregated(part.subtasks.iter(), now),
+            aggregated: aggregated(&part.subtasks, now),
         }
     });
     Ok(Json(VertexTaskManagers {

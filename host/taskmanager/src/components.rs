@@ -22,12 +22,15 @@ pub trait ComponentSource: Send + Sync + 'static {
 /// A component that stays known as long as a task holds this.
 pub(crate) type Held = Arc<OnceCell<CompiledComponent>>;
 
+/// A component that is known as long as some task holds it.
+type Known = Weak<OnceCell<CompiledComponent>>;
+
 /// The components of a TaskManager.
 pub(crate) struct Components {
     source: Arc<dyn ComponentSource>,
     sandbox: Sandbox,
     /// Those that a task holds, and some that none holds any more.
-    known: Mutex<BTreeMap<(TenantId, Digest), Weak<OnceCell<CompiledComponent>>>>,
+    known: Mutex<BTreeMap<(TenantId, Digest), Known>>,
 }
 
 impl Components {

@@ -80,7 +80,10 @@ async fn answers_have_the_recorded_fields_and_types() -> Result<()> {
         ("config", get("/config".into())),
         ("overview", get("/overview".into())),
         ("jars", get("/jars".into())),
-        ("jars-plan-get", get(format!("/jars/{id}/plan?programArg=--input,{0},--output,{0}", text.display()))),
+        (
+            "jars-plan-get",
+            get(format!("/jars/{id}/plan?programArg=--input,{},--output,{}", text.display(), output.display())),
+        ),
         ("jobs", get("/jobs".into())),
         ("jobs-overview", get("/jobs/overview".into())),
         ("job", get(format!("/jobs/{finished}"))),

@@ -259,6 +259,6 @@ impl Opener<'_> {
         let backend = KeyedBackend::new(key_groups, vertex.max_parallelism, StateLimits::default());
         let timers = TimerService::new(TimerLimits::default());
         let host = SegmentHost::new(outlet, timers, backend, names, Arc::clone(self.shared));
-        Ok(Segment::Guest(GuestSegment::open(plan, host, Arc::clone(self.shared)).await?))
+        Ok(Segment::Guest(Box::new(GuestSegment::open(plan, host, Arc::clone(self.shared)).await?)))
     }
 }

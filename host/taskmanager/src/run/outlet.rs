@@ -152,7 +152,7 @@ fn no_edge(node: NodeId, port: u32) -> Failure {
 fn write_error(error: WriteError) -> TaskError {
     match error {
         WriteError::Closed(closed) => closed.into(),
-        WriteError::NoKeys => Failure::new(FailureKind::Contract, error.to_string()).into(),
-        WriteError::Channels { .. } => Failure::new(FailureKind::Internal, error.to_string()).into(),
+        broken @ WriteError::NoKeys => Failure::new(FailureKind::Contract, broken.to_string()).into(),
+        broken @ WriteError::Channels { .. } => Failure::new(FailureKind::Internal, broken.to_string()).into(),
     }
 }

@@ -32,7 +32,8 @@ pub(crate) struct NativeSink {
 
 /// One segment.
 pub(crate) enum Segment {
-    Guest(GuestSegment),
+    /// Boxed: it is several times the size of the others.
+    Guest(Box<GuestSegment>),
     Source(NativeSource),
     Sink(NativeSink),
 }
