@@ -39,7 +39,7 @@ verify:
     cd guest-examples && cargo fmt --check
     cargo clippy --release --locked --workspace --all-targets -- -D warnings
     cargo deny --all-features check bans licenses sources
-    cd guest-examples && cargo deny --all-features check --config ../deny.toml bans licenses sources
+    cd guest-examples && cargo deny --all-features --config ../deny.toml check bans licenses sources
 
 # Measure throughput, latency and memory.
 bench: guests
