@@ -8,6 +8,7 @@ mod examples;
 mod layers;
 mod lifecycle;
 mod rest_shapes;
+mod stated_graphs;
 mod style;
 mod survival;
 mod tools;
