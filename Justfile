@@ -38,8 +38,8 @@ verify:
     cargo fmt --check
     cd guest-examples && cargo fmt --check
     cargo clippy --release --locked --workspace --all-targets -- -D warnings
-    cargo deny --all-features check bans licenses sources
-    cd guest-examples && cargo deny --all-features --config ../deny.toml check bans licenses sources
+    cargo deny --log-level error --all-features check bans licenses sources
+    cd guest-examples && cargo deny --log-level error --all-features --config ../deny.toml check bans licenses sources
 
 # Measure throughput, latency and memory.
 bench: guests

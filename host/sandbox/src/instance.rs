@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_graph::GuestCode;
-use millrace_types::{Digest, NodeId, SandboxLimits};
+use millrace_types::{Digest, EventTime, NodeId, SandboxLimits};
 
 use crate::bindings::exports::millrace::app::operator as wit;
 use crate::bindings::millrace::app::host as wit_host;
@@ -32,6 +32,8 @@ pub struct OperatorSpec {
     pub name: String,
     /// Its code.
     pub code: GuestCode,
+    /// Its watermark so far.
+    pub watermark: EventTime,
 }
 
 /// What to run in an instance.
@@ -303,6 +305,7 @@ fn context(spec: &OpenSpec) -> wit::OpenContext {
         node: operator.node.0,
         uid: operator.uid.clone(),
         code: code_to_guest(&operator.code),
+        watermark: operator.watermark,
     });
     wit::OpenContext {
         operators: operators.collect(),

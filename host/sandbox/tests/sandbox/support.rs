@@ -72,6 +72,7 @@ pub fn spec(limits: SandboxLimits) -> OpenSpec {
             uid: "n".to_owned(),
             name: "the operator".to_owned(),
             code: GuestCode { component: None, function: String::new(), config: String::new() },
+            watermark: i64::MIN,
         }],
         subtask: 0,
         parallelism: 2,

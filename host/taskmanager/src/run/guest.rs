@@ -105,6 +105,10 @@ impl GuestSegment {
 
     pub(crate) async fn watermark(&mut self, node: NodeId, timestamp: i64) -> Result<(), TaskError> {
         let result = self.instance()?.watermark(node, timestamp).await;
+        // Another instance in this one's place begins with it.
+        if let Some(operator) = self.plan.spec.operators.iter_mut().find(|operator| operator.node == node) {
+            operator.watermark = timestamp;
+        }
         self.ended(result).await
     }
 

@@ -12,7 +12,8 @@ use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
 use millrace_state::{KeyedBackend, StateLimits};
 use millrace_task_core::{TimerLimits, TimerService};
 use millrace_types::{
-    BATCH_BYTES, Failure, FailureKind, KeyGroupRange, NodeId, RECORD_BYTES_MAX, STATE_CACHE_BYTES, TaskManagerId,
+    BATCH_BYTES, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX, STATE_CACHE_BYTES,
+    TaskManagerId,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -236,7 +237,8 @@ impl Opener<'_> {
             let code = node.kind.guest_code().cloned();
             let code = code.ok_or_else(|| broken(format!("node {id} is native and its segment names a component")))?;
             names.insert(*id, (node.uid.clone(), node.name.clone()));
-            operators.push(OperatorSpec { node: *id, uid: node.uid.clone(), name: node.name.clone(), code });
+            let (uid, name) = (node.uid.clone(), node.name.clone());
+            operators.push(OperatorSpec { node: *id, uid, name, code, watermark: MIN_EVENT_TIME });
         }
         let (attempt, vertex) = (self.task.attempt, &self.task.vertex);
         let spec = OpenSpec {

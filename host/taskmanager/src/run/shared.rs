@@ -69,12 +69,16 @@ impl TaskShared {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
     }
 
-    /// The error of a guest's call: the host's own cause, if there is one, with the guest's stack.
+    /// The error of a guest's call: the host's own cause, if there is one, with the guest's stack, and of the operator
+    /// that was called if the cause names none.
     pub(crate) fn guest_failed(&self, seen: Failure) -> TaskError {
         let cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner).take();
         match cause {
             None => TaskError::Failed(seen),
-            Some(TaskError::Failed(cause)) => TaskError::Failed(cause.with_backtrace(seen.backtrace)),
+            Some(TaskError::Failed(mut cause)) => {
+                cause.operator = cause.operator.or(seen.operator);
+                TaskError::Failed(cause.with_backtrace(seen.backtrace))
+            }
             Some(peer_gone) => peer_gone,
         }
     }

@@ -92,8 +92,9 @@ async fn what_breaks_the_contract_fails_the_task_and_says_why() {
     assert_eq!(failure.kind, FailureKind::Contract);
     assert!(failure.message.contains("malformed batch") && failure.remedy.is_some(), "{failure}");
 
-    let failure = failure_of(failing("(call $put (i32.const 3) (i32.const 1024) (i32.const 30))")).await;
-    assert_eq!(failure.kind, FailureKind::Contract, "{failure}");
+    let failure = failure_of(failing(&relay::put_to(3))).await;
+    assert_eq!(failure.kind, FailureKind::Contract);
+    assert!(failure.message.contains("no state 3"), "{failure}");
 
     let failure = failure_of(failing("unreachable")).await;
     assert_eq!(failure.kind, FailureKind::Trap);

@@ -86,7 +86,7 @@ async fn a_failure_names_its_operator_and_is_not_hidden_by_its_consequences() {
     let mut cluster = Cluster::start();
     let path = cluster.folder.path().join("input.json");
     std::fs::write(&path, "{\"a\": 1}\n{broken\n").unwrap();
-    let options = format!("{{\"path\": {:?}, \"format\": \"json\"}}", path.display().to_string());
+    let options = format!("{{\"paths\": [{:?}], \"format\": \"json-lines\"}}", path.display().to_string());
     let pipeline = Pipeline {
         source: ("file", options, 1),
         partitioning: Partitioning::Rebalance,

@@ -40,7 +40,12 @@ fn keys() -> Vec<u8> {
     batch.finish().to_vec()
 }
 
-/// What a function of the guest does.
+/// Appends the mark to the value of a state.
+pub fn put_to(state: u32) -> String {
+    format!("(call $put (i32.const {state}) (i32.const {CHANGE}) (i32.const {}))", change().len())
+}
+
+/// What functions of the guest do.
 pub struct Relay {
     pub process: String,
     pub flush: String,
@@ -53,8 +58,7 @@ impl Relay {
              (call $set-timers (local.get $node) (i32.const 0) (i32.const {TIMER}) (i32.const {}))",
             timer().len()
         );
-        let flush = format!("(call $put (i32.const 0) (i32.const {CHANGE}) (i32.const {}))", change().len());
-        Self { process, flush }
+        Self { process, flush: put_to(0) }
     }
 
     fn wat(&self) -> String {

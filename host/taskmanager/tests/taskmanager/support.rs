@@ -167,7 +167,7 @@ impl Cluster {
             self.deploy(task).await;
         }
         let splits = enumerate_splits(&pipeline.source_connector(), pipeline.source.2, &FileRoots::unrestricted());
-        let mut splits: VecDeque<_> = (0..).map(SplitId).zip(splits.unwrap_or_default()).collect();
+        let mut splits: VecDeque<_> = (0..).map(SplitId).zip(splits.expect("a source that is right")).collect();
         let mut outcome = Outcome::default();
         let mut failed = false;
         while outcome.last.values().filter(|report| report.state.is_terminal()).count() < tasks.len() {

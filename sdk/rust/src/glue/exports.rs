@@ -61,13 +61,17 @@ impl<B: Builder> operator::Guest for Exports<B> {
         let Some(program) = PROGRAM.take() else {
             return Err("build has to be called before open, once for each".to_owned());
         };
+        let watermarks: Vec<_> = context.operators.iter().map(|operator| (operator.node, operator.watermark)).collect();
         let context = OpenContext {
             operators: context.operators.iter().map(|operator| operator.node).collect(),
             batch_bytes: context.batch_bytes,
             record_bytes_max: context.record_bytes_max,
             state_cache_bytes: context.state_cache_bytes,
         };
-        let instance = program.open(Rc::new(Imports), &context).map_err(|error| error.to_string())?;
+        let mut instance = program.open(Rc::new(Imports), &context).map_err(|error| error.to_string())?;
+        for (node, watermark) in watermarks {
+            instance.resume(node, watermark).map_err(|error| error.to_string())?;
+        }
         let states = instance.states().iter().map(convert::descriptor).collect();
         INSTANCE.set(Some(instance));
         Ok(states)

@@ -94,6 +94,10 @@ where
         self.context.watermark = timestamp;
     }
 
+    fn resume(&mut self, watermark: i64) {
+        self.context.watermark = watermark;
+    }
+
     fn end_call(&mut self) {
         self.context.send_timers(self.label.node);
         self.context.store.end_call();

@@ -29,6 +29,8 @@ pub(crate) trait Control {
     fn timers(&mut self, clock: Clock, due: &BatchReader<'_>) -> Result<()>;
     /// The watermark has advanced.
     fn watermark(&mut self, timestamp: i64);
+    /// The watermark that an earlier instance had come to: nothing happens because of it.
+    fn resume(&mut self, _watermark: i64) {}
     /// A call ends: nothing may be held back.
     fn end_call(&mut self);
     /// Hands over changed state.

@@ -126,6 +126,14 @@ impl Instance {
         Ok(polled)
     }
 
+    /// The node's watermark before this instance was opened.
+    pub fn resume(&mut self, node: u32, watermark: i64) -> Result<()> {
+        if let Some(control) = self.control(node)? {
+            control.borrow_mut().resume(watermark);
+        }
+        Ok(())
+    }
+
     /// The node's watermark has advanced.
     pub fn watermark(&mut self, node: u32, timestamp: i64) -> Result<()> {
         if let Some(control) = self.control(node)? {

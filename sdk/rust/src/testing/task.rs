@@ -84,7 +84,7 @@ impl Task {
             return Err(Error::msg("the builder is not deterministic: another instance declares other states"));
         }
         for (node, timestamp) in &self.watermarks {
-            self.instance.watermark(*node, *timestamp)?;
+            self.instance.resume(*node, *timestamp)?;
         }
         Ok(())
     }
