@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 wit_bindgen::generate!({ path: "../../sdk/wit", world: "application" });
 
-use exports::millrace::app::operator::{self, OpenContext, Polled, StateDescriptor};
+use exports::millrace::app::operator::{self, OpenContext, PollStatus, Polled, StateDescriptor};
 use exports::millrace::app::program::{self, BuildContext};
 use millrace::app::graph::{
     Chaining, Edge, Format, GuestCode, NativeConnector, Node, NodeKind, Partitioning, StreamGraph,
@@ -72,6 +72,15 @@ fn graph(fault: &str) -> StreamGraph {
         ],
         edges: vec![edge(0, 1), edge(1, 2)],
     };
+    if fault == "guest-source" {
+        // No fault: a source in the guest, straight into a sink that hands its rows to the client.
+        let code = GuestCode { component: None, function: String::new(), config: String::new() };
+        graph.nodes = vec![
+            node("polls", NodeKind::Source(code)),
+            node("rows", NodeKind::NativeSink(native("collect", "{}".to_owned()))),
+        ];
+        graph.edges = vec![edge(0, 1)];
+    }
     if fault == "cyclic" {
         graph.edges.push(Edge { target_port: 1, ..edge(1, 1) });
     }
@@ -92,8 +101,9 @@ impl program::Guest for Faulty {
         Ok(graph(FAULT.get()))
     }
 
+    /// Three splits whatever the parallelism: `a`, `b` and `c`.
     fn splits(_: u32, _: u32) -> Result<Vec<Vec<u8>>, String> {
-        Err("there are no sources here".to_owned())
+        Ok(vec![b"a".to_vec(), b"b".to_vec(), b"c".to_vec()])
     }
 }
 
@@ -149,8 +159,17 @@ impl operator::Guest for Faulty {
         Ok(())
     }
 
-    fn poll(_: u32, _: Vec<u8>, _: Vec<u8>, _: u32) -> Result<Polled, String> {
-        Err("there are no sources here".to_owned())
+    /// Five rows of a split, one a call: the split's letter and the number, which is the offset's length.
+    fn poll(node: u32, split: Vec<u8>, mut offset: Vec<u8>, _: u32) -> Result<Polled, String> {
+        let mut batch = EMPTY_BATCH.to_vec();
+        batch[8] = 1;
+        batch.extend_from_slice(&[split[0], b'0' + offset.len() as u8]);
+        batch[12] = 18;
+        batch.extend_from_slice(&18u32.to_le_bytes());
+        host::emit(node, 0, &batch);
+        offset.push(0);
+        let status = if offset.len() == 5 { PollStatus::Finished } else { PollStatus::More };
+        Ok(Polled { offset, status })
     }
 
     fn watermark(_: u32, _: i64) -> Result<(), String> {

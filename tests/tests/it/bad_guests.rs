@@ -28,8 +28,7 @@ const OPERATOR_FAULTS: [(&str, &[&str]); 12] = [
 #[tokio::test]
 async fn an_operator_that_misbehaves_fails_its_job_and_nothing_else() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut cluster =
-        Cluster::start(folder.path(), &["--slots", "2", "-D", "taskmanager.sandbox.call-deadline=300 ms"])?;
+    let mut cluster = Cluster::start(folder.path(), &["--slots", "2", "-D", "taskmanager.sandbox.call-deadline=5 s"])?;
     let bundle = repository::bundle("faulty")?;
     let neighbour = cluster.run(&bundle, run("unbounded")).await?;
     cluster.wait_for(&neighbour, |details| details.state == millrace_types::JobStatus::Running).await?;

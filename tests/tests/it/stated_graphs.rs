@@ -50,6 +50,27 @@ async fn collected_rows_reach_the_client_once_and_in_full() -> Result<()> {
     Ok(())
 }
 
+/// A source in the guest: its splits are spread over the subtasks and each is read once, from offset to offset, though
+/// instances are thrown away in between.
+#[tokio::test]
+async fn a_source_in_the_guest_is_polled_to_the_end_of_its_splits() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cluster = Cluster::start(folder.path(), &["--slots", "2"])?;
+    let bundle = millrace_tests::repository::bundle("faulty")?;
+    for (parallelism, discard_seed) in [(1, None), (2, None), (1, Some(3)), (2, Some(4))] {
+        let run = Run { args: vec!["guest-source"], parallelism, discard_seed };
+        let job = cluster.run(&bundle, run).await?;
+        cluster.wait_finished(&job).await?;
+        let results = cluster.client.results(&job, 0, 1_000).await?;
+        let mut rows = results.rows;
+        rows.sort_unstable();
+        let expected: Vec<String> =
+            ["a", "b", "c"].iter().flat_map(|s| (0..5).map(move |n| format!("{s}{n}"))).collect();
+        assert_eq!(rows, expected, "parallelism {parallelism}, seed {discard_seed:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn printed_rows_are_in_the_log() -> Result<()> {
     let folder = tempfile::tempdir()?;
