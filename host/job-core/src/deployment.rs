@@ -103,6 +103,8 @@ impl Placement<'_> {
                     .map(|target| OutputChannel {
                         id: self.channel(position, edge, subtask, target),
                         task_manager: self.task_manager(edge.target_vertex, target).clone(),
+                        // The shell knows addresses.
+                        data_address: None,
                     })
                     .collect(),
             })

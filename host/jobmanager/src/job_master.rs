@@ -195,8 +195,9 @@ impl JobMaster {
             // The ResourceManager tells the TaskManagers, again and again until the slots are free.
             Command::RejectSlot { slot, allocation } => self.release(vec![(slot, allocation)]),
             Command::ReleaseSlots { slots } => self.release(slots),
-            Command::Deploy { task_manager, task } => Some(Box::pin(async move {
+            Command::Deploy { task_manager, mut task } => Some(Box::pin(async move {
                 let attempt = task.attempt;
+                services.resources.fill_addresses(&mut task);
                 let sent = services.gateways.send(&task_manager, ToTaskManager::Deploy { epoch, task }).await;
                 sent.err().map(|error| {
                     let failure = Failure::new(FailureKind::TaskManagerLost, error.to_string());

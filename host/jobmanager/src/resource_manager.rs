@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use millrace_job_core::Input as JobInput;
-use millrace_protocol::ToTaskManager;
+use millrace_protocol::{TaskDeployment, ToTaskManager};
 use millrace_resource_core::{Command, Input, ResourceCore, ResourceOptions, TaskManagerView};
 use millrace_types::{LeaderEpoch, Timestamp};
 use tokio::sync::{mpsc, watch};
@@ -42,6 +42,16 @@ impl ResourceManager {
     /// The TaskManagers as they are now.
     pub(crate) fn task_managers(&self) -> Vec<TaskManagerView> {
         self.task_managers.borrow().clone()
+    }
+
+    /// States where the consumers of a task's channels take records. One that is gone keeps none: its own loss fails
+    /// the attempt.
+    pub(crate) fn fill_addresses(&self, task: &mut TaskDeployment) {
+        let task_managers = self.task_managers.borrow();
+        for channel in task.outputs.iter_mut().flat_map(|output| &mut output.channels) {
+            let found = task_managers.iter().find(|known| known.registration.id == channel.task_manager);
+            channel.data_address = found.and_then(|known| known.registration.data_address.clone());
+        }
     }
 
     /// Waits until a condition on the TaskManagers holds.

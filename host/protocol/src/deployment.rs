@@ -61,6 +61,8 @@ pub struct OutputChannel {
     pub id: ChannelId,
     /// Where its consumer runs.
     pub task_manager: TaskManagerId,
+    /// Where that TaskManager takes records, as `host:port`; `None` where all is one process.
+    pub data_address: Option<String>,
 }
 
 /// An exchange that a subtask writes.

@@ -17,8 +17,8 @@ pub struct TaskManagerRegistration {
     pub id: TaskManagerId,
     /// The number of its slots.
     pub slots: u32,
-    /// Where it takes records; 0 where all is one process.
-    pub data_port: u16,
+    /// Where it takes records, as `host:port`; `None` where all is one process.
+    pub data_address: Option<String>,
     /// Processor cores of its machine.
     pub cpu_cores: u32,
     /// Memory of its machine, in bytes.

@@ -93,6 +93,12 @@ fn total_resource(found: &TaskManagerView) -> Resource {
     }
 }
 
+/// The port of `host:port`; 0 where all is one process.
+fn data_port(address: Option<&str>) -> u16 {
+    let port = address.and_then(|address| address.rsplit_once(':')).map(|(_, port)| port);
+    port.and_then(|port| port.parse().ok()).unwrap_or(0)
+}
+
 fn info_of(found: &TaskManagerView, state: &RestState) -> TaskManagerInfo {
     let registration = &found.registration;
     let total_resource = total_resource(found);
@@ -106,7 +112,7 @@ fn info_of(found: &TaskManagerView, state: &RestState) -> TaskManagerInfo {
     TaskManagerInfo {
         id: registration.id.to_string(),
         path: format!("millrace://{}", registration.id),
-        data_port: registration.data_port,
+        data_port: data_port(registration.data_address.as_deref()),
         jmx_port: -1,
         time_since_last_heartbeat: i64::try_from(found.last_heartbeat.0).unwrap_or(i64::MAX),
         slots_number: registration.slots,

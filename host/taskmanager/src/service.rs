@@ -139,7 +139,7 @@ impl TaskManager {
         self.outbox.push_back(ToJobManager::Register(TaskManagerRegistration {
             id: self.options.id.clone(),
             slots: self.options.slots,
-            data_port: 0,
+            data_address: None,
             cpu_cores: u32::try_from(self.options.cores).unwrap_or(u32::MAX),
             memory_bytes,
         }));

@@ -52,7 +52,7 @@ impl Cluster {
 
     fn register(&mut self, name: &str) {
         let id = TaskManagerId(name.to_owned());
-        let registration = TaskManagerRegistration { id, slots: 2, data_port: 0, cpu_cores: 2, memory_bytes: 0 };
+        let registration = TaskManagerRegistration { id, slots: 2, data_address: None, cpu_cores: 2, memory_bytes: 0 };
         self.tell_manager(resources::Input::Registered(registration));
     }
 

@@ -125,7 +125,11 @@ fn inputs(graph: &JobGraph, job: JobId, here: &TaskManagerId, vertex: usize, sub
         target_port: edge.target_port,
         channels: graph
             .sources_of(position, subtask)
-            .map(|source| InputChannel { id: channel(job, position, source, subtask), task_manager: here.clone() })
+            .map(|source| InputChannel {
+                id: channel(job, position, source, subtask),
+                task_manager: here.clone(),
+                data_address: None,
+            })
             .collect(),
     };
     edges.map(gate).collect()
@@ -142,7 +146,11 @@ fn outputs(graph: &JobGraph, job: JobId, here: &TaskManagerId, vertex: usize, su
         target_parallelism: graph.vertices[edge.target_vertex].parallelism,
         channels: graph
             .targets_of(position, subtask)
-            .map(|target| OutputChannel { id: channel(job, position, subtask, target), task_manager: here.clone() })
+            .map(|target| OutputChannel {
+                id: channel(job, position, subtask, target),
+                task_manager: here.clone(),
+                data_address: None,
+            })
             .collect(),
     };
     edges.map(edge).collect()
