@@ -4,5 +4,8 @@
 //! A test starts its own cluster on a free port with its own data folder; when the test ends, the process is killed.
 
 pub mod cluster;
+pub mod jobs;
+pub mod process;
+pub mod processes;
 pub mod repository;
 pub mod rows;

@@ -1,8 +1,11 @@
 //! The JobManager of one process: starts the parts and holds what they share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millrace_metadata::MetadataHandle;
+use millrace_network::control::ControlServer;
 use millrace_protocol::ToJobManager;
 use millrace_sandbox::Sandbox;
 use millrace_storage::BlobStore;
@@ -16,7 +19,7 @@ use crate::options::JobManagerOptions;
 use crate::planner::Planner;
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
-use crate::{recovery, router};
+use crate::{recovery, router, task_managers};
 
 /// Messages from TaskManagers that wait to be routed.
 const INBOX_MAX: usize = 4_096;
@@ -71,6 +74,12 @@ impl JobManager {
     /// Makes a TaskManager reachable; it registers by itself.
     pub fn connect(&self, id: TaskManagerId, gateway: Arc<dyn TaskManagerGateway>) {
         self.services.gateways.insert(id, gateway);
+    }
+
+    /// Listens for TaskManagers of other processes, until the server is dropped. They hear every `heartbeat_interval`
+    /// that the JobManager is alive.
+    pub fn listen(&self, address: SocketAddr, heartbeat_interval: Duration) -> Result<ControlServer, DispatcherError> {
+        task_managers::listen(self.services.clone(), address, heartbeat_interval)
     }
 
     /// Waits until so many slots are registered.

@@ -1,6 +1,7 @@
 //! How the JobManager reaches TaskManagers: a channel in one process, RPC between processes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -25,6 +26,9 @@ pub trait TaskManagerGateway: Send + Sync {
 
     /// The newest lines of the logs of a job's tasks, about `bytes_max` of them; empty if there are none.
     async fn task_log(&self, tenant: &TenantId, job: JobId, bytes_max: usize) -> Result<String, GatewayError>;
+
+    /// The ResourceManager does not want this TaskManager, or no longer: it is to begin another life.
+    fn refuse(&self, reason: &str);
 }
 
 /// The TaskManagers that can be reached; cheap to clone.
@@ -36,6 +40,28 @@ pub(crate) struct Gateways {
 impl Gateways {
     pub(crate) fn insert(&self, id: TaskManagerId, gateway: Arc<dyn TaskManagerGateway>) {
         self.by_id.write().unwrap_or_else(PoisonError::into_inner).insert(id, gateway);
+    }
+
+    /// Makes a TaskManager reachable unless one of its id is.
+    pub(crate) fn insert_new(&self, id: TaskManagerId, gateway: Arc<dyn TaskManagerGateway>) -> bool {
+        match self.by_id.write().unwrap_or_else(PoisonError::into_inner).entry(id) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(gateway);
+                true
+            }
+        }
+    }
+
+    pub(crate) fn remove(&self, id: &TaskManagerId) {
+        self.by_id.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    pub(crate) fn refuse(&self, id: &TaskManagerId, reason: &str) {
+        let gateway = self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        if let Some(gateway) = gateway {
+            gateway.refuse(reason);
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<dyn TaskManagerGateway>> {

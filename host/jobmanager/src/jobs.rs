@@ -146,6 +146,27 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// Waits until a job's end is durable, and says how it ended.
+    ///
+    /// # Errors
+    /// If there is no such job.
+    pub async fn wait_until_ended(&self, tenant: &TenantId, job: JobId) -> Result<JobStatus, DispatcherError> {
+        loop {
+            let status = self.job(tenant, job)?.record.status;
+            if status.is_terminal() {
+                return Ok(status);
+            }
+            let Some(mut entry) = self.services.registry.of_tenant(tenant, job) else {
+                return Err(DispatcherError::Internal(format!("job {job} has no JobMaster and has not ended")));
+            };
+            // An error means that the JobMaster is gone: then the record tells.
+            let _ = entry.view.wait_for(|view| view.status.is_terminal()).await;
+            if !self.job(tenant, job)?.record.status.is_terminal() {
+                return Err(DispatcherError::Internal(format!("the JobMaster of job {job} is gone")));
+            }
+        }
+    }
+
     /// Rows of a job's `collect` sinks from a position on; waits up to `wait_ms` until there are any.
     pub async fn results(
         &self,

@@ -27,6 +27,7 @@ mod results;
 mod router;
 mod run_settings;
 mod shell;
+mod task_managers;
 mod views;
 
 pub use cluster::JobManager;

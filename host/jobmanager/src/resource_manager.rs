@@ -111,6 +111,7 @@ impl Driven for Shell {
             }
             Command::RefuseTaskManager { task_manager, reason } => {
                 tracing::warn!(%task_manager, %reason, "a TaskManager was refused");
+                gateways.refuse(&task_manager, &reason);
                 None
             }
         }

@@ -11,39 +11,45 @@ use crate::job_master::{MasterInput, tell};
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
 
-/// Routes messages until the last TaskManager is gone.
+/// Routes the messages of this process's own TaskManager, until it is gone.
 pub(crate) async fn run(mut inbox: mpsc::Receiver<ToJobManager>, resources: ResourceManager, jobs: JobRegistry) {
     while let Some(message) = inbox.recv().await {
-        match message {
-            ToJobManager::Register(registration) => resources.send(ResourceInput::Registered(registration)).await,
-            ToJobManager::Heartbeat(heartbeat) => {
-                figures(&heartbeat, &jobs).await;
-                resources.send(ResourceInput::Heartbeat(heartbeat)).await;
+        route(message, &resources, &jobs).await;
+    }
+}
+
+/// Delivers a message to the one that it concerns. Messages of one TaskManager are routed one after the other, so that
+/// they stay in order.
+pub(crate) async fn route(message: ToJobManager, resources: &ResourceManager, jobs: &JobRegistry) {
+    match message {
+        ToJobManager::Register(registration) => resources.send(ResourceInput::Registered(registration)).await,
+        ToJobManager::Heartbeat(heartbeat) => {
+            figures(&heartbeat, jobs).await;
+            resources.send(ResourceInput::Heartbeat(heartbeat)).await;
+        }
+        ToJobManager::SlotFreed { slot, allocation } => {
+            resources.send(ResourceInput::SlotFreed { slot, allocation }).await;
+        }
+        ToJobManager::OfferSlots { job, slots } => match jobs.master(job) {
+            Some(master) => tell(&master, job, JobInput::SlotsOffered(slots)).await,
+            None => tracing::debug!(%job, "slots were offered to a job that is not there"),
+        },
+        ToJobManager::TaskReport(report) => {
+            let job = report.attempt.job;
+            if let Some(master) = jobs.master(job) {
+                tell(&master, job, JobInput::TaskReported(report)).await;
             }
-            ToJobManager::SlotFreed { slot, allocation } => {
-                resources.send(ResourceInput::SlotFreed { slot, allocation }).await;
+        }
+        ToJobManager::SplitRequest(request) => {
+            let job = request.attempt.job;
+            if let Some(master) = jobs.master(job) {
+                tell(&master, job, JobInput::SplitRequested(request)).await;
             }
-            ToJobManager::OfferSlots { job, slots } => match jobs.master(job) {
-                Some(master) => tell(&master, job, JobInput::SlotsOffered(slots)).await,
-                None => tracing::debug!(%job, "slots were offered to a job that is not there"),
-            },
-            ToJobManager::TaskReport(report) => {
-                let job = report.attempt.job;
-                if let Some(master) = jobs.master(job) {
-                    tell(&master, job, JobInput::TaskReported(report)).await;
-                }
-            }
-            ToJobManager::SplitRequest(request) => {
-                let job = request.attempt.job;
-                if let Some(master) = jobs.master(job) {
-                    tell(&master, job, JobInput::SplitRequested(request)).await;
-                }
-            }
-            ToJobManager::Collected(rows) => {
-                if let Some(master) = jobs.master(rows.attempt.job) {
-                    // A JobMaster that has ended needs no rows.
-                    let _ = master.send(MasterInput::Collected(rows)).await;
-                }
+        }
+        ToJobManager::Collected(rows) => {
+            if let Some(master) = jobs.master(rows.attempt.job) {
+                // A JobMaster that has ended needs no rows.
+                let _ = master.send(MasterInput::Collected(rows)).await;
             }
         }
     }

@@ -24,6 +24,14 @@ const EXAMPLES: &str = "Examples:
 pub(crate) enum Command {
     /// Start a cluster of one process: Dispatcher, JobManager, ResourceManager and a TaskManager.
     Standalone(Standalone),
+    /// Start a JobManager: Dispatcher, ResourceManager and JobMasters. Its TaskManagers are processes of their own.
+    #[command(name = "jobmanager")]
+    JobManager(JobManager),
+    /// Start a TaskManager that offers its slots to a JobManager.
+    #[command(name = "taskmanager")]
+    TaskManager(TaskManager),
+    /// Start a JobManager that runs one application and ends with it.
+    Application(Application),
     /// Upload a bundle, run it and follow it until it ends.
     Run(Run),
     /// List the jobs and the bundles of a cluster.
@@ -87,6 +95,77 @@ pub(crate) struct Standalone {
     pub(crate) file_root: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+}
+
+/// What every process with a JobManager of its own takes.
+#[derive(Debug, Args)]
+pub(crate) struct JobManagerArgs {
+    /// Where bundles and jobs are kept.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The address of the REST API; port 0 takes a free one and prints it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Where TaskManagers connect; port 0 takes a free one and prints it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) rpc: Option<String>,
+    /// A folder that file connectors may reach; may be repeated. Without it none may be.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) file_root: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  millrace jobmanager --listen 127.0.0.1:8081 --rpc 127.0.0.1:6123 --data-dir jm --file-root /data
+  millrace taskmanager --jobmanager 127.0.0.1:6123 --slots 4 --data-dir tm --file-root /data")]
+pub(crate) struct JobManager {
+    #[command(flatten)]
+    pub(crate) common: JobManagerArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  millrace taskmanager --jobmanager jm.example:6123 --slots 4 --listen 10.0.0.7:0 --file-root /data")]
+pub(crate) struct TaskManager {
+    /// The JobManager's RPC address; `jobmanager.rpc.address` and `.port` unless stated.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) jobmanager: Option<String>,
+    /// The number of slots; the processor cores unless stated.
+    #[arg(long)]
+    pub(crate) slots: Option<u32>,
+    /// Where other TaskManagers send records, an address that they can reach; port 0 takes a free one.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Where logs and compiled code are kept; several TaskManagers may name the same folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A folder that file connectors may reach; may be repeated. Without it none may be.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) file_root: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  millrace application target/bundles/wordcount.mrb -p 4 --data-dir wc --file-root /data \\
+    -- --input /data/book.txt --output /data/counts")]
+pub(crate) struct Application {
+    /// The bundle, or a single Wasm component.
+    pub(crate) bundle: PathBuf,
+    /// The parallelism of operators that state none.
+    #[arg(short = 'p', long)]
+    pub(crate) parallelism: Option<u32>,
+    /// The job's name.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) common: JobManagerArgs,
+    /// The application's arguments, behind `--`.
+    #[arg(last = true)]
+    pub(crate) args: Vec<String>,
 }
 
 #[derive(Debug, Args)]

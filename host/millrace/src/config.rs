@@ -33,6 +33,12 @@ const fn option(key: &'static str, kind: Kind, default: &'static str, descriptio
 
 pub(crate) const REST_ADDRESS: &str = "rest.address";
 pub(crate) const REST_PORT: &str = "rest.port";
+pub(crate) const RPC_ADDRESS: &str = "jobmanager.rpc.address";
+pub(crate) const RPC_PORT: &str = "jobmanager.rpc.port";
+pub(crate) const DATA_ADDRESS: &str = "taskmanager.host";
+pub(crate) const DATA_PORT: &str = "taskmanager.data.port";
+pub(crate) const RESOURCE_ID: &str = "taskmanager.resource-id";
+pub(crate) const REGISTRATION_TIMEOUT: &str = "taskmanager.registration.timeout";
 pub(crate) const SLOTS: &str = "taskmanager.numberOfTaskSlots";
 pub(crate) const PARALLELISM: &str = "parallelism.default";
 pub(crate) const BUFFER_TIMEOUT: &str = "execution.buffer-timeout.interval";
@@ -56,6 +62,12 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(BUNDLE_MAX, Kind::Memory, "128 mb", "the largest bundle that may be uploaded"),
     option(DATA_DIR, Kind::Text, "millrace-data", "where bundles, jobs and logs are kept"),
     option(FILE_ROOTS, Kind::Text, "", "folders that file connectors may reach, separated by ':'"),
+    option(RPC_ADDRESS, Kind::Text, "127.0.0.1", "the address at which a JobManager takes TaskManagers"),
+    option(RPC_PORT, Kind::Count, "6123", "its port; 0 takes a free one"),
+    option(DATA_ADDRESS, Kind::Text, "127.0.0.1", "the address at which a TaskManager takes records of others"),
+    option(DATA_PORT, Kind::Count, "0", "its port; 0 takes a free one"),
+    option(RESOURCE_ID, Kind::Text, "", "what a TaskManager's ids begin with; its machine and process unless set"),
+    option(REGISTRATION_TIMEOUT, Kind::Duration, "5 min", "how long a TaskManager looks for a JobManager"),
     option(SLOTS, Kind::Count, "0", "the slots of a TaskManager; 0: the processor cores"),
     option(PARALLELISM, Kind::Count, "1", "the parallelism of operators and runs that state none"),
     option(BUFFER_TIMEOUT, Kind::Duration, "5 ms", "how long a partly filled batch waits for more rows"),

@@ -5,7 +5,7 @@ mod commands;
 mod config;
 mod paths;
 mod progress;
-mod standalone;
+mod roles;
 
 use std::process::ExitCode;
 
@@ -16,7 +16,10 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Standalone(options) => standalone::run(&options),
+        Command::Standalone(options) => roles::standalone::run(&options),
+        Command::JobManager(options) => roles::jobmanager::run(&options),
+        Command::TaskManager(options) => roles::taskmanager::run(&options),
+        Command::Application(options) => roles::application::run(&options),
         Command::Run(options) => commands::block_on(commands::run::run(options)),
         Command::List(options) => commands::block_on(commands::list::run(options)),
         Command::Info(options) => commands::block_on(commands::info::run(options)),

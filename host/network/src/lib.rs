@@ -14,6 +14,7 @@
 
 mod budget;
 mod channel;
+pub mod control;
 mod error;
 mod exchange;
 mod gate;

@@ -31,7 +31,12 @@ pub(crate) async fn config(State(state): State<RestState>) -> Json<ClusterConfig
         timezone_offset: 0,
         flink_version: FLINK_VERSION.to_owned(),
         flink_revision: format!("millrace {}", state.options.version),
-        features: Features { web_submit: true, web_cancel: true, web_rescale: false, web_history: false },
+        features: Features {
+            web_submit: state.options.submissions,
+            web_cancel: true,
+            web_rescale: false,
+            web_history: false,
+        },
     })
 }
 

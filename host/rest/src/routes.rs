@@ -2,8 +2,9 @@
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -21,16 +22,19 @@ pub(crate) fn router(state: RestState) -> Router {
     // Far beyond what an upload may have: the handler itself answers one that is too large, and keeps none of it.
     let upload_max = usize::try_from(state.options.upload_bytes_max).unwrap_or(usize::MAX);
     let upload = post(bundles::upload).layer(DefaultBodyLimit::max(upload_max.saturating_mul(UPLOAD_DRAINED_FACTOR)));
-    let api = Router::new()
-        .route("/config", get(cluster::config))
-        .route("/overview", get(cluster::overview))
-        .route("/taskmanagers", get(cluster::task_managers))
-        .route("/taskmanagers/{id}", get(cluster::task_manager))
+    let bundles = Router::new()
         .route("/jars", get(bundles::list))
         .route("/jars/upload", upload)
         .route("/jars/{id}", delete(bundles::remove))
         .route("/jars/{id}/plan", get(bundles::plan_get).post(bundles::plan_post))
-        .route("/jars/{id}/run", post(bundles::run))
+        .route("/jars/{id}/run", post(bundles::run));
+    let bundles = if state.options.submissions { bundles } else { bundles.layer(from_fn(no_submissions)) };
+    let api = Router::new()
+        .merge(bundles)
+        .route("/config", get(cluster::config))
+        .route("/overview", get(cluster::overview))
+        .route("/taskmanagers", get(cluster::task_managers))
+        .route("/taskmanagers/{id}", get(cluster::task_manager))
         .route("/jobs", get(jobs::list))
         .route("/jobs/overview", get(jobs::overview))
         .route("/jobs/{id}", get(jobs::details).patch(jobs::cancel))
@@ -55,6 +59,16 @@ pub(crate) fn router(state: RestState) -> Router {
         .with_state(state)
 }
 
+/// A process that runs one application takes no other.
+async fn no_submissions(request: Request, next: Next) -> Response {
+    if request.method() == Method::GET {
+        return next.run(request).await;
+    }
+    let text =
+        "this cluster runs one application alone and takes no bundles: submit to a cluster of `millrace jobmanager`";
+    RestError::new(StatusCode::FORBIDDEN, text).into_response()
+}
+
 async fn no_such_path(request: Request) -> RestError {
     RestError::not_found(format!("Unable to load requested file {}.", request.uri().path()))
 }
@@ -65,6 +79,6 @@ async fn no_such_method(request: Request) -> RestError {
 }
 
 /// A fault of a handler ends one request; the cause is in the process's log.
-fn panicked(_: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     RestError::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error.").into_response()
 }

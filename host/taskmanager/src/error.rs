@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use millrace_network::control::ControlError;
+
 /// Why a TaskManager cannot start or answer.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskManagerError {
@@ -17,6 +19,9 @@ pub enum TaskManagerError {
     /// A thread cannot be started.
     #[error("a thread of the TaskManager cannot be started: {0}; allow the process more threads (ulimit -u)")]
     Thread(io::Error),
+    /// No JobManager has taken it.
+    #[error("no JobManager has taken this TaskManager: {0}; is its --jobmanager address right, and does it run?")]
+    Registration(ControlError),
     /// It has stopped.
     #[error("the TaskManager has stopped")]
     Stopped,

@@ -19,7 +19,7 @@ async fn gives_the_expected_rows(name: &str, program: &str, inputs: &[PathBuf]) 
     for parallelism in [1, 2, 4] {
         for discard_seed in DISCARD_SEEDS {
             let output = folder.path().join(format!("rows-{parallelism}-{discard_seed:?}"));
-            let run = Run { args: arguments(inputs, &output), parallelism, discard_seed };
+            let run = Run { args: arguments(inputs, &output), parallelism, discard_seed, ..Run::default() };
             let job = cluster.run(&bundle, run).await?;
             cluster.wait_finished(&job).await?;
             let found = rows::sorted_rows(&output)?;

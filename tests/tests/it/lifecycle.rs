@@ -10,7 +10,7 @@ async fn slots_are_taken_and_given_back_and_a_job_without_slots_waits() -> Resul
     let folder = tempfile::tempdir()?;
     let cluster = Cluster::start(folder.path(), &["--slots", "2"])?;
     let bundle = repository::bundle("faulty")?;
-    let unbounded = |parallelism| Run { args: vec!["unbounded"], parallelism, discard_seed: None };
+    let unbounded = |parallelism| Run { args: vec!["unbounded"], parallelism, ..Run::default() };
     let first = cluster.run(&bundle, unbounded(2)).await?;
     let running = cluster.wait_for(&first, |details| details.state == JobStatus::Running).await?;
     assert_eq!(running.vertices.iter().map(|vertex| vertex.parallelism).collect::<Vec<_>>(), [2]);
@@ -46,7 +46,7 @@ async fn figures_count_what_crosses_between_tasks() -> Result<()> {
     let (input, output) = (folder.path().join("in.txt"), folder.path().join("out"));
     std::fs::write(&input, "a b c\n".repeat(1_000))?;
     let args = vec!["--input", input.to_str().unwrap(), "--output", output.to_str().unwrap()];
-    let job = cluster.run(&repository::bundle("wordcount")?, Run { args, parallelism: 2, discard_seed: None }).await?;
+    let job = cluster.run(&repository::bundle("wordcount")?, Run { args, parallelism: 2, ..Run::default() }).await?;
     let details = cluster.wait_finished(&job).await?;
     let [source, sink] = details.vertices.as_slice() else { panic!("{:?}", details.vertices) };
     assert_eq!(source.name, "Source: lines -> split -> pair");

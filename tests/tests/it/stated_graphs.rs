@@ -58,7 +58,7 @@ async fn a_source_in_the_guest_is_polled_to_the_end_of_its_splits() -> Result<()
     let cluster = Cluster::start(folder.path(), &["--slots", "2"])?;
     let bundle = millrace_tests::repository::bundle("faulty")?;
     for (parallelism, discard_seed) in [(1, None), (2, None), (1, Some(3)), (2, Some(4))] {
-        let run = Run { args: vec!["guest-source"], parallelism, discard_seed };
+        let run = Run { args: vec!["guest-source"], parallelism, discard_seed, ..Run::default() };
         let job = cluster.run(&bundle, run).await?;
         cluster.wait_finished(&job).await?;
         let results = cluster.client.results(&job, 0, 1_000).await?;

@@ -51,7 +51,7 @@ async fn a_restarted_server_has_the_same_bundles_and_runs_unfinished_jobs_again(
     lines(&input, 200_000)?;
     let paths = [input.to_str().unwrap(), output.to_str().unwrap()];
     let wordcount = repository::bundle("wordcount")?;
-    let run = || Run { args: vec!["--input", paths[0], "--output", paths[1]], parallelism: 1, discard_seed: None };
+    let run = || Run { args: vec!["--input", paths[0], "--output", paths[1]], parallelism: 1, ..Run::default() };
     let finished = cluster.run(&wordcount, run()).await?;
     cluster.wait_finished(&finished).await?;
     let expected = rows::sorted_rows(&output)?;

@@ -1,0 +1,52 @@
+//! The roles that a process can play, one file each, and what they have in common.
+
+pub(crate) mod application;
+mod folder;
+pub(crate) mod jobmanager;
+mod setup;
+pub(crate) mod standalone;
+pub(crate) mod taskmanager;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// Threads of the control plane. Tasks have a runtime of their own, so that no guest can delay these.
+const CONTROL_THREADS: usize = 2;
+
+/// How long requests and tasks under way may take to end when the process is told to stop.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs a role to its end on the threads of the control plane.
+fn block_on<T>(role: impl Future<Output = Result<T>>) -> Result<T> {
+    start_logging();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("millrace-control")
+        .enable_all()
+        .build()
+        .context("cannot start the control threads")?;
+    let outcome = runtime.block_on(role);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    outcome
+}
+
+/// Logs go to standard error, so that standard output is for what scripts read.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MILLRACE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+}
+
+/// Completes when the process is told to stop.
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = tokio::signal::ctrl_c() => (),
+        }
+    })
+}

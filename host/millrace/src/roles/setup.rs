@@ -1,0 +1,131 @@
+//! What the roles take from the configuration.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use millrace_connectors::FileRoots;
+use millrace_jobmanager::JobManagerOptions;
+use millrace_metadata_core::JobRetention;
+use millrace_rest::RestOptions;
+use millrace_sandbox::{CompilerCommand, Sandbox, SandboxOptions};
+use millrace_storage::BundleLimits;
+use millrace_taskmanager::TaskManagerOptions;
+use millrace_types::{SandboxLimits, TaskManagerId};
+
+use crate::config::{self, Configuration};
+
+/// Reads `HOST:PORT` of a flag into two options.
+pub(crate) fn set_address(
+    configuration: &mut Configuration,
+    flag: &str,
+    stated: Option<&str>,
+    host_key: &str,
+    port_key: &str,
+) -> Result<()> {
+    if let Some(address) = stated {
+        let (host, port) = address.rsplit_once(':').with_context(|| format!("{flag} {address} is not HOST:PORT"))?;
+        configuration.set(host_key, host.to_owned(), flag)?;
+        configuration.set(port_key, port.to_owned(), flag)?;
+    }
+    Ok(())
+}
+
+/// `HOST:PORT` of two options.
+pub(crate) fn address(configuration: &Configuration, host: &'static str, port: &'static str) -> String {
+    format!("{}:{}", configuration.text(host), configuration.text(port))
+}
+
+/// The first address that a `HOST:PORT` stands for.
+pub(crate) fn resolve(address: &str) -> Result<SocketAddr> {
+    let found = address.to_socket_addrs().with_context(|| format!("cannot listen on {address}"))?.next();
+    found.with_context(|| format!("{address} stands for no address"))
+}
+
+/// The folders that `--file-root` and the configuration name.
+pub(crate) fn named_roots(configuration: &Configuration, flags: &[PathBuf]) -> Result<Option<FileRoots>> {
+    let option = configuration.text(config::FILE_ROOTS);
+    let mut folders: Vec<PathBuf> = option.split(':').filter(|text| !text.is_empty()).map(PathBuf::from).collect();
+    folders.extend_from_slice(flags);
+    if folders.is_empty() {
+        return Ok(None);
+    }
+    FileRoots::only(&folders).context("--file-root").map(Some)
+}
+
+/// The folder of the process's data.
+pub(crate) fn data_dir(configuration: &mut Configuration, flag: Option<&Path>) -> Result<PathBuf> {
+    if let Some(folder) = flag {
+        configuration.set(config::DATA_DIR, folder.to_string_lossy().into_owned(), "--data-dir")?;
+    }
+    std::path::absolute(configuration.text(config::DATA_DIR)).context(config::DATA_DIR)
+}
+
+/// The sandbox of a process, which compiles below a folder.
+pub(crate) fn sandbox(data_dir: &Path) -> Result<Sandbox> {
+    let program = std::env::current_exe().context("cannot tell this program's path")?;
+    let compiler = CompilerCommand { program, args: vec!["compile-component".to_owned()] };
+    Ok(Sandbox::new(SandboxOptions::new(data_dir.join("compiled"), compiler))?)
+}
+
+pub(crate) fn rest_options(configuration: &Configuration) -> Result<RestOptions> {
+    Ok(RestOptions {
+        listen: address(configuration, config::REST_ADDRESS, config::REST_PORT),
+        upload_bytes_max: configuration.bytes(config::BUNDLE_MAX)?,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        submissions: true,
+    })
+}
+
+pub(crate) fn job_manager_options(configuration: &Configuration, roots: FileRoots) -> Result<JobManagerOptions> {
+    let mut options = JobManagerOptions {
+        default_parallelism: configuration.count(config::PARALLELISM)?,
+        buffer_timeout_ms: configuration.duration_ms(config::BUFFER_TIMEOUT)?,
+        file_roots: roots,
+        bundle_limits: BundleLimits {
+            bundle_bytes_max: configuration.bytes(config::BUNDLE_MAX)?,
+            ..BundleLimits::default()
+        },
+        sandbox_limits: SandboxLimits {
+            memory_bytes_max: configuration.bytes(config::SANDBOX_MEMORY)?,
+            call_deadline_ms: configuration.duration_ms(config::SANDBOX_DEADLINE)?,
+            output_bytes_per_call_max: configuration.bytes(config::SANDBOX_OUTPUT)?,
+            log_lines_per_second_max: configuration.count(config::SANDBOX_LOG_RATE)?,
+            ..SandboxLimits::default()
+        },
+        retention: JobRetention {
+            capacity_per_tenant: configuration.count(config::JOBSTORE_CAPACITY)?,
+            expiration_ms: configuration.duration_ms(config::JOBSTORE_EXPIRATION)?,
+        },
+        ..JobManagerOptions::default()
+    };
+    options.resources.heartbeat_timeout_ms = configuration.duration_ms(config::HEARTBEAT_TIMEOUT)?;
+    Ok(options)
+}
+
+pub(crate) fn heartbeat_interval(configuration: &Configuration) -> Result<Duration> {
+    Ok(Duration::from_millis(configuration.duration_ms(config::HEARTBEAT_INTERVAL)?))
+}
+
+/// The options of a TaskManager whose data are below a folder.
+pub(crate) fn task_manager_options(
+    configuration: &Configuration,
+    id: TaskManagerId,
+    data_dir: PathBuf,
+    roots: FileRoots,
+) -> Result<TaskManagerOptions> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let slots = match configuration.count(config::SLOTS)? {
+        0 => u32::try_from(cores).unwrap_or(1),
+        stated => stated,
+    };
+    let mut options = TaskManagerOptions::new(id, slots, data_dir);
+    options.cores = cores;
+    options.file_roots = roots;
+    let buffers = configuration.bytes(config::NETWORK_MEMORY)?;
+    options.buffer_bytes =
+        u32::try_from(buffers).with_context(|| format!("{} is too large", config::NETWORK_MEMORY))?;
+    options.heartbeat_interval = heartbeat_interval(configuration)?;
+    Ok(options)
+}

@@ -1,0 +1,60 @@
+//! `millrace taskmanager`: slots for a JobManager in another process.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use millrace_connectors::FileRoots;
+use millrace_taskmanager::{RemoteOptions, serve};
+use millrace_types::TaskManagerId;
+
+use crate::cli;
+use crate::config::{self, Configuration};
+use crate::progress::println_stdout;
+use crate::roles::folder::{self, OwnFolder};
+use crate::roles::{block_on, setup, stop_signal};
+
+/// How long one attempt to reach the JobManager may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(options: &cli::TaskManager) -> Result<()> {
+    let mut configuration = Configuration::load(options.config.config.as_deref(), &options.config.define)?;
+    let jobmanager = options.jobmanager.as_deref();
+    setup::set_address(&mut configuration, "--jobmanager", jobmanager, config::RPC_ADDRESS, config::RPC_PORT)?;
+    let data = options.listen.as_deref();
+    setup::set_address(&mut configuration, "--listen", data, config::DATA_ADDRESS, config::DATA_PORT)?;
+    if let Some(slots) = options.slots {
+        configuration.set(config::SLOTS, slots.to_string(), "--slots")?;
+    }
+    let data_dir = setup::data_dir(&mut configuration, options.data_dir.as_deref())?;
+    folder::create_private(&data_dir)?;
+    let own = OwnFolder::take(&data_dir)?;
+    let roots = setup::named_roots(&configuration, &options.file_root)?.unwrap_or_else(FileRoots::none);
+    let id = TaskManagerId(resource_id(&configuration)?);
+    let task_manager = setup::task_manager_options(&configuration, id, own.path.clone(), roots)?;
+    let remote = RemoteOptions {
+        jobmanager: setup::address(&configuration, config::RPC_ADDRESS, config::RPC_PORT),
+        connect_timeout: CONNECT_TIMEOUT,
+        heartbeat_timeout: Duration::from_millis(configuration.duration_ms(config::HEARTBEAT_TIMEOUT)?),
+        registration_timeout: Duration::from_millis(configuration.duration_ms(config::REGISTRATION_TIMEOUT)?),
+    };
+    block_on(async move {
+        let stop = stop_signal()?;
+        let sandbox = setup::sandbox(&own.path)?;
+        let slots = task_manager.slots;
+        let announce = move |id: &TaskManagerId| {
+            println_stdout(&format!("Millrace TaskManager {id} is up with {slots} slots."));
+        };
+        Ok(serve(task_manager, remote, sandbox, stop, Box::new(move |handle| announce(handle.id()))).await?)
+    })
+}
+
+/// What the ids of all lives of this process begin with.
+fn resource_id(configuration: &Configuration) -> Result<String> {
+    let stated = configuration.text(config::RESOURCE_ID);
+    if !stated.is_empty() {
+        return Ok(stated.to_owned());
+    }
+    let name = rustix::system::uname();
+    let host = name.nodename().to_str().context("the machine's name is not UTF-8: set taskmanager.resource-id")?;
+    Ok(format!("{host}-{}", std::process::id()))
+}

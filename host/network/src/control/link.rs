@@ -1,0 +1,119 @@
+//! One connected TaskManager, from the JobManager's side.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use millrace_protocol::ToTaskManager;
+use millrace_types::{JobId, TenantId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::control::error::LinkClosed;
+use crate::control::messages::FromJobManager;
+
+/// Messages to one TaskManager that it has not taken.
+pub(crate) const OUTGOING_MAX: usize = 1024;
+
+/// Requests for logs of one TaskManager that are under way.
+const LOG_REQUESTS_MAX: usize = 64;
+
+/// How long a TaskManager may take to answer for its logs.
+const LOG_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What waits for logs.
+type LogWaiters = BTreeMap<u64, oneshot::Sender<Result<String, String>>>;
+
+/// A connected TaskManager; cheap to clone, all clones are one.
+#[derive(Debug, Clone)]
+pub struct TaskManagerLink {
+    outgoing: mpsc::Sender<FromJobManager>,
+    closing: Arc<watch::Sender<Option<String>>>,
+    logs: Arc<Mutex<LogWaiters>>,
+    log_requests: Arc<AtomicU64>,
+}
+
+impl TaskManagerLink {
+    pub(crate) fn new(outgoing: mpsc::Sender<FromJobManager>) -> Self {
+        let closing = Arc::new(watch::Sender::new(None));
+        Self { outgoing, closing, logs: Arc::default(), log_requests: Arc::default() }
+    }
+
+    /// Delivers a message, in order. Waits while the TaskManager takes none.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub async fn send(&self, message: ToTaskManager) -> Result<(), LinkClosed> {
+        self.push(FromJobManager::Message(Box::new(message))).await
+    }
+
+    /// The newest lines of the logs of a job's tasks, about `bytes_max` of them.
+    ///
+    /// # Errors
+    /// A text that says why there are none.
+    pub async fn task_log(&self, tenant: &TenantId, job: JobId, bytes_max: usize) -> Result<String, String> {
+        let request = self.log_requests.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut waiters = self.waiters();
+            waiters.retain(|_, waiter| !waiter.is_closed());
+            if waiters.len() >= LOG_REQUESTS_MAX {
+                return Err(format!("{LOG_REQUESTS_MAX} requests for its logs are under way: try again later"));
+            }
+            waiters.insert(request, answer);
+        }
+        let bytes_max = bytes_max as u64;
+        let asked = FromJobManager::FetchLog { request, tenant: tenant.clone(), job, bytes_max };
+        self.push(asked).await.map_err(|error| error.to_string())?;
+        match tokio::time::timeout(LOG_TIMEOUT, answered).await {
+            Ok(Ok(text)) => text,
+            Ok(Err(_)) => Err(LinkClosed.to_string()),
+            Err(_) => Err(format!("it did not send its logs within {} s", LOG_TIMEOUT.as_secs())),
+        }
+    }
+
+    /// Ends the connection and tells the TaskManager why.
+    pub fn close(&self, reason: &str) {
+        self.closing.send_if_modified(|present| {
+            let is_first = present.is_none();
+            present.get_or_insert_with(|| reason.to_owned());
+            is_first
+        });
+    }
+
+    /// Waits until somebody wants the connection to end, and says why. Cancel-safe.
+    pub(crate) async fn closed(&self) -> String {
+        let mut closing = self.closing.subscribe();
+        let reason = closing.wait_for(Option::is_some).await;
+        // The sender lives in `self`.
+        reason.ok().and_then(|reason| reason.clone()).unwrap_or_default()
+    }
+
+    pub(crate) async fn push(&self, message: FromJobManager) -> Result<(), LinkClosed> {
+        tokio::select! {
+            sent = self.outgoing.send(message) => sent.map_err(|_| LinkClosed),
+            _ = self.closed() => Err(LinkClosed),
+        }
+    }
+
+    /// Sends if there is room: for what is said again soon.
+    pub(crate) fn try_push(&self, message: FromJobManager) {
+        // Where there is no room, messages are on their way that say the same.
+        let _ = self.outgoing.try_send(message);
+    }
+
+    /// An answer to [`Self::task_log`]; whether somebody waits for it.
+    pub(crate) fn log_answered(&self, request: u64, text: Result<String, String>) -> bool {
+        self.waiters().remove(&request).is_some_and(|waiter| waiter.send(text).is_ok())
+    }
+
+    /// Nobody will answer any more.
+    pub(crate) fn abandon(&self) {
+        self.close("its connection has ended");
+        self.waiters().clear();
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, LogWaiters> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

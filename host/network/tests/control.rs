@@ -1,0 +1,279 @@
+//! The control RPC over real sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use millrace_network::control::{
+    ControlClient, ControlClientOptions, ControlError, ControlEvent, ControlHandler, ControlServer,
+    ControlServerOptions, TaskManagerLink,
+};
+use millrace_protocol::{TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
+use millrace_types::{AllocationId, Digest, Failure, FailureKind, JobId, LeaderEpoch, TaskManagerId, TenantId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+/// What a handler saw.
+#[derive(Debug)]
+enum Seen {
+    Connected(TaskManagerId, TaskManagerLink),
+    Received(ToJobManager),
+    Disconnected(TaskManagerId, String),
+}
+
+struct Handler {
+    seen: mpsc::UnboundedSender<Seen>,
+    known: Mutex<BTreeSet<TaskManagerId>>,
+    component: Bytes,
+}
+
+#[async_trait]
+impl ControlHandler for Handler {
+    fn epoch(&self) -> LeaderEpoch {
+        LeaderEpoch(7)
+    }
+
+    fn connected(&self, id: &TaskManagerId, link: TaskManagerLink) -> Result<(), String> {
+        if !self.known.lock().unwrap().insert(id.clone()) {
+            return Err("it is connected already".to_owned());
+        }
+        self.seen.send(Seen::Connected(id.clone(), link)).unwrap();
+        Ok(())
+    }
+
+    async fn received(&self, _: &TaskManagerId, message: ToJobManager) {
+        self.seen.send(Seen::Received(message)).unwrap();
+    }
+
+    async fn disconnected(&self, id: &TaskManagerId, reason: &str) {
+        self.known.lock().unwrap().remove(id);
+        self.seen.send(Seen::Disconnected(id.clone(), reason.to_owned())).unwrap();
+    }
+
+    async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Bytes, Failure> {
+        if *tenant == TenantId::default_tenant() && *digest == digest(self.component[0]) {
+            Ok(self.component.clone())
+        } else {
+            Err(Failure::new(FailureKind::Internal, "there is no such component"))
+        }
+    }
+}
+
+fn digest(of: u8) -> Digest {
+    Digest::from_bytes([of; 32])
+}
+
+struct Fixture {
+    server: ControlServer,
+    seen: mpsc::UnboundedReceiver<Seen>,
+}
+
+impl Fixture {
+    fn new(heartbeat_interval: Duration, heartbeat_timeout: Duration) -> Self {
+        let (sender, seen) = mpsc::unbounded_channel();
+        let component = Bytes::from(vec![7u8; 3_000_000]);
+        let handler = Arc::new(Handler { seen: sender, known: Mutex::default(), component });
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let options = ControlServerOptions { listen, heartbeat_interval, heartbeat_timeout };
+        Self { server: ControlServer::bind(options, handler).unwrap(), seen }
+    }
+
+    fn lively() -> Self {
+        Self::new(Duration::from_millis(10), Duration::from_secs(30))
+    }
+
+    fn options(&self, id: &str) -> ControlClientOptions {
+        ControlClientOptions {
+            jobmanager: self.server.address().to_string(),
+            id: TaskManagerId(id.to_owned()),
+            connect_timeout: Duration::from_secs(30),
+            heartbeat_timeout: Duration::from_secs(30),
+        }
+    }
+
+    async fn connect(&self, id: &str) -> (Result<ControlClient, ControlError>, mpsc::Sender<ToJobManager>) {
+        let (outbound, messages) = mpsc::channel(8);
+        (ControlClient::connect(&self.options(id), messages).await, outbound)
+    }
+
+    async fn link(&mut self) -> TaskManagerLink {
+        match self.seen.recv().await.unwrap() {
+            Seen::Connected(_, link) => link,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn disconnected(&mut self) -> String {
+        loop {
+            if let Seen::Disconnected(_, reason) = self.seen.recv().await.unwrap() {
+                return reason;
+            }
+        }
+    }
+
+    fn refused(&self, reason: &str) -> u64 {
+        self.server.figures().refused.get(reason).copied().unwrap_or(0)
+    }
+}
+
+fn registration(id: &str) -> ToJobManager {
+    ToJobManager::Register(TaskManagerRegistration {
+        id: TaskManagerId(id.to_owned()),
+        slots: 2,
+        data_address: Some("127.0.0.1:1".to_owned()),
+        cpu_cores: 2,
+        memory_bytes: 1,
+    })
+}
+
+fn free_slot(n: u128) -> ToTaskManager {
+    ToTaskManager::FreeSlot { epoch: LeaderEpoch(7), allocation: AllocationId::from_bytes(n.to_be_bytes()) }
+}
+
+#[tokio::test]
+async fn messages_travel_both_ways_in_order() {
+    let mut fixture = Fixture::lively();
+    let (client, outbound) = fixture.connect("a").await;
+    let mut client = client.unwrap();
+    assert_eq!(client.epoch(), LeaderEpoch(7));
+    let link = fixture.link().await;
+    outbound.send(registration("a")).await.unwrap();
+    match fixture.seen.recv().await.unwrap() {
+        Seen::Received(message) => assert_eq!(message, registration("a")),
+        other => panic!("{other:?}"),
+    }
+    for n in 0..100 {
+        link.send(free_slot(n)).await.unwrap();
+    }
+    for n in 0..100 {
+        assert_eq!(client.recv().await.unwrap(), ControlEvent::Message(Box::new(free_slot(n))));
+    }
+    drop((client, outbound));
+    fixture.disconnected().await;
+    assert!(link.send(free_slot(0)).await.is_err());
+}
+
+#[tokio::test]
+async fn logs_are_asked_for_and_components_fetched() {
+    let mut fixture = Fixture::lively();
+    let (client, _outbound) = fixture.connect("a").await;
+    let mut client = client.unwrap();
+    let link = fixture.link().await;
+    let components = client.components();
+    let answering = tokio::spawn(async move {
+        match client.recv().await.unwrap() {
+            ControlEvent::FetchLog { request, bytes_max, .. } => {
+                client.log_answers().answer(request, Ok(format!("{bytes_max} bytes at most"))).await;
+            }
+            other => panic!("{other:?}"),
+        }
+        client
+    });
+    let tenant = TenantId::default_tenant();
+    let log = link.task_log(&tenant, JobId::from_bytes([1; 16]), 99).await;
+    assert_eq!(log.unwrap(), "99 bytes at most");
+    let _client = answering.await.unwrap();
+
+    let bytes = vec![7u8; 3_000_000];
+    let digest = digest(7);
+    assert_eq!(components.fetch(&tenant, &digest, 3_000_000).await.unwrap(), bytes);
+    let error = components.fetch(&tenant, &digest, 2_999_999).await.unwrap_err();
+    assert!(error.contains("larger"), "{error}");
+    let error = components.fetch(&tenant, &self::digest(9), 1).await.unwrap_err();
+    assert!(error.contains("no such component"), "{error}");
+}
+
+#[tokio::test]
+async fn a_second_connection_of_an_id_and_a_foreign_name_are_refused() {
+    let mut fixture = Fixture::lively();
+    let (first, outbound) = fixture.connect("a").await;
+    let mut first = first.unwrap();
+    fixture.link().await;
+    let (second, _second_outbound) = fixture.connect("a").await;
+    let error = match second {
+        Err(error) => error,
+        Ok(mut second) => second.recv().await.unwrap_err(),
+    };
+    assert!(matches!(&error, ControlError::Refused { reason } if reason.contains("already")), "{error}");
+    assert_eq!(fixture.refused("not-wanted"), 1);
+
+    let heartbeat = TaskManagerHeartbeat {
+        id: TaskManagerId("b".to_owned()),
+        memory_free_bytes: 0,
+        allocated: Vec::new(),
+        figures: Vec::new(),
+    };
+    outbound.send(ToJobManager::Heartbeat(heartbeat)).await.unwrap();
+    let error = first.recv().await.unwrap_err();
+    assert!(matches!(&error, ControlError::Refused { reason } if reason.contains("in the name of b")), "{error}");
+    assert_eq!(fixture.refused("foreign-id"), 1);
+}
+
+#[tokio::test]
+async fn whoever_is_refused_hears_why() {
+    let mut fixture = Fixture::lively();
+    let (client, _outbound) = fixture.connect("a").await;
+    let mut client = client.unwrap();
+    fixture.link().await.close("register under a new id");
+    let error = client.recv().await.unwrap_err();
+    assert!(matches!(&error, ControlError::Refused { reason } if reason == "register under a new id"), "{error}");
+    assert_eq!(fixture.disconnected().await, "register under a new id");
+}
+
+#[tokio::test]
+async fn silence_ends_a_connection_on_either_side() {
+    // The server hears nothing, since nothing is sent.
+    let mut fixture = Fixture::new(Duration::from_millis(10), Duration::from_millis(100));
+    let (client, _outbound) = fixture.connect("a").await;
+    let mut client = client.unwrap();
+    let error = client.recv().await.unwrap_err();
+    assert!(matches!(&error, ControlError::Refused { reason } if reason.contains("not heard of")), "{error}");
+    assert!(fixture.disconnected().await.contains("not heard of"));
+
+    // The client hears nothing, since the server's heartbeats are far apart.
+    let fixture = Fixture::new(Duration::from_secs(600), Duration::from_secs(600));
+    let options = ControlClientOptions { heartbeat_timeout: Duration::from_millis(100), ..fixture.options("b") };
+    let (_outbound, messages) = mpsc::channel(1);
+    let mut client = ControlClient::connect(&options, messages).await.unwrap();
+    // The first beat comes at once.
+    assert!(matches!(client.recv().await.unwrap_err(), ControlError::Silent { .. }));
+}
+
+#[tokio::test]
+async fn nobody_there_and_nonsense_addresses_are_told() {
+    let options = |jobmanager: &str| ControlClientOptions {
+        jobmanager: jobmanager.to_owned(),
+        id: TaskManagerId("a".to_owned()),
+        connect_timeout: Duration::from_secs(5),
+        heartbeat_timeout: Duration::from_secs(5),
+    };
+    let error = ControlClient::connect(&options("127.0.0.1:1"), mpsc::channel(1).1).await.unwrap_err();
+    assert!(matches!(error, ControlError::Unreachable { .. }), "{error}");
+    let error = ControlClient::connect(&options("not an address"), mpsc::channel(1).1).await.unwrap_err();
+    assert!(matches!(error, ControlError::Address { .. }), "{error}");
+}
+
+/// Bytes that are no HTTP/2, and HTTP/2 that is no message: the connection ends, and another one works.
+#[tokio::test]
+async fn garbage_ends_its_own_connection_only() {
+    let mut fixture = Fixture::lively();
+    let (client, _outbound) = fixture.connect("a").await;
+    let mut client = client.unwrap();
+    let link = fixture.link().await;
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xFF; 4096], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xFF\xFF\xFF\xFF"]
+    {
+        let mut stream = TcpStream::connect(fixture.server.address()).await.unwrap();
+        // The server may hang up while it is being written to.
+        let _ = stream.write_all(garbage).await;
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "the connection stays open behind {garbage:?}");
+    }
+    link.send(free_slot(1)).await.unwrap();
+    assert_eq!(client.recv().await.unwrap(), ControlEvent::Message(Box::new(free_slot(1))));
+}
