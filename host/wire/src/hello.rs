@@ -133,6 +133,9 @@ impl HelloHead {
 }
 
 impl Hello {
+    /// The first bytes.
+    pub const MAGIC: [u8; 4] = HELLO;
+
     /// Makes it of its head and what follows.
     ///
     /// # Errors
