@@ -36,8 +36,6 @@ mod queue;
 mod refusals;
 mod shared;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use grants::Granted;
 pub(crate) use outgoing::RemoteLink;

@@ -24,7 +24,7 @@
 //!
 //! All versions share the first six bytes of both, so that one can refuse another by its name.
 
-use bytes::{Buf, BufMut};
+use bytes::BufMut;
 
 use crate::frame::REASON_BYTES_MAX;
 use crate::text::bounded_text;
