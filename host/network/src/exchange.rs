@@ -199,8 +199,8 @@ impl Exchange {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::{Cause, GateError};
     use crate::testing::{channel_id, poll_once};
+    use crate::{Cause, GateError};
 
     fn exchange() -> Exchange {
         Exchange::new(BufferBudget::default(), Duration::from_millis(20))

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use millrace_network::DataPlaneError;
+
 /// Why a TaskManager cannot start or answer.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskManagerError {
@@ -17,6 +19,9 @@ pub enum TaskManagerError {
     /// A thread cannot be started.
     #[error("a thread of the TaskManager cannot be started: {0}; allow the process more threads (ulimit -u)")]
     Thread(io::Error),
+    /// It cannot take records from other TaskManagers.
+    #[error(transparent)]
+    DataPlane(#[from] DataPlaneError),
     /// It has stopped.
     #[error("the TaskManager has stopped")]
     Stopped,

@@ -77,8 +77,7 @@ impl ChannelName {
 
     fn put(&self, out: &mut impl BufMut) {
         out.put_slice(self.job.as_bytes());
-        let numbers =
-            [self.edge, self.source_subtask, self.source_attempt, self.target_subtask, self.target_attempt];
+        let numbers = [self.edge, self.source_subtask, self.source_attempt, self.target_subtask, self.target_attempt];
         numbers.into_iter().for_each(|number| out.put_u32_le(number));
     }
 

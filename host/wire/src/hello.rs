@@ -163,8 +163,7 @@ impl Hello {
 
     /// Writes it. Ids beyond [`ID_BYTES_MAX`] are cut off, and are refused by the receiver as unknown.
     pub fn encode(&self, out: &mut impl BufMut) {
-        let (sender, receiver) =
-            (bounded_text(&self.sender, ID_BYTES_MAX), bounded_text(&self.receiver, ID_BYTES_MAX));
+        let (sender, receiver) = (bounded_text(&self.sender, ID_BYTES_MAX), bounded_text(&self.receiver, ID_BYTES_MAX));
         put_head(out, HELLO, [sender.len() as u16, receiver.len() as u16, 0]);
         out.put_slice(sender.as_bytes());
         out.put_slice(receiver.as_bytes());

@@ -21,8 +21,11 @@ fn frame() -> impl Strategy<Value = Frame> {
     let batch = prop::collection::vec(any::<u8>(), 16..200).prop_map(Bytes::from);
     prop_oneof![
         (any::<u32>(), channel).prop_map(|(handle, channel)| Frame::Open { handle, channel }),
-        (any::<u32>(), any::<bool>(), batch)
-            .prop_map(|(handle, exclusive, batch)| Frame::Batch { handle, exclusive, batch }),
+        (any::<u32>(), any::<bool>(), batch).prop_map(|(handle, exclusive, batch)| Frame::Batch {
+            handle,
+            exclusive,
+            batch
+        }),
         (any::<u32>(), any::<i64>()).prop_map(|(handle, timestamp)| Frame::Watermark { handle, timestamp }),
         any::<u32>().prop_map(|handle| Frame::End { handle }),
         any::<u32>().prop_map(|handle| Frame::Gone { handle }),

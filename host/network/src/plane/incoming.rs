@@ -81,8 +81,12 @@ impl Incoming {
     /// Lives as long as the connection.
     pub(crate) async fn serve(shared: Arc<Shared>, peer: String, mut stream: TcpStream, counted: Counted) {
         let from = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
-        let incoming =
-            Arc::new(Self { shared: Arc::clone(&shared), peer, queue: FrameQueue::default(), channels: Mutex::default() });
+        let incoming = Arc::new(Self {
+            shared: Arc::clone(&shared),
+            peer,
+            queue: FrameQueue::default(),
+            channels: Mutex::default(),
+        });
         let (reader, mut writer) = stream.split();
         let outcome = tokio::select! {
             read = incoming.read(reader) => read,
@@ -178,11 +182,7 @@ impl Incoming {
         }
     }
 
-    async fn batch<R: AsyncRead + Unpin>(
-        &self,
-        reader: &mut FrameReader<R>,
-        header: FrameHeader,
-    ) -> Result<(), Fault> {
+    async fn batch<R: AsyncRead + Unpin>(&self, reader: &mut FrameReader<R>, header: FrameHeader) -> Result<(), Fault> {
         let FrameHeader { handle, exclusive, len, .. } = header;
         let Some(credit) = self.use_credit(handle, len, exclusive)? else {
             return reader.skip(header).await;
@@ -190,7 +190,8 @@ impl Incoming {
         let Frame::Batch { batch, .. } = reader.frame(header).await? else {
             return Ok(());
         };
-        let batch = BatchView::parse(batch).map_err(|error| Fault::refused(Refusal::MalformedBatch, error.to_string()))?;
+        let batch =
+            BatchView::parse(batch).map_err(|error| Fault::refused(Refusal::MalformedBatch, error.to_string()))?;
         self.deliver(handle, credit, Item::Batch(batch));
         Ok(())
     }

@@ -136,7 +136,8 @@ async fn write_chunks<W: AsyncWrite + Unpin>(chunks: &mut VecDeque<Bytes>, strea
     while !chunks.is_empty() {
         let mut written = {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let filled = slices.iter_mut().zip(chunks.iter()).map(|(slice, chunk)| *slice = IoSlice::new(chunk)).count();
+            let filled =
+                slices.iter_mut().zip(chunks.iter()).map(|(slice, chunk)| *slice = IoSlice::new(chunk)).count();
             stream.write_vectored(&slices[..filled]).await?
         };
         if written == 0 {

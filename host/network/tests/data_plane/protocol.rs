@@ -81,7 +81,8 @@ async fn more_than_was_granted() {
 
 #[tokio::test]
 async fn a_batch_that_is_none() {
-    refused(&[Frame::Batch { handle: 0, exclusive: true, batch: Bytes::from_static(&[0; 99]) }], "malformed-batch").await;
+    refused(&[Frame::Batch { handle: 0, exclusive: true, batch: Bytes::from_static(&[0; 99]) }], "malformed-batch")
+        .await;
     let mut cut = Vec::new();
     batch_frame(0, false, 10).encode(&mut cut);
     let last = cut.len() - 1;

@@ -55,16 +55,8 @@ impl fmt::Display for Lengths {
 }
 
 impl FrameKind {
-    const ALL: [Self; 8] = [
-        Self::Open,
-        Self::Batch,
-        Self::Watermark,
-        Self::End,
-        Self::Gone,
-        Self::Opened,
-        Self::Refused,
-        Self::Credit,
-    ];
+    const ALL: [Self; 8] =
+        [Self::Open, Self::Batch, Self::Watermark, Self::End, Self::Gone, Self::Opened, Self::Refused, Self::Credit];
 
     const fn code(self) -> u8 {
         match self {
