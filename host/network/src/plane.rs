@@ -41,6 +41,9 @@ pub(crate) use grants::Granted;
 pub(crate) use outgoing::RemoteLink;
 use shared::Shared;
 
+/// How long a data plane that closes waits until what was sent has arrived.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The options of a data plane.
 #[derive(Debug, Clone)]
 pub struct DataPlaneOptions {
@@ -183,8 +186,12 @@ impl DataPlane {
         }
     }
 
-    /// Closes all connections and waits until nothing of them is left. Channels that have not ended fail.
+    /// Closes all connections and waits until nothing of them is left. What was sent through channels that have ended
+    /// is delivered first, if that takes no longer than a moment; other channels fail.
     pub async fn shutdown(&self) {
+        if tokio::time::timeout(DELIVERY_TIMEOUT, self.0.shared.ending.zero()).await.is_err() {
+            tracing::warn!("another TaskManager has not taken the end of its records in time");
+        }
         self.0.shared.close();
         self.0.shared.ended().await;
     }

@@ -18,7 +18,7 @@ use crate::channel::{ChannelSender, Credit, Credits};
 use crate::error::{Cause, ExchangeError};
 use crate::item::Item;
 use crate::plane::dial::dial;
-use crate::plane::gauge::Counted;
+use crate::plane::gauge::{Counted, Watched};
 use crate::plane::grants::{Granted, Grants};
 use crate::plane::queue::FrameQueue;
 use crate::plane::refusals::{Fault, Refusal};
@@ -52,7 +52,7 @@ struct Channel {
     grants: Arc<Grants>,
     opening: Option<oneshot::Sender<Result<(), ExchangeError>>>,
     /// This side has said its last word of it.
-    we_are_done: bool,
+    we_are_done: Option<Watched>,
     they_are_done: bool,
     _counted: Counted,
 }
@@ -139,7 +139,7 @@ impl Outgoing {
                 id: *id,
                 grants: Arc::clone(&grants),
                 opening: Some(promise),
-                we_are_done: false,
+                we_are_done: None,
                 they_are_done: false,
                 _counted: self.shared.gauges.channels_out.count(),
             };
@@ -237,16 +237,16 @@ impl Outgoing {
     fn say_last(&self, handle: u32, frame: Frame) {
         let mut state = self.lock();
         if let Some(channel) = state.channels.get_mut(&handle)
-            && !channel.we_are_done
+            && channel.we_are_done.is_none()
         {
-            channel.we_are_done = true;
+            channel.we_are_done = Some(self.shared.ending.count());
             self.queue.push(frame, None);
             self.forget_if_done(&mut state, handle);
         }
     }
 
     fn forget_if_done(&self, state: &mut State, handle: u32) {
-        if state.channels.get(&handle).is_some_and(|channel| channel.we_are_done && channel.they_are_done) {
+        if state.channels.get(&handle).is_some_and(|channel| channel.we_are_done.is_some() && channel.they_are_done) {
             state.channels.remove(&handle);
         }
         if state.channels.is_empty() {

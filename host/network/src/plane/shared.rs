@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use crate::exchange::Exchange;
 use crate::plane::DataPlaneOptions;
-use crate::plane::gauge::Gauges;
+use crate::plane::gauge::{Gauges, WatchedGauge};
 use crate::plane::outgoing::Outgoing;
 use crate::plane::refusals::{Fault, Refusals};
 
@@ -36,16 +36,9 @@ pub(crate) struct Shared {
     outgoing: Mutex<BTreeMap<(TaskManagerId, String), Arc<Outgoing>>>,
     closing: watch::Sender<bool>,
     /// The futures that run.
-    live: watch::Sender<usize>,
-}
-
-/// A future that runs.
-struct Live(Arc<Shared>);
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.0.live.send_modify(|live| *live -= 1);
-    }
+    live: WatchedGauge,
+    /// Channels to gates elsewhere whose producers have said their last word, and which may still be on its way.
+    pub(crate) ending: WatchedGauge,
 }
 
 impl Shared {
@@ -59,7 +52,8 @@ impl Shared {
             runtime,
             outgoing: Mutex::default(),
             closing: watch::Sender::new(false),
-            live: watch::Sender::new(0),
+            live: WatchedGauge::default(),
+            ending: WatchedGauge::default(),
         }
     }
 
@@ -74,8 +68,7 @@ impl Shared {
     }
 
     fn spawn_counted(self: &Arc<Self>, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        self.live.send_modify(|live| *live += 1);
-        let live = Live(Arc::clone(self));
+        let live = self.live.count();
         let future = async move {
             future.await;
             drop(live);
@@ -140,7 +133,7 @@ impl Shared {
 
     /// Completes when nothing runs. Cancel-safe.
     pub(crate) async fn ended(&self) {
-        let _ = self.live.subscribe().wait_for(|live| *live == 0).await;
+        self.live.zero().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(TaskManagerId, String), Arc<Outgoing>>> {

@@ -95,6 +95,27 @@ async fn a_task_manager_that_stops_fails_its_channels_at_both_ends() {
     assert!(matches!(error, ExchangeError::Unreachable { .. }), "{error}");
 }
 
+#[tokio::test]
+async fn a_task_manager_that_stops_delivers_what_has_ended() {
+    let (a, b, mut senders, mut gate) = pair().await;
+    for sender in &mut senders {
+        for number in 0..3 {
+            send(sender, Item::Batch(batch(number, 50_000))).await;
+        }
+        sender.end().unwrap();
+    }
+    drop(senders);
+    patiently(a.plane.shutdown()).await;
+    let mut batches = 0;
+    while let Some(received) = patiently(gate.recv()).await.unwrap() {
+        batches += usize::from(matches!(received.item, Item::Batch(_)));
+    }
+    assert_eq!(batches, 6);
+    drop(gate);
+    a.is_clean().await;
+    b.is_clean().await;
+}
+
 /// Passes on what `to` is sent, both ways, until it is told to stop within a frame.
 async fn relay(to: String) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
