@@ -9,6 +9,22 @@
 //! however the budget is spread. The graph of tasks has no cycle and its sinks wait for no task: some task can
 //! always go on. The same holds while a task leaves some of its channels untaken on purpose (the alignment of
 //! barriers): what it waits for arrives under the exclusive rights of the other channels.
+//!
+//! Between two TaskManagers a batch needs rights on both sides, and the argument holds for each:
+//!
+//! - *The consumer's.* Its TaskManager takes rights of the channel in advance (places, the exclusive right, and some
+//!   bytes of the budget, [`BufferBudget::window_bytes`]) and grants them to the producer; each stands for memory that
+//!   is set aside already. It grants the exclusive right whenever it comes back and waits for nothing else in doing
+//!   so: bytes of the budget are taken only if they are free. A place is returned by each item that the gate takes,
+//!   and half of them returned are granted again. So the producer waits for the consumer's rights only while something
+//!   of this channel is on the wire or untaken in the gate.
+//! - *The wire.* What arrives has its place: the connection's reader never waits for a gate, a budget or its own
+//!   writer, whatever the channels that share the connection do. So what is on the wire arrives.
+//! - *The producer's.* A batch is charged to the producer's own budget until it is written into the socket, under the
+//!   channel's exclusive right there, or bytes. That right is out only while a batch of this channel waits to be
+//!   written; it is written because the reader at the other end never waits.
+//!
+//! Bytes that were granted and are not used are no loss to others' progress: nobody's progress needs the budget.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +34,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The batches that a channel is reckoned to hold: one under way, and one that its writer is filling.
 const BATCHES_PER_CHANNEL: usize = 2;
+
+/// One part in so many of the budget may be granted to producers elsewhere before they use it.
+const WINDOWS_PART: usize = 4;
+
+/// The most bytes that one channel's producer elsewhere is granted in advance, apart from the exclusive right: enough
+/// that it goes on sending while a grant is under way.
+pub(crate) const WINDOW_BYTES_MAX: usize = 4 * BATCH_BYTES as usize;
 
 /// The least that a batch aims at, however many channels share the budget, in bytes.
 const BATCH_BYTES_MIN: usize = 1024;
@@ -68,6 +91,13 @@ impl BufferBudget {
         let channels = self.live_channels().max(1);
         let share = self.shared.total_bytes as usize / channels.saturating_mul(BATCHES_PER_CHANNEL);
         share.clamp(BATCH_BYTES_MIN, BATCH_BYTES as usize)
+    }
+
+    /// The bytes that a channel whose producer is elsewhere may be granted in advance: all such channels together take
+    /// a quarter of the budget.
+    pub(crate) fn window_bytes(&self) -> usize {
+        let share = self.shared.total_bytes as usize / self.live_channels().max(1).saturating_mul(WINDOWS_PART);
+        share.min(WINDOW_BYTES_MAX)
     }
 
     /// The number of channels that exist now.

@@ -7,8 +7,9 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::budget::{BufferBudget, ChannelShare};
-use crate::error::ChannelClosed;
+use crate::error::{Cause, ChannelClosed};
 use crate::item::Item;
+use crate::plane::{Granted, RemoteLink};
 
 /// The most items that a channel holds, batches and watermarks together. The end of input needs no place.
 pub const CHANNEL_ITEMS_MAX: usize = 8;
@@ -22,6 +23,15 @@ pub struct Credit {
     _place: Option<OwnedSemaphorePermit>,
     /// The channel's exclusive right, or bytes of the budget; nothing for what has no bytes.
     _buffer: Option<OwnedSemaphorePermit>,
+    /// What the consumer's TaskManager granted, where that is another one. Nothing: it is gone.
+    pub(crate) granted: Option<Granted>,
+}
+
+impl Credit {
+    /// A right made of its parts.
+    pub(crate) fn of(place: OwnedSemaphorePermit, buffer: Option<OwnedSemaphorePermit>) -> Self {
+        Self { _place: Some(place), _buffer: buffer, granted: None }
+    }
 }
 
 /// What a channel's sender may still send.
@@ -52,7 +62,7 @@ impl Credits {
                 Some(own.or_else(|| self.budget.try_take(bytes))?)
             }
         };
-        Some(Credit { _place: Some(place), _buffer: buffer })
+        Some(Credit::of(place, buffer))
     }
 
     async fn reserve(&self, bytes: usize) -> Credit {
@@ -66,7 +76,7 @@ impl Credits {
                 shared = self.budget.take(bytes) => shared,
             },
         };
-        Credit { _place: place, _buffer: buffer }
+        Credit { _place: place, _buffer: buffer, granted: None }
     }
 }
 
@@ -75,7 +85,7 @@ impl Credits {
 pub(crate) enum Arrival {
     Item(Item),
     /// The producer vanished.
-    Gone,
+    Gone(Cause),
 }
 
 /// An arrival with the channel's position in its gate. The credit goes back when this is dropped.
@@ -86,19 +96,44 @@ pub(crate) struct Queued {
     pub credit: Option<Credit>,
 }
 
+/// The way to a gate of this process.
+#[derive(Debug)]
+struct LocalLink {
+    position: u32,
+    queue: Sender<Queued>,
+}
+
+impl LocalLink {
+    /// Never waits: the queue has room for all that credits admit. Only a gate that is gone refuses.
+    fn put(&self, arrival: Arrival, credit: Option<Credit>) -> Result<(), Cause> {
+        let queued = Queued { channel: self.position, arrival, credit };
+        self.queue.try_send(queued).map_err(|_| Cause::default())
+    }
+}
+
+#[derive(Debug)]
+enum Link {
+    Local(LocalLink),
+    Remote(RemoteLink),
+}
+
 /// The sending end of a channel. Dropped before [`Self::end`], it tells the gate that the producer is gone.
 #[derive(Debug)]
 pub struct ChannelSender {
     id: ChannelId,
-    position: u32,
+    /// To a gate of this process: what the gate admits. To another: what this one's memory admits.
     credits: Credits,
-    queue: Sender<Queued>,
+    link: Link,
     ended: bool,
 }
 
 impl ChannelSender {
-    pub(crate) fn new(id: ChannelId, position: u32, credits: Credits, queue: Sender<Queued>) -> Self {
-        Self { id, position, credits, queue, ended: false }
+    pub(crate) fn local(id: ChannelId, position: u32, credits: Credits, queue: Sender<Queued>) -> Self {
+        Self { id, credits, link: Link::Local(LocalLink { position, queue }), ended: false }
+    }
+
+    pub(crate) fn remote(id: ChannelId, credits: Credits, link: RemoteLink) -> Self {
+        Self { id, credits, link: Link::Remote(link), ended: false }
     }
 
     /// The channel.
@@ -108,40 +143,99 @@ impl ChannelSender {
 
     /// The right to send an item of so many bytes ([`Item::byte_len`]), if it is to be had at once.
     pub fn try_reserve(&self, bytes: usize) -> Option<Credit> {
-        self.credits.try_reserve(bytes)
+        match &self.link {
+            Link::Local(_) => self.credits.try_reserve(bytes),
+            Link::Remote(link) => {
+                let granted = link.try_reserve(bytes)?;
+                Some(Credit { granted, ..self.credits.try_reserve(bytes)? })
+            }
+        }
     }
 
     /// Waits for the right to send an item of so many bytes: this is backpressure. Cancel-safe. It also returns when
     /// the gate is gone; [`Self::send`] says so.
     pub async fn reserve(&self, bytes: usize) -> Credit {
-        self.credits.reserve(bytes).await
+        match &self.link {
+            Link::Local(_) => self.credits.reserve(bytes).await,
+            Link::Remote(link) => {
+                let granted = link.reserve(bytes).await;
+                Credit { granted, ..self.credits.reserve(bytes).await }
+            }
+        }
     }
 
     /// Sends an item under a right that was reserved for its bytes. Never waits.
+    ///
+    /// # Errors
+    /// If the gate is gone, or the connection to its TaskManager.
     pub fn send(&mut self, credit: Credit, item: Item) -> Result<(), ChannelClosed> {
-        self.queue_up(item, Some(credit))
+        self.put(item, Some(credit))
     }
 
     /// Says that nothing follows. Never waits.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
     pub fn end(&mut self) -> Result<(), ChannelClosed> {
-        self.queue_up(Item::EndOfInput, None)
+        self.put(Item::EndOfInput, None)
     }
 
-    fn queue_up(&mut self, item: Item, credit: Option<Credit>) -> Result<(), ChannelClosed> {
+    fn put(&mut self, item: Item, credit: Option<Credit>) -> Result<(), ChannelClosed> {
         self.ended |= item == Item::EndOfInput;
-        let queued = Queued { channel: self.position, arrival: Arrival::Item(item), credit };
-        // The queue has room for all that credits admit: only a gate that is gone refuses.
-        self.queue.try_send(queued).map_err(|_| ChannelClosed { channel: self.id })
+        let sent = match &self.link {
+            Link::Local(link) => link.put(Arrival::Item(item), credit),
+            Link::Remote(link) => link.send(item, credit),
+        };
+        sent.map_err(|cause| ChannelClosed { channel: self.id, cause })
+    }
+
+    /// Tells the gate why its producer is gone.
+    pub(crate) fn fail(mut self, cause: Cause) {
+        if let Link::Local(link) = &self.link {
+            self.ended = true;
+            // A gate that is gone as well need not be told.
+            let _ = link.put(Arrival::Gone(cause), None);
+        }
+    }
+
+    /// What a gate of this process still admits, for those who grant it to a producer elsewhere.
+    pub(crate) fn rights(&self) -> Option<Rights> {
+        let Link::Local(link) = &self.link else {
+            return None;
+        };
+        let Credits { places, exclusive, budget, .. } = &self.credits;
+        let (places, exclusive) = (Arc::clone(places), Arc::clone(exclusive));
+        Some(Rights { places, exclusive, budget: budget.clone(), queue: link.queue.clone() })
     }
 }
 
 impl Drop for ChannelSender {
     fn drop(&mut self) {
         if !self.ended {
-            let gone = Queued { channel: self.position, arrival: Arrival::Gone, credit: None };
-            // A gate that is gone as well need not be told.
-            let _ = self.queue.try_send(gone);
+            match &self.link {
+                // A gate that is gone as well need not be told.
+                Link::Local(link) => drop(link.put(Arrival::Gone(Cause::default()), None)),
+                Link::Remote(link) => link.gone(),
+            }
         }
+    }
+}
+
+/// Where the rights to send through a channel come from.
+#[derive(Debug)]
+pub(crate) struct Rights {
+    /// A permit for each item.
+    pub places: Arc<Semaphore>,
+    /// One permit.
+    pub exclusive: Arc<Semaphore>,
+    pub budget: BufferBudget,
+    queue: Sender<Queued>,
+}
+
+impl Rights {
+    /// Waits until the gate is gone. Cancel-safe.
+    pub(crate) async fn gate_gone(&self) {
+        self.queue.closed().await;
     }
 }
 
@@ -214,7 +308,8 @@ mod tests {
         drop(senders.pop());
         assert!(matches!(gate.recv().await.unwrap().unwrap().item, Item::Batch(_)));
         assert!(matches!(gate.recv().await.unwrap().unwrap().item, Item::Batch(_)));
-        assert_eq!(gate.recv().await.unwrap_err(), GateError::ProducerGone { channel: id });
+        let gone = GateError::ProducerGone { channel: id, cause: Cause::default() };
+        assert_eq!(gate.recv().await.unwrap_err(), gone);
 
         let credit = senders[0].try_reserve(0).unwrap();
         drop(gate);

@@ -18,8 +18,8 @@ use crate::channel::{ARRIVALS_MAX, ChannelSender, Credits, Queued};
 use crate::error::ExchangeError;
 use crate::gate::Gate;
 
-/// How long one end of a channel waits for the other where nothing else is configured. All tasks of a job are deployed at once; the other end may have
-/// to wait for its TaskManager.
+/// How long one end of a channel waits for the other where nothing else is configured. All tasks of a job are deployed
+/// at once; the other end may have to wait for its TaskManager.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The channels of a TaskManager whose ends have not met. Cheap to clone; all clones are one.
@@ -111,7 +111,7 @@ impl Exchange {
         queue: &mpsc::Sender<Queued>,
         connected: &Arc<Semaphore>,
     ) {
-        let mut sender = ChannelSender::new(id, position, Credits::new(&self.budget), queue.clone());
+        let mut sender = ChannelSender::local(id, position, Credits::new(&self.budget), queue.clone());
         if let Some(Meeting::Awaited(awaited)) = meetings.remove(&id) {
             match awaited.send(sender) {
                 Ok(()) => return connected.add_permits(1),
@@ -199,8 +199,8 @@ impl Exchange {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::GateError;
     use crate::testing::{channel_id, poll_once};
+    use crate::{Cause, GateError};
 
     fn exchange() -> Exchange {
         Exchange::new(BufferBudget::default(), Duration::from_millis(20))
@@ -254,7 +254,8 @@ mod tests {
         assert_eq!(exchange.waiting_channels(), 1);
         drop(connecting);
         assert_eq!(exchange.waiting_channels(), 0);
-        assert_eq!(gate.recv().await.unwrap_err(), GateError::ProducerGone { channel: ids[0] });
+        let gone = GateError::ProducerGone { channel: ids[0], cause: Cause::default() };
+        assert_eq!(gate.recv().await.unwrap_err(), gone);
     }
 
     #[tokio::test]

@@ -97,7 +97,7 @@ impl Gate {
                 self.open -= usize::from(item == Item::EndOfInput);
                 Ok(Received { channel, item })
             }
-            Arrival::Gone => Err(GateError::ProducerGone { channel: self.ids[channel] }),
+            Arrival::Gone(cause) => Err(GateError::ProducerGone { channel: self.ids[channel], cause }),
         }
     }
 }

@@ -9,8 +9,9 @@
 //! - When either end of a channel vanishes, the other end learns of it, and nothing of the channel remains.
 //!
 //! A channel is a [`ChannelSender`] at one end and a place in a [`Gate`] at the other. Between tasks of one process the
-//! two share a queue. A transport between processes has the same two ends: it fills a gate from its frames through a
-//! sender that the [`Exchange`] gives it, and its credits are those that the gate's side of the channel returned.
+//! two share a queue. Between processes there is a [`DataPlane`] on either side, with the same two ends: it fills a gate
+//! from its frames through a sender that the [`Exchange`] gives it, and its credits are those that the gate's side of
+//! the channel returned.
 
 mod budget;
 mod channel;
@@ -19,6 +20,7 @@ mod error;
 mod exchange;
 mod gate;
 mod item;
+mod plane;
 mod selector;
 #[cfg(test)]
 mod testing;
@@ -26,8 +28,9 @@ mod writer;
 
 pub use budget::BufferBudget;
 pub use channel::{CHANNEL_ITEMS_MAX, ChannelSender, Credit};
-pub use error::{ChannelClosed, ExchangeError, GateError, WriteError};
+pub use error::{Cause, ChannelClosed, DataPlaneError, ExchangeError, GateError, WriteError};
 pub use exchange::{CONNECT_TIMEOUT, Exchange};
 pub use gate::{Gate, Received};
 pub use item::Item;
+pub use plane::{DataPlane, DataPlaneFigures, DataPlaneOptions};
 pub use writer::{EdgeOptions, OutputEdgeWriter};

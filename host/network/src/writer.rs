@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use millrace_graph::Partitioning;
 use millrace_types::EventTime;
-use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
+use millrace_wire::{BATCH_FRAME_BYTES_MAX, BatchBuilder, BatchFlags, BatchView};
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
@@ -100,8 +100,11 @@ impl OutputEdgeWriter {
         Ok(())
     }
 
-    /// Batches that are worth it travel as they are; small ones are joined.
+    /// Batches that are worth it travel as they are; small ones are joined, and what no frame carries is taken apart.
     fn push_whole(&mut self, batch: &BatchView, target_bytes: usize) {
+        if batch.byte_len() > BATCH_FRAME_BYTES_MAX as usize {
+            return self.push_in_parts(batch, target_bytes);
+        }
         let passes = batch.byte_len() >= target_bytes / 2;
         if passes || self.builders[0].flags() != batch.flags() {
             self.finish_builder(0);
@@ -116,6 +119,23 @@ impl OutputEdgeWriter {
         self.builders[0].append(batch);
         if self.builders[0].byte_len() >= target_bytes {
             self.finish_builder(0);
+        }
+    }
+
+    /// A guest may emit far more at once than a record may have.
+    fn push_in_parts(&mut self, batch: &BatchView, target_bytes: usize) {
+        self.finish_builder(0);
+        if self.builders[0].flags() != batch.flags() {
+            self.builders[0] = BatchBuilder::new(batch.flags());
+        }
+        for row in batch {
+            if row.bytes.len() >= target_bytes {
+                self.finish_builder(0);
+            }
+            self.builders[0].push_encoded(row.bytes);
+            if self.builders[0].byte_len() >= target_bytes {
+                self.finish_builder(0);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use millrace_network::DataPlaneError;
 use millrace_network::control::ControlError;
 
 /// Why a TaskManager cannot start or answer.
@@ -22,6 +23,9 @@ pub enum TaskManagerError {
     /// No JobManager has taken it.
     #[error("no JobManager has taken this TaskManager: {0}; is its --jobmanager address right, and does it run?")]
     Registration(ControlError),
+    /// It cannot take records from other TaskManagers.
+    #[error(transparent)]
+    DataPlane(#[from] DataPlaneError),
     /// It has stopped.
     #[error("the TaskManager has stopped")]
     Stopped,

@@ -24,12 +24,14 @@ mod slots;
 mod splits;
 mod stale;
 mod task_table;
+mod threads;
 mod time_account;
 
 pub use components::ComponentSource;
 pub use error::TaskManagerError;
 pub use handle::{TaskManagerFigures, TaskManagerHandle};
 pub use log::{LOG_FILE_BYTES_MAX, LOG_JOBS_MAX};
+pub use millrace_network::DataPlaneOptions;
 pub use options::TaskManagerOptions;
 pub use remote::{OnRegistered, RemoteOptions, serve};
 pub use service::TaskManager;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use millrace_connectors::FileRoots;
-use millrace_network::{BufferBudget, CONNECT_TIMEOUT};
+use millrace_network::{BufferBudget, CONNECT_TIMEOUT, DataPlaneOptions};
 use millrace_types::TaskManagerId;
 
 /// The options of a TaskManager.
@@ -26,6 +26,8 @@ pub struct TaskManagerOptions {
     pub heartbeat_interval: Duration,
     /// How long a task waits for those that it exchanges records with.
     pub connect_timeout: Duration,
+    /// How it exchanges records with other TaskManagers; `None`: it does not.
+    pub data: Option<DataPlaneOptions>,
 }
 
 impl TaskManagerOptions {
@@ -40,6 +42,7 @@ impl TaskManagerOptions {
             buffer_bytes: BufferBudget::DEFAULT_BYTES,
             heartbeat_interval: Duration::from_millis(500),
             connect_timeout: CONNECT_TIMEOUT,
+            data: None,
         }
     }
 }

@@ -24,7 +24,8 @@ use crate::options::TaskManagerOptions;
 use crate::run::{TaskEnvironment, task_report};
 use crate::slots::{EpochFence, SlotTable};
 use crate::stale::{StaleCounts, StaleReason};
-use crate::task_table::{EndedTask, TaskRuntime, TaskTable};
+use crate::task_table::{EndedTask, TaskTable};
+use crate::threads::{DataLink, Threads};
 
 /// Messages on their way in.
 const INBOUND_MAX: usize = 1024;
@@ -43,6 +44,7 @@ pub struct TaskManager {
     tasks: TaskTable,
     stale: StaleCounts,
     outbox: VecDeque<ToJobManager>,
+    link: Option<DataLink>,
 }
 
 impl TaskManager {
@@ -61,14 +63,17 @@ impl TaskManager {
         outbound: mpsc::Sender<ToJobManager>,
     ) -> Result<TaskManagerHandle, TaskManagerError> {
         let logs = TaskLogs::start(options.data_dir.join("logs"))?;
-        let runtime = TaskRuntime::start(options.cores)?;
+        let runtime = Threads::start("millrace-task", options.cores)?;
         let exchange = Exchange::new(BufferBudget::new(options.buffer_bytes), options.connect_timeout);
+        let link = options.data.clone().map(|data| DataLink::start(data, &options.id, &exchange)).transpose()?;
+        let data = link.as_ref().map(|link| link.plane.clone());
         let (stale, live) = (StaleCounts::default(), Arc::new(AtomicUsize::new(0)));
         let environment = TaskEnvironment {
             id: options.id.clone(),
             sandbox: sandbox.clone(),
             components: Components::new(components, sandbox.clone()),
             exchange: exchange.clone(),
+            data: data.clone(),
             file_roots: options.file_roots.clone(),
             outbound: outbound.clone(),
         };
@@ -76,13 +81,14 @@ impl TaskManager {
         let (inbound, messages) = mpsc::channel(INBOUND_MAX);
         let (stopping, stopped) = watch::channel(false);
         let id = options.id.clone();
-        let handle = Inner { id, inbound, stopped, logs, exchange, sandbox, stale: stale.clone(), tasks: live };
+        let handle = Inner { id, inbound, stopped, logs, exchange, data, sandbox, stale: stale.clone(), tasks: live };
         let service = Self {
             slots: SlotTable::new(options.id.clone(), options.slots),
             fence: EpochFence::default(),
             tasks,
             stale,
             outbox: VecDeque::new(),
+            link,
             options,
         };
         tokio::spawn(async move {
@@ -127,6 +133,11 @@ impl TaskManager {
                 }
             }
         }
+        if let Some(link) = &self.link
+            && tokio::time::timeout_at(deadline, link.plane.shutdown()).await.is_err()
+        {
+            tracing::warn!("connections with other TaskManagers did not end in time and are left behind");
+        }
         for message in self.outbox.drain(..) {
             if !matches!(tokio::time::timeout_at(deadline, outbound.send(message)).await, Ok(Ok(()))) {
                 break;
@@ -139,7 +150,7 @@ impl TaskManager {
         self.outbox.push_back(ToJobManager::Register(TaskManagerRegistration {
             id: self.options.id.clone(),
             slots: self.options.slots,
-            data_address: None,
+            data_address: self.link.as_ref().map(|link| link.plane.address().to_owned()),
             cpu_cores: u32::try_from(self.options.cores).unwrap_or(u32::MAX),
             memory_bytes,
         }));

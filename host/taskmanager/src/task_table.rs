@@ -7,42 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use millrace_graph::NodeKind;
 use millrace_protocol::{SplitAssignment, TaskDeployment, TaskFigures};
 use millrace_types::{AllocationId, AttemptId, ExecutionState, Failure, FailureKind, NodeId};
-use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::error::TaskManagerError;
 use crate::log::TaskLogs;
 use crate::metrics::TaskMetrics;
 use crate::run::{ASSIGNMENTS_MAX, Stop, Stopper, TaskEnd, TaskEnvironment, TaskLinks, run_task, stop_signal};
 use crate::stale::StaleReason;
-
-/// The threads that run tasks. Dropped, it leaves them to end by themselves: it may be dropped where nothing may block.
-pub(crate) struct TaskRuntime(Option<Runtime>);
-
-impl TaskRuntime {
-    pub(crate) fn start(threads: usize) -> Result<Self, TaskManagerError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads.max(1))
-            .thread_name("millrace-task")
-            .enable_all()
-            .build()
-            .map_err(TaskManagerError::Thread)?;
-        Ok(Self(Some(runtime)))
-    }
-
-    fn handle(&self) -> Option<&Handle> {
-        self.0.as_ref().map(Runtime::handle)
-    }
-}
-
-impl Drop for TaskRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
+use crate::threads::Threads;
 
 /// A task that runs.
 struct LiveTask {
@@ -70,7 +42,7 @@ pub(crate) struct TaskTable {
     attempts: HashMap<Id, AttemptId>,
     live: Arc<AtomicUsize>,
     /// Dropped last: the futures end before their threads.
-    runtime: TaskRuntime,
+    runtime: Threads,
 }
 
 impl TaskTable {
@@ -78,7 +50,7 @@ impl TaskTable {
     pub(crate) fn new(
         environment: Arc<TaskEnvironment>,
         logs: TaskLogs,
-        runtime: TaskRuntime,
+        runtime: Threads,
         live: Arc<AtomicUsize>,
     ) -> Self {
         Self {

@@ -271,3 +271,26 @@ async fn a_whole_graph_moves_on_without_any_shared_budget() {
     assert_eq!(rows, WIDTH as usize * 200 * 50);
     assert_eq!(budget.live_channels(), 0);
 }
+
+#[tokio::test]
+async fn what_no_frame_carries_is_taken_apart() {
+    let (mut writer, mut gate) = writer(Partitioning::Rebalance, 2, &BufferBudget::default()).await;
+    let large = keyed_batch(&[1; 18], 0, 1024 * 1024);
+    assert!(large.byte_len() > BATCH_FRAME_BYTES_MAX as usize);
+    writer.push_batch(&large, Instant::now()).unwrap();
+    writer.flush();
+    let mut received = BTreeMap::new();
+    while !writer.try_drain().unwrap() {
+        take_all(&mut gate, &mut received);
+    }
+    take_all(&mut gate, &mut received);
+    let mut numbers = Vec::new();
+    for items in received.values() {
+        assert!(items.iter().all(|item| item.byte_len() <= BATCH_FRAME_BYTES_MAX as usize));
+        let of_channel: Vec<_> = rows(items).into_iter().map(|(_, number)| number).collect();
+        assert!(of_channel.is_sorted());
+        numbers.extend(of_channel);
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..18).collect::<Vec<_>>());
+}

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use millrace_connectors::{FileRoots, SinkContext, SourceContext, TaskLog, open_sink, open_source};
 use millrace_graph::{NativeConnector, NodeKind, Segment as SegmentPlan, StreamNode};
-use millrace_network::{EdgeOptions, Exchange, OutputEdgeWriter};
-use millrace_protocol::{OutputEdge, TaskDeployment, ToJobManager};
+use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEdgeWriter};
+use millrace_protocol::{OutputChannel, OutputEdge, TaskDeployment, ToJobManager};
 use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
 use millrace_state::{KeyedBackend, StateLimits};
 use millrace_task_core::{TimerLimits, TimerService};
@@ -35,6 +35,8 @@ pub(crate) struct TaskEnvironment {
     pub sandbox: Sandbox,
     pub components: Components,
     pub exchange: Exchange,
+    /// The way to other TaskManagers, if there is one.
+    pub data: Option<DataPlane>,
     pub file_roots: FileRoots,
     pub outbound: mpsc::Sender<ToJobManager>,
 }
@@ -91,8 +93,7 @@ impl Opener<'_> {
 
     async fn connect(&self, output: &OutputEdge) -> Result<(NodeId, u32, OutputEdgeWriter), TaskError> {
         let exchange = &self.environment.exchange;
-        let ids: Vec<_> = output.channels.iter().map(|channel| channel.id).collect();
-        let channels = exchange.connect(&ids).await?;
+        let channels = self.connect_channels(&output.channels).await?;
         let options = EdgeOptions {
             partitioning: output.partitioning,
             target_parallelism: output.target_parallelism,
@@ -100,11 +101,33 @@ impl Opener<'_> {
             subtask: self.task.attempt.subtask,
             buffer_timeout: Duration::from_millis(self.task.settings.buffer_timeout_ms),
         };
-        let edge = ids.first().map_or(0, |id| id.edge);
+        let edge = output.channels.first().map_or(0, |channel| channel.id.edge);
         let rng = attempt_rng(self.task, 0, edge);
         let writer = OutputEdgeWriter::new(&options, channels, exchange.budget().clone(), rng);
         let writer = writer.map_err(|error| broken(error.to_string()))?;
         Ok((output.source, output.source_port, writer))
+    }
+
+    /// The sending ends of channels, in order, wherever their consumers are.
+    async fn connect_channels(&self, channels: &[OutputChannel]) -> Result<Vec<ChannelSender>, TaskError> {
+        let TaskEnvironment { id: here, exchange, data, .. } = self.environment;
+        let mut places: BTreeMap<_, (Vec<usize>, Vec<_>)> = BTreeMap::new();
+        for (position, channel) in channels.iter().enumerate() {
+            let (positions, ids) = places.entry((&channel.task_manager, &channel.data_address)).or_default();
+            positions.push(position);
+            ids.push(channel.id);
+        }
+        let connecting = places.into_iter().map(async |((peer, address), (positions, ids))| {
+            let senders = match (data, address) {
+                _ if peer == here => exchange.connect(&ids).await?,
+                (Some(data), Some(address)) => data.connect(peer, address, &ids).await?,
+                _ => return Err(TaskError::from(broken(format!("no way leads to TaskManager {peer}")))),
+            };
+            Ok(positions.into_iter().zip(senders))
+        });
+        let connected = futures::future::try_join_all(connecting).await?;
+        let in_order: BTreeMap<usize, ChannelSender> = connected.into_iter().flatten().collect();
+        Ok(in_order.into_values().collect())
     }
 
     /// Fetches and compiles the components that the task needs.

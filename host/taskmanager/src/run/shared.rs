@@ -43,7 +43,9 @@ impl From<ChannelClosed> for TaskError {
 impl From<ExchangeError> for TaskError {
     fn from(error: ExchangeError) -> Self {
         match error {
-            ExchangeError::TimedOut { .. } => peer_gone(error.to_string()),
+            ExchangeError::TimedOut { .. } | ExchangeError::Refused { .. } | ExchangeError::Unreachable { .. } => {
+                peer_gone(error.to_string())
+            }
             ExchangeError::Duplicate { .. } => Failure::new(FailureKind::Internal, error.to_string()).into(),
         }
     }

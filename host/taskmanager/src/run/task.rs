@@ -117,7 +117,8 @@ struct Body {
 impl Body {
     /// Offers the task's input channels at once: producers wait for them.
     fn prepare(environment: &TaskEnvironment, task: &TaskDeployment, links: &mut TaskLinks) -> Result<Self, TaskError> {
-        check(task, &environment.id)?;
+        check(task)?;
+        check_peers(task, environment)?;
         let gates: Vec<NodeId> = task.inputs.iter().map(|input| input.target).collect();
         let outputs: Vec<NodeId> = task.outputs.iter().map(|output| output.source).collect();
         let progress = ChainProgress::new(&task.vertex, &gates, &outputs).map_err(Failure::from)?;
@@ -156,7 +157,7 @@ impl Body {
 }
 
 /// Refuses what no JobMaster of this version sends.
-fn check(task: &TaskDeployment, here: &TaskManagerId) -> Result<(), Failure> {
+fn check(task: &TaskDeployment) -> Result<(), Failure> {
     let vertex = &task.vertex;
     let fits = task.attempt.subtask < vertex.parallelism && vertex.parallelism <= vertex.max_parallelism;
     if !fits || task.attempt.vertex != vertex.id {
@@ -166,16 +167,34 @@ fn check(task: &TaskDeployment, here: &TaskManagerId) -> Result<(), Failure> {
         );
         return Err(Failure::new(FailureKind::Internal, message));
     }
+    Ok(())
+}
+
+/// Refuses to exchange records with TaskManagers that no way leads to.
+fn check_peers(task: &TaskDeployment, environment: &TaskEnvironment) -> Result<(), Failure> {
     let producers = task.inputs.iter().flat_map(|input| &input.channels).map(|channel| &channel.task_manager);
-    let consumers = task.outputs.iter().flat_map(|output| &output.channels).map(|channel| &channel.task_manager);
-    match producers.chain(consumers).find(|peer| *peer != here) {
-        None => Ok(()),
-        Some(peer) => {
-            let message = format!("the task exchanges records with TaskManager {peer}, which is another process");
-            Err(Failure::new(FailureKind::Internal, message)
-                .with_remedy("run the job with as many slots as it needs in one process"))
-        }
-    }
+    let consumers = || task.outputs.iter().flat_map(|output| &output.channels);
+    let elsewhere = |peer: &&TaskManagerId| **peer != environment.id;
+    let (message, remedy) = if environment.data.is_none() {
+        let mut peers = producers.chain(consumers().map(|channel| &channel.task_manager));
+        let Some(peer) = peers.find(elsewhere) else {
+            return Ok(());
+        };
+        (
+            format!("the task exchanges records with TaskManager {peer}, which is another process"),
+            "run the job with as many slots as it needs in one process",
+        )
+    } else {
+        let unknown = consumers().filter(|channel| channel.data_address.is_none());
+        let Some(peer) = unknown.map(|channel| &channel.task_manager).find(elsewhere) else {
+            return Ok(());
+        };
+        (
+            format!("the task sends records to TaskManager {peer}, which has not told where it takes any"),
+            "start that TaskManager with an address for records, and run the job again",
+        )
+    };
+    Err(Failure::new(FailureKind::Internal, message).with_remedy(remedy))
 }
 
 /// Tells the JobMaster the task's state.

@@ -5,6 +5,7 @@ mod control;
 mod graphs;
 mod guests;
 mod jobs;
+mod processes;
 mod relay;
 mod support;
 

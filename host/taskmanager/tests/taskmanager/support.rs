@@ -226,7 +226,7 @@ impl Cluster {
     /// Nothing of any task is left.
     pub fn assert_clean(&self) {
         let figures = self.handle.figures();
-        let left = (figures.tasks, figures.instances, figures.channels, figures.waiting_channels);
-        assert_eq!(left, (0, 0, 0, 0), "{figures:?}");
+        let left = (figures.tasks, figures.instances, figures.channels, figures.waiting_channels, figures.connections);
+        assert_eq!(left, (0, 0, 0, 0, 0), "{figures:?}");
     }
 }
