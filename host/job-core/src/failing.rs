@@ -36,7 +36,7 @@ impl JobCore {
             }
             (_, Some(restart_at)) => {
                 history.add_concurrent(entry, max);
-                if !self.pending.contains(&region) {
+                if !(self.pending.contains(&region) && self.has_stopped(region)) {
                     self.restart_region(region, restart_at, out);
                 }
             }

@@ -44,6 +44,13 @@ impl JobCore {
         }
     }
 
+    /// Whether no task of a region runs or waits to run, save for those that are being cancelled. A region that was made
+    /// ready before another one joined the restart waits: if it then fails, it has to be made ready once more.
+    pub(crate) fn has_stopped(&self, region: usize) -> bool {
+        let stopped = |state: ExecutionState| state.is_terminal() || state == ExecutionState::Canceling;
+        self.tasks_of(region).into_iter().all(|task| stopped(self.subtask(task).state))
+    }
+
     /// The tasks that have to end before their region runs again.
     pub(crate) fn stopping_tasks(&self) -> Vec<Task> {
         let mut tasks = self.pending_tasks();
