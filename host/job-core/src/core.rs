@@ -159,7 +159,7 @@ impl JobCore {
             Input::SplitRequested(request) => self.split_requested(&request, out),
             Input::FiguresUpdated(figures) => self.figures_updated(&figures),
             Input::CancelRequested => self.cancel_requested(out),
-            Input::DeployFailed { attempt, failure } => self.deploy_failed(&attempt, failure, out),
+            Input::DeployFailed { attempt, failure } => self.deploy_failed(&attempt, &failure, out),
             Input::MetadataWritten { write } => self.metadata_written(write, out),
             Input::MetadataWriteFailed { write, reason: _ } => self.metadata_write_failed(write),
             Input::DeadlineReached => self.deadline_reached(out),

@@ -14,7 +14,7 @@ use crate::tasks::Task;
 
 impl JobCore {
     /// A region fails, for the reason of one of its tasks or as a whole. Callers see to the ends of tasks afterwards.
-    pub(crate) fn fail(&mut self, failure: Failure, region: usize, task: Option<Task>, out: &mut Vec<Command>) {
+    pub(crate) fn fail(&mut self, failure: &Failure, region: usize, task: Option<Task>, out: &mut Vec<Command>) {
         let under_way = self.restart_under_way().filter(|_| !self.fails_anew(region));
         let entry = self.exception(failure.clone(), task);
         let max = self.spec.options.exceptions_max;
@@ -22,7 +22,7 @@ impl JobCore {
         match (&self.phase, under_way) {
             (Phase::Initializing | Phase::Waiting | Phase::Running | Phase::Restarting { .. }, None) => {
                 history.add_root(entry, max);
-                match self.restart_delay(&failure) {
+                match self.restart_delay(failure) {
                     Some(delay_ms) => {
                         self.view.restarts += 1;
                         self.restart_region(region, self.now.plus_ms(delay_ms), out);
@@ -52,8 +52,8 @@ impl JobCore {
     }
 
     /// A task has failed, or is as good as failed.
-    pub(crate) fn task_failed(&mut self, task: Task, failure: Failure, out: &mut Vec<Command>) {
-        self.enter_failed(task, &failure);
+    pub(crate) fn task_failed(&mut self, task: Task, failure: &Failure, out: &mut Vec<Command>) {
+        self.enter_failed(task, failure);
         // What a task says while the user's cancellation tears it down is no failure of the job.
         if self.view.status != JobStatus::Cancelling {
             self.fail(failure, self.region_of(task), Some(task), out);
@@ -61,7 +61,7 @@ impl JobCore {
         self.tasks_ended(out);
     }
 
-    pub(crate) fn deploy_failed(&mut self, attempt: &AttemptId, failure: Failure, out: &mut Vec<Command>) {
+    pub(crate) fn deploy_failed(&mut self, attempt: &AttemptId, failure: &Failure, out: &mut Vec<Command>) {
         match self.live_task(attempt) {
             Ok(task) => self.task_failed(task, failure, out),
             Err(reason) => self.drop_message(reason),
@@ -105,7 +105,7 @@ impl JobCore {
         for task in tasks {
             let region = self.region_of(*task);
             if self.view.status != JobStatus::Cancelling && regions.insert(region) {
-                self.fail(failure.clone(), region, Some(*task), out);
+                self.fail(failure, region, Some(*task), out);
             }
         }
         if !lost.is_empty() && self.goes_on() {

@@ -95,7 +95,7 @@ impl JobCore {
             slots.extend(self.assigned_slots.get(&shared).cloned());
             self.subtask_mut(*task).fail(&failure);
             self.enter(*task, ExecutionState::Failed);
-            self.fail(failure.clone(), self.region_of(*task), Some(*task), out);
+            self.fail(&failure, self.region_of(*task), Some(*task), out);
         }
         // A slot that is lost already is nobody's to release.
         slots.retain(|_, allocation| self.slots.remove(*allocation));

@@ -29,11 +29,11 @@ impl JobCore {
             ExecutionState::Canceled => {
                 let failure =
                     Failure::new(FailureKind::Internal, "the task was cancelled without the JobMaster's order");
-                self.task_failed(task, failure, out);
+                self.task_failed(task, &failure, out);
             }
             ExecutionState::Failed => {
                 let unexplained = || Failure::new(FailureKind::Internal, "the task failed without saying why");
-                self.task_failed(task, report.failure.unwrap_or_else(unexplained), out);
+                self.task_failed(task, &report.failure.unwrap_or_else(unexplained), out);
             }
             ExecutionState::Canceling if canceling => {}
             _ => self.drop_message(DropReason::OutOfOrder),

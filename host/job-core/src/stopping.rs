@@ -90,7 +90,7 @@ impl JobCore {
         for task in self.unfinished_tasks() {
             self.subtask_mut(task).fail(&failure);
             self.enter(task, ExecutionState::Failed);
-            self.fail(failure.clone(), self.region_of(task), Some(task), out);
+            self.fail(&failure, self.region_of(task), Some(task), out);
         }
         self.end_if_all_ended(out);
     }

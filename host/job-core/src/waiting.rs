@@ -81,7 +81,7 @@ impl JobCore {
                 let found = self.spec.graph.sources().find(|(_, id, _)| *id == node);
                 let Some((vertex, _, source)) = found else { return };
                 let failure = failure.in_operator(&source.name);
-                self.fail(failure, self.regions.of_vertex(vertex), None, out);
+                self.fail(&failure, self.regions.of_vertex(vertex), None, out);
                 self.tasks_ended(out);
             }
         }

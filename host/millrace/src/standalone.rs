@@ -143,6 +143,7 @@ fn job_manager_options(setup: &Setup) -> Result<JobManagerOptions> {
     let mut options = JobManagerOptions {
         default_parallelism: configuration.count(config::PARALLELISM)?,
         buffer_timeout_ms: configuration.duration_ms(config::BUFFER_TIMEOUT)?,
+        restart: configuration.restart()?,
         file_roots: setup.roots.clone(),
         bundle_limits: BundleLimits {
             bundle_bytes_max: configuration.bytes(config::BUNDLE_MAX)?,

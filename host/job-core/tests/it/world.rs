@@ -79,13 +79,13 @@ impl World {
     }
 
     pub fn step(&mut self, input: Input) {
-        self.history.push(input.clone());
         self.learn(&input);
         let before = self.core.view().clone();
         let mut out = Vec::new();
         self.core.step(self.now, input.clone(), &mut out);
         out.into_iter().for_each(|command| self.observe(command));
         self.check_views(&before, &input);
+        self.history.push(input);
     }
 
     /// What an input says of the world.
