@@ -1,19 +1,23 @@
 //! The state of one job, and where each input goes.
 //!
 //! Invariants, which hold between steps and which the property tests check from outside:
-//! - A subtask has at most one attempt that is not terminal; terminal states of tasks and jobs are final.
+//! - A subtask has at most one attempt that is not terminal; terminal states of attempts and jobs are final.
+//! - Attempt numbers only grow, and none is used before it is recorded.
 //! - Before [`Command::JobEnded`] every deployed task is terminal and every slot is released.
 //! - A terminal status is shown only once it is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millrace_graph::SlotSharing;
-use millrace_types::{JobStatus, NodeId, Timestamp, VertexId};
+use millrace_types::{AllocationId, JobStatus, NodeId, SlotId, Timestamp, VertexId};
 
+use crate::attempts::AttemptRecord;
 use crate::dropped::{DropReason, Dropped};
-use crate::event::{Command, Input, WriteId};
+use crate::event::{Command, EnumerationId, Input, WriteId};
 use crate::exceptions::ExceptionHistory;
+use crate::regions::Regions;
+use crate::restart::RestartPolicy;
 use crate::slot_pool::SlotPool;
 use crate::spec::JobSpec;
 use crate::split_assigner::SplitAssigner;
@@ -26,17 +30,19 @@ use crate::view::JobView;
 pub(crate) enum Phase {
     /// Not yet told to start.
     Initializing,
-    /// Waits for slots and splits.
+    /// Its pending regions wait for slots, splits and the record of their attempt; the others run.
     Waiting,
     /// Its tasks are deployed.
     Running,
-    /// Its tasks are being cancelled.
-    Stopping {
-        /// When the tasks that have not stopped are told again.
-        retry_at: Timestamp,
-        /// When their slots are taken away.
-        give_up_at: Timestamp,
+    /// The tasks of its pending regions are being cancelled, then the delay before their restart passes; the others run.
+    Restarting {
+        /// How long the tasks may take to stop.
+        patience: Patience,
+        /// When the delay is over.
+        restart_at: Timestamp,
     },
+    /// Its tasks are being cancelled.
+    Stopping(Patience),
     /// Its end is being written.
     Persisting {
         /// The job as it is to be remembered.
@@ -48,23 +54,47 @@ pub(crate) enum Phase {
     Ended,
 }
 
+/// How long tasks may take to stop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// When those that have not stopped are told again.
+    pub retry_at: Timestamp,
+    /// When their slots are taken away.
+    pub give_up_at: Timestamp,
+}
+
+/// The splits of a source.
+#[derive(Debug)]
+pub(crate) enum Splits {
+    /// They were asked for; `None`: not yet.
+    Listing(Option<EnumerationId>),
+    /// They are handed out.
+    Listed(SplitAssigner),
+}
+
 /// One job. The shell that runs it feeds it inputs and carries out its commands, in order.
 #[derive(Debug)]
 pub struct JobCore {
     pub(crate) spec: JobSpec,
     pub(crate) sharing: SlotSharing,
+    pub(crate) regions: Regions,
     pub(crate) vertex_positions: BTreeMap<VertexId, usize>,
     pub(crate) view: JobView,
     pub(crate) phase: Phase,
+    /// The regions that are to be deployed next.
+    pub(crate) pending: BTreeSet<usize>,
+    pub(crate) restarts: RestartPolicy,
+    pub(crate) attempts: AttemptRecord,
     pub(crate) slots: SlotPool,
-    /// The sources; `None`: the splits are not listed yet.
-    pub(crate) splits: BTreeMap<NodeId, Option<SplitAssigner>>,
-    /// Where each shared slot is, once tasks are deployed.
-    pub(crate) assigned_slots: Vec<(millrace_types::SlotId, millrace_types::AllocationId)>,
+    /// The sources.
+    pub(crate) splits: BTreeMap<NodeId, Splits>,
+    /// Where each shared slot is, by its number, from its first deployment until it is lost.
+    pub(crate) assigned_slots: BTreeMap<u32, (SlotId, AllocationId)>,
     /// Subtasks whose state is not terminal.
     pub(crate) unfinished: u32,
     pub(crate) now: Timestamp,
     pub(crate) writes: u64,
+    pub(crate) enumerations: u64,
 }
 
 impl JobCore {
@@ -72,6 +102,7 @@ impl JobCore {
     pub fn new(spec: JobSpec, now: Timestamp) -> Self {
         let graph = Arc::clone(&spec.graph);
         let sharing = SlotSharing::of(&graph);
+        let regions = Regions::of(&graph);
         let subtask = || SubtaskView::new(spec.first_attempt, now);
         let vertices = graph
             .vertices
@@ -87,21 +118,28 @@ impl JobCore {
             waiting: None,
             vertices: vertices.collect(),
             splits: BTreeMap::new(),
+            restarts: 0,
+            restart_strategy: spec.options.restart_strategy,
             exceptions: Arc::new(ExceptionHistory::default()),
             dropped: Dropped::default(),
         };
         Self {
             slots: SlotPool::new(sharing.required_slots()),
             vertex_positions: graph.vertices.iter().enumerate().map(|(at, vertex)| (vertex.id, at)).collect(),
-            splits: graph.sources().map(|(_, node, _)| (node, None)).collect(),
+            splits: graph.sources().map(|(_, node, _)| (node, Splits::Listing(None))).collect(),
             unfinished: graph.vertices.iter().map(|vertex| vertex.parallelism).sum(),
-            assigned_slots: Vec::new(),
+            assigned_slots: BTreeMap::new(),
             phase: Phase::Initializing,
+            pending: (0..regions.count()).collect(),
+            restarts: RestartPolicy::new(spec.options.restart_strategy, spec.options.restart_seed),
+            attempts: AttemptRecord::new(spec.recorded_attempt),
+            regions,
             sharing,
             view,
             spec,
             now,
             writes: 0,
+            enumerations: 0,
         }
     }
 
@@ -114,12 +152,14 @@ impl JobCore {
             Input::SlotsLost(allocations) => self.slots_lost(&allocations, out),
             Input::TaskManagerLost { task_manager, reason } => self.task_manager_lost(&task_manager, &reason, out),
             Input::SlotsLacking { needed, free, total } => self.slots_lacking(needed, free, total),
-            Input::SplitsEnumerated { node, result } => self.splits_enumerated(node, result, out),
+            Input::SplitsEnumerated { node, enumeration, result } => {
+                self.splits_enumerated(node, enumeration, result, out);
+            }
             Input::TaskReported(report) => self.task_reported(report, out),
             Input::SplitRequested(request) => self.split_requested(&request, out),
             Input::FiguresUpdated(figures) => self.figures_updated(&figures),
             Input::CancelRequested => self.cancel_requested(out),
-            Input::DeployFailed { attempt, failure } => self.deploy_failed(&attempt, failure, out),
+            Input::DeployFailed { attempt, failure } => self.deploy_failed(&attempt, &failure, out),
             Input::MetadataWritten { write } => self.metadata_written(write, out),
             Input::MetadataWriteFailed { write, reason: _ } => self.metadata_write_failed(write),
             Input::DeadlineReached => self.deadline_reached(out),
@@ -129,7 +169,9 @@ impl JobCore {
     /// When [`Input::DeadlineReached`] is due, if no other input comes before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         match &self.phase {
-            Phase::Stopping { retry_at, give_up_at } => Some(*retry_at.min(give_up_at)),
+            Phase::Waiting => self.attempts.retry_at(),
+            Phase::Restarting { .. } => self.restarting_due().into_iter().chain(self.attempts.retry_at()).min(),
+            Phase::Stopping(patience) => Some(patience.retry_at.min(patience.give_up_at)),
             Phase::Persisting { write: Err(retry_at), .. } => Some(*retry_at),
             _ => None,
         }
@@ -142,10 +184,25 @@ impl JobCore {
 
     fn deadline_reached(&mut self, out: &mut Vec<Command>) {
         match &self.phase {
-            Phase::Stopping { .. } => self.stopping_deadline(out),
+            Phase::Waiting => self.attempt_deadline(out),
+            Phase::Restarting { .. } => {
+                self.attempt_deadline(out);
+                self.restarting_deadline(out);
+            }
+            Phase::Stopping(_) => self.stopping_deadline(out),
             Phase::Persisting { .. } => self.persisting_deadline(out),
             _ => {}
         }
+    }
+
+    /// Whether the job goes on for now: it has begun, and is neither failing, nor being cancelled, nor at its end.
+    pub(crate) fn goes_on(&self) -> bool {
+        matches!(self.phase, Phase::Waiting | Phase::Running | Phase::Restarting { .. })
+    }
+
+    pub(crate) fn next_write(&mut self) -> WriteId {
+        self.writes += 1;
+        WriteId(self.writes)
     }
 
     pub(crate) fn drop_message(&mut self, reason: DropReason) {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: the channels that two deployments of one exchange state are the same, seen from both ends.
 
+use std::collections::BTreeMap;
+
 use millrace_graph::{JobEdge, SlotSharing};
 use millrace_protocol::{ChannelId, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment};
 use millrace_types::{AllocationId, AttemptId, SlotId, TaskManagerId};
@@ -13,14 +15,14 @@ pub(crate) struct Placement<'a> {
     pub spec: &'a JobSpec,
     pub sharing: &'a SlotSharing,
     /// The slot of each shared slot.
-    pub slots: &'a [(SlotId, AllocationId)],
+    pub slots: &'a BTreeMap<u32, (SlotId, AllocationId)>,
     /// The attempt of each vertex's subtasks.
     pub attempts: &'a [Vec<u32>],
 }
 
 impl Placement<'_> {
     fn slot(&self, vertex: usize, subtask: u32) -> &(SlotId, AllocationId) {
-        &self.slots[self.sharing.slot_of(vertex, subtask) as usize]
+        &self.slots[&self.sharing.slot_of(vertex, subtask)]
     }
 
     pub fn task_manager(&self, vertex: usize, subtask: u32) -> &TaskManagerId {

@@ -9,6 +9,12 @@ use crate::event::{Command, WriteId};
 use crate::view::JobView;
 
 impl JobCore {
+    /// Reacts to the ends of tasks: the job may end, or run again.
+    pub(crate) fn tasks_ended(&mut self, out: &mut Vec<Command>) {
+        self.wait_if_stopped(out);
+        self.end_if_all_ended(out);
+    }
+
     /// Begins to end the job if all its tasks have ended.
     pub(crate) fn end_if_all_ended(&mut self, out: &mut Vec<Command>) {
         if self.unfinished > 0 {
@@ -16,8 +22,8 @@ impl JobCore {
         }
         let status = match (&self.phase, self.view.status) {
             (Phase::Running, _) => JobStatus::Finished,
-            (Phase::Stopping { .. }, JobStatus::Cancelling) => JobStatus::Canceled,
-            (Phase::Stopping { .. }, _) => JobStatus::Failed,
+            (Phase::Stopping(_), JobStatus::Cancelling) => JobStatus::Canceled,
+            (Phase::Stopping(_), _) => JobStatus::Failed,
             _ => return,
         };
         assert!(self.unfinished_tasks().is_empty(), "the number of unfinished tasks is wrong");
@@ -35,13 +41,19 @@ impl JobCore {
     }
 
     fn persist(&mut self, status: JobStatus, view: Box<JobView>, out: &mut Vec<Command>) -> WriteId {
-        self.writes += 1;
-        let write = WriteId(self.writes);
+        let write = self.next_write();
         out.push(Command::PersistStatus { write, status, view });
         write
     }
 
     pub(crate) fn metadata_written(&mut self, written: WriteId, out: &mut Vec<Command>) {
+        if self.attempt_written(written) {
+            if self.goes_on() {
+                self.record_attempt(out);
+                self.deploy_if_ready(out);
+            }
+            return;
+        }
         let Phase::Persisting { view, write: Ok(write) } = &self.phase else {
             return self.drop_message(DropReason::AlreadyAnswered);
         };
@@ -57,6 +69,9 @@ impl JobCore {
     }
 
     pub(crate) fn metadata_write_failed(&mut self, failed: WriteId) {
+        if self.attempt_write_failed(failed) {
+            return;
+        }
         let retry_at = self.now.plus_ms(self.spec.options.persist_retry_ms);
         match &mut self.phase {
             Phase::Persisting { write, .. } if *write == Ok(failed) => *write = Err(retry_at),

@@ -9,6 +9,10 @@ use crate::view::JobView;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriteId(pub u64);
 
+/// Names a listing of a source's splits: a restart lists them anew, and the answer to an earlier question is stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnumerationId(pub u64);
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
@@ -38,6 +42,8 @@ pub enum Input {
     SplitsEnumerated {
         /// The source.
         node: NodeId,
+        /// The question.
+        enumeration: EnumerationId,
         /// Its splits, opaque to all but the source, or why they cannot be had.
         result: Result<Vec<Vec<u8>>, Failure>,
     },
@@ -81,8 +87,11 @@ pub enum Command {
         node: NodeId,
         /// The number of its readers.
         parallelism: u32,
+        /// Names the question.
+        enumeration: EnumerationId,
     },
-    /// Tell the ResourceManager how many slots the job needs in all from now on. 0: none any more.
+    /// Tell the ResourceManager how many slots the job needs in all from now on, those that it holds included. Repeated
+    /// when slots were lost. 0: none any more.
     RequestSlots {
         /// How many.
         count: u32,
@@ -126,6 +135,14 @@ pub enum Command {
         task_manager: TaskManagerId,
         /// The work.
         assignment: SplitAssignment,
+    },
+    /// Store that attempt numbers up to this one are given out; the answer is [`Input::MetadataWritten`] or
+    /// [`Input::MetadataWriteFailed`]. No task is deployed under a number before that.
+    PersistAttempt {
+        /// Names the write.
+        write: WriteId,
+        /// The highest number.
+        attempt: u32,
     },
     /// Store that the job has ended; the answer is [`Input::MetadataWritten`] or [`Input::MetadataWriteFailed`].
     PersistStatus {

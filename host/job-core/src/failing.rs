@@ -1,9 +1,10 @@
-//! Failures: of tasks, of deployments, of slots, of whole TaskManagers. Without a restart strategy the first one fails
-//! the job; those that follow are kept with it.
+//! Failures: of tasks, of deployments, of slots, of whole TaskManagers. The restart strategy decides about the first one;
+//! those that follow until the job has come to rest are kept with it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use millrace_types::{AllocationId, AttemptId, ExecutionState, Failure, FailureKind, JobStatus, TaskManagerId};
+use millrace_types::{AllocationId, AttemptId, Failure, FailureKind, JobStatus, TaskManagerId};
 
 use crate::core::{JobCore, Phase};
 use crate::dropped::DropReason;
@@ -12,34 +13,55 @@ use crate::exceptions::ExceptionEntry;
 use crate::tasks::Task;
 
 impl JobCore {
-    /// The job fails, for the reason of a task or as a whole.
-    pub(crate) fn fail(&mut self, failure: Failure, task: Option<Task>, out: &mut Vec<Command>) {
-        let entry = self.exception(failure, task);
+    /// A region fails, for the reason of one of its tasks or as a whole. Callers see to the ends of tasks afterwards.
+    pub(crate) fn fail(&mut self, failure: &Failure, region: usize, task: Option<Task>, out: &mut Vec<Command>) {
+        let under_way = self.restart_under_way().filter(|_| !self.fails_anew(region));
+        let entry = self.exception(failure.clone(), task);
         let max = self.spec.options.exceptions_max;
         let history = Arc::make_mut(&mut self.view.exceptions);
-        match self.phase {
-            Phase::Initializing | Phase::Waiting | Phase::Running => {
+        match (&self.phase, under_way) {
+            (Phase::Initializing | Phase::Waiting | Phase::Running | Phase::Restarting { .. }, None) => {
+                history.add_root(entry, max);
+                match self.restart_delay(failure) {
+                    Some(delay_ms) => {
+                        self.view.restarts += 1;
+                        self.restart_region(region, self.now.plus_ms(delay_ms), out);
+                    }
+                    None => self.stop(JobStatus::Failing, out),
+                }
+            }
+            (_, Some(_)) if failure.kind.is_permanent() => {
                 history.add_root(entry, max);
                 self.stop(JobStatus::Failing, out);
             }
-            Phase::Stopping { .. } => history.add_concurrent(entry, max),
+            (_, Some(restart_at)) => {
+                history.add_concurrent(entry, max);
+                if !(self.pending.contains(&region) && self.has_stopped(region)) {
+                    self.restart_region(region, restart_at, out);
+                }
+            }
+            (Phase::Stopping(_), None) => history.add_concurrent(entry, max),
             // The job's end is decided.
-            Phase::Persisting { .. } | Phase::Ended => self.drop_message(DropReason::TooLate),
+            (Phase::Persisting { .. } | Phase::Ended, None) => self.drop_message(DropReason::TooLate),
         }
+    }
+
+    /// Whether a region's failure is none of the restart under way: the region has stopped, and is to be deployed again.
+    fn fails_anew(&self, region: usize) -> bool {
+        matches!(self.phase, Phase::Waiting) && self.pending.contains(&region)
     }
 
     /// A task has failed, or is as good as failed.
-    pub(crate) fn task_failed(&mut self, task: Task, failure: Failure, out: &mut Vec<Command>) {
-        let canceling = self.subtask(task).state == ExecutionState::Canceling;
-        self.enter(task, if canceling { ExecutionState::Canceled } else { ExecutionState::Failed });
+    pub(crate) fn task_failed(&mut self, task: Task, failure: &Failure, out: &mut Vec<Command>) {
+        self.enter_failed(task, failure);
         // What a task says while the user's cancellation tears it down is no failure of the job.
         if self.view.status != JobStatus::Cancelling {
-            self.fail(failure, Some(task), out);
+            self.fail(failure, self.region_of(task), Some(task), out);
         }
-        self.end_if_all_ended(out);
+        self.tasks_ended(out);
     }
 
-    pub(crate) fn deploy_failed(&mut self, attempt: &AttemptId, failure: Failure, out: &mut Vec<Command>) {
+    pub(crate) fn deploy_failed(&mut self, attempt: &AttemptId, failure: &Failure, out: &mut Vec<Command>) {
         match self.live_task(attempt) {
             Ok(task) => self.task_failed(task, failure, out),
             Err(reason) => self.drop_message(reason),
@@ -47,55 +69,49 @@ impl JobCore {
     }
 
     pub(crate) fn slots_lost(&mut self, allocations: &[AllocationId], out: &mut Vec<Command>) {
-        let mut lost = Vec::new();
+        let mut lost = BTreeSet::new();
         for allocation in allocations {
             if self.slots.remove(*allocation) {
-                lost.push(*allocation);
+                lost.insert(*allocation);
             } else {
                 self.drop_message(DropReason::UnknownAllocation);
             }
         }
-        if lost.is_empty() {
-            return;
-        }
-        if matches!(self.phase, Phase::Waiting) {
-            return self.replace_lost_slots(out);
-        }
-        let mut tasks = self.unfinished_tasks();
-        tasks.retain(|task| {
-            let slot = self.sharing.slot_of(task.vertex, task.subtask) as usize;
-            self.assigned_slots.get(slot).is_some_and(|(_, allocation)| lost.contains(allocation))
-        });
         let failure = Failure::new(FailureKind::TaskManagerLost, "the TaskManager took the task's slot away")
             .with_remedy("look into the TaskManager's log for the reason");
-        self.tasks_lost(&tasks, &failure, out);
+        self.slots_gone(&lost, &self.unfinished_under(&lost), &failure, out);
     }
 
     pub(crate) fn task_manager_lost(&mut self, task_manager: &TaskManagerId, reason: &str, out: &mut Vec<Command>) {
-        let lost = self.slots.remove_task_manager(task_manager);
-        if matches!(self.phase, Phase::Waiting) {
-            if !lost.is_empty() {
-                self.replace_lost_slots(out);
-            }
-            return;
-        }
+        let lost = self.slots.remove_task_manager(task_manager).into_iter().collect();
         let failure =
             Failure::new(FailureKind::TaskManagerLost, format!("TaskManager {task_manager} was lost: {reason}"))
                 .with_remedy("look into that TaskManager's log; start it again if its process has ended");
-        self.tasks_lost(&self.unfinished_on(task_manager), &failure, out);
+        self.slots_gone(&lost, &self.unfinished_on(task_manager), &failure, out);
     }
 
-    /// Tasks are gone: all of them end before the job reacts, so that none of them is told to stop.
-    fn tasks_lost(&mut self, tasks: &[Task], failure: &Failure, out: &mut Vec<Command>) {
-        let Some(first) = tasks.first() else { return };
+    /// Slots are gone, and with them tasks.
+    pub(crate) fn slots_gone(
+        &mut self,
+        lost: &BTreeSet<AllocationId>,
+        tasks: &[Task],
+        failure: &Failure,
+        out: &mut Vec<Command>,
+    ) {
+        self.assigned_slots.retain(|_, (_, allocation)| !lost.contains(allocation));
+        let mut regions = BTreeSet::new();
+        tasks.iter().for_each(|task| self.enter_failed(*task, failure));
+        // All have ended before the job reacts, so that none of them is told to stop.
         for task in tasks {
-            let canceling = self.subtask(*task).state == ExecutionState::Canceling;
-            self.enter(*task, if canceling { ExecutionState::Canceled } else { ExecutionState::Failed });
+            let region = self.region_of(*task);
+            if self.view.status != JobStatus::Cancelling && regions.insert(region) {
+                self.fail(failure, region, Some(*task), out);
+            }
         }
-        if self.view.status != JobStatus::Cancelling {
-            self.fail(failure.clone(), Some(*first), out);
+        if !lost.is_empty() && self.goes_on() {
+            self.replace_lost_slots(out);
         }
-        self.end_if_all_ended(out);
+        self.tasks_ended(out);
     }
 
     fn exception(&self, failure: Failure, task: Option<Task>) -> ExceptionEntry {

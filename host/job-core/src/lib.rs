@@ -6,9 +6,14 @@
 //!   reason ([`DropReason`]) and changes nothing else.
 //! - The job's end is written before it is told ([`Command::PersistStatus`], then [`Command::JobEnded`]).
 //!
+//! - A failure costs one restart, however many tasks it takes along, and waiting for slots costs none.
+//!
 //! A job is `INITIALIZING` until it is started, `CREATED` while it waits for slots and splits, `RUNNING` while its tasks
-//! run; then `FINISHED`, or through `FAILING` to `FAILED`, or through `CANCELLING` to `CANCELED`.
+//! run; then `FINISHED`, or through `FAILING` to `FAILED`, or through `CANCELLING` to `CANCELED`. From a failure that its
+//! restart strategy answers until its tasks are deployed again it is `RESTARTING`. Until there are checkpoints, tasks
+//! that restart begin from the beginning of their input.
 
+mod attempts;
 mod core;
 mod deployment;
 mod dropped;
@@ -16,6 +21,9 @@ mod ending;
 mod event;
 mod exceptions;
 mod failing;
+mod regions;
+mod restart;
+mod restarting;
 mod running;
 mod slot_pool;
 mod spec;
@@ -28,8 +36,12 @@ mod waiting;
 
 pub use crate::core::JobCore;
 pub use dropped::{DropReason, Dropped};
-pub use event::{Command, Input, WriteId};
+pub use event::{Command, EnumerationId, Input, WriteId};
 pub use exceptions::{ExceptionEntry, ExceptionHistory};
+pub use restart::{
+    Decimal, DecimalError, ExponentialDelay, RESTART_OPTIONS, RestartOption, RestartOptionError, RestartOptions,
+    RestartStrategy,
+};
 pub use spec::{JobOptions, JobSpec};
 pub use split_assigner::{Handout, SPLIT_BYTES_MAX, SPLITS_BYTES_MAX, SPLITS_MAX, SplitAssigner, SplitProgress};
 pub use vertex_view::{SubtaskView, VertexView};

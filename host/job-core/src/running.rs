@@ -3,7 +3,7 @@
 use millrace_protocol::{SplitAssignment, SplitRequest, TaskFigures, TaskReport};
 use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind};
 
-use crate::core::{JobCore, Phase};
+use crate::core::{JobCore, Splits};
 use crate::dropped::DropReason;
 use crate::event::Command;
 use crate::tasks::Task;
@@ -23,17 +23,17 @@ impl JobCore {
             ExecutionState::Finished if canceling => self.task_canceled(task, out),
             ExecutionState::Finished => {
                 self.enter(task, ExecutionState::Finished);
-                self.end_if_all_ended(out);
+                self.tasks_ended(out);
             }
             ExecutionState::Canceled if canceling => self.task_canceled(task, out),
             ExecutionState::Canceled => {
                 let failure =
                     Failure::new(FailureKind::Internal, "the task was cancelled without the JobMaster's order");
-                self.task_failed(task, failure, out);
+                self.task_failed(task, &failure, out);
             }
             ExecutionState::Failed => {
                 let unexplained = || Failure::new(FailureKind::Internal, "the task failed without saying why");
-                self.task_failed(task, report.failure.unwrap_or_else(unexplained), out);
+                self.task_failed(task, &report.failure.unwrap_or_else(unexplained), out);
             }
             ExecutionState::Canceling if canceling => {}
             _ => self.drop_message(DropReason::OutOfOrder),
@@ -59,11 +59,11 @@ impl JobCore {
             Ok(task) => task,
             Err(reason) => return self.drop_message(reason),
         };
-        if !matches!(self.phase, Phase::Running) {
+        if self.subtask(task).state == ExecutionState::Canceling {
             return self.drop_message(DropReason::TooLate);
         }
         let runs_here = self.spec.graph.vertices[task.vertex].nodes.iter().any(|(node, _)| *node == request.node);
-        let Some(Some(assigner)) = self.splits.get_mut(&request.node).filter(|_| runs_here) else {
+        let Some(Splits::Listed(assigner)) = self.splits.get_mut(&request.node).filter(|_| runs_here) else {
             return self.drop_message(DropReason::UnknownSplits);
         };
         let handout = assigner.request(request.attempt, &request.finished);

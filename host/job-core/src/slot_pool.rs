@@ -1,6 +1,7 @@
 //! The slots that a job holds.
 //!
-//! Invariant: never two grants of one slot, never one grant of two slots, never more than the job needs.
+//! Invariant: never two grants of one slot, never one grant of two slots, never more than the job needed when it took
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -33,12 +34,17 @@ impl SlotPool {
         self.needed
     }
 
+    /// The job needs so many from now on.
+    pub fn set_needed(&mut self, needed: u32) {
+        self.needed = needed;
+    }
+
     pub fn held(&self) -> u32 {
         self.held.len() as u32
     }
 
     pub fn is_complete(&self) -> bool {
-        self.held() == self.needed
+        self.held() >= self.needed
     }
 
     /// Takes an offered slot if the job `wants` one and needs it.

@@ -7,6 +7,8 @@ use millrace_graph::JobGraph;
 use millrace_protocol::{ComponentRef, TaskSettings};
 use millrace_types::{Digest, JobId, TenantId};
 
+use crate::restart::RestartStrategy;
+
 /// How a JobMaster treats its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobOptions {
@@ -17,13 +19,27 @@ pub struct JobOptions {
     /// How long a task may take to stop before its slot is taken away, in milliseconds: Flink's
     /// `task.cancellation.timeout`.
     pub cancel_timeout_ms: u64,
-    /// How long to wait before a failed write of the job's end is tried again, in milliseconds.
+    /// How long to wait before a failed write to the metadata store is tried again, in milliseconds.
     pub persist_retry_ms: u64,
+    /// Earlier attempts of each subtask that stay visible: Flink's `jobmanager.execution.attempts-history-size`.
+    pub attempts_max: usize,
+    /// Whether the job runs again when it has failed.
+    pub restart_strategy: RestartStrategy,
+    /// Decides the jitter of delays before restarts: any number, another one for each job.
+    pub restart_seed: u64,
 }
 
 impl Default for JobOptions {
     fn default() -> Self {
-        Self { exceptions_max: 16, cancel_retry_ms: 5_000, cancel_timeout_ms: 180_000, persist_retry_ms: 1_000 }
+        Self {
+            exceptions_max: 16,
+            cancel_retry_ms: 5_000,
+            cancel_timeout_ms: 180_000,
+            persist_retry_ms: 1_000,
+            attempts_max: 16,
+            restart_strategy: RestartStrategy::None,
+            restart_seed: 0,
+        }
     }
 }
 
@@ -46,9 +62,11 @@ pub struct JobSpec {
     pub args: Vec<String>,
     /// The parallelism of operators that name none.
     pub default_parallelism: u32,
-    /// How often the job was started before, by earlier lives of the JobManager: its tasks' attempts count from here,
-    /// so that messages of earlier lives are stale.
+    /// The number of its tasks' first attempts: higher than all that earlier lives of the JobManager gave out, so that
+    /// messages of earlier lives are stale.
     pub first_attempt: u32,
+    /// The highest attempt number that the metadata store has as given out.
+    pub recorded_attempt: u32,
     /// How its tasks run.
     pub settings: TaskSettings,
     /// How it is treated.

@@ -3,7 +3,7 @@
 
 use millrace_types::{ExecutionState, Failure, FailureKind, JobStatus};
 
-use crate::core::{JobCore, Phase};
+use crate::core::{JobCore, Patience, Phase};
 use crate::dropped::DropReason;
 use crate::event::Command;
 use crate::tasks::Task;
@@ -11,12 +11,14 @@ use crate::tasks::Task;
 impl JobCore {
     pub(crate) fn cancel_requested(&mut self, out: &mut Vec<Command>) {
         match self.phase {
-            Phase::Initializing | Phase::Waiting | Phase::Running => self.stop(JobStatus::Cancelling, out),
+            Phase::Initializing | Phase::Waiting | Phase::Running | Phase::Restarting { .. } => {
+                self.stop(JobStatus::Cancelling, out);
+            }
             // As in Flink, a failing job that is cancelled ends as a cancelled one.
-            Phase::Stopping { .. } if self.view.status == JobStatus::Failing => {
+            Phase::Stopping(_) if self.view.status == JobStatus::Failing => {
                 self.view.enter(JobStatus::Cancelling, self.now);
             }
-            Phase::Stopping { .. } => self.drop_message(DropReason::AlreadyAnswered),
+            Phase::Stopping(_) => self.drop_message(DropReason::AlreadyAnswered),
             Phase::Persisting { .. } | Phase::Ended => self.drop_message(DropReason::TooLate),
         }
     }
@@ -25,24 +27,39 @@ impl JobCore {
     pub(crate) fn stop(&mut self, status: JobStatus, out: &mut Vec<Command>) {
         self.view.enter(status, self.now);
         self.view.waiting = None;
-        self.phase = Phase::Stopping {
-            retry_at: self.now.plus_ms(self.spec.options.cancel_retry_ms),
-            give_up_at: self.now.plus_ms(self.spec.options.cancel_timeout_ms),
-        };
+        self.phase = Phase::Stopping(self.patience());
         // Slots that are lost from now on are not to be replaced.
         out.push(Command::RequestSlots { count: 0 });
         for task in self.unfinished_tasks() {
-            if self.subtask(task).task_manager.is_some() {
-                self.enter(task, ExecutionState::Canceling);
-                self.send_cancel(task, out);
-            } else {
-                self.enter(task, ExecutionState::Canceled);
-            }
+            self.stop_task(task, out);
         }
         self.end_if_all_ended(out);
     }
 
-    fn send_cancel(&self, task: Task, out: &mut Vec<Command>) {
+    /// How long tasks that are told to stop now may take.
+    pub(crate) fn patience(&self) -> Patience {
+        let options = &self.spec.options;
+        Patience {
+            retry_at: self.now.plus_ms(options.cancel_retry_ms),
+            give_up_at: self.now.plus_ms(options.cancel_timeout_ms),
+        }
+    }
+
+    /// Tells a task to stop, unless it was told or has ended; one that was not deployed has stopped.
+    pub(crate) fn stop_task(&mut self, task: Task, out: &mut Vec<Command>) {
+        let subtask = self.subtask(task);
+        if subtask.state.is_terminal() || subtask.state == ExecutionState::Canceling {
+            return;
+        }
+        if subtask.task_manager.is_some() {
+            self.enter(task, ExecutionState::Canceling);
+            self.send_cancel(task, out);
+        } else {
+            self.enter(task, ExecutionState::Canceled);
+        }
+    }
+
+    pub(crate) fn send_cancel(&self, task: Task, out: &mut Vec<Command>) {
         if let Some(task_manager) = self.subtask(task).task_manager.clone() {
             out.push(Command::CancelTask { task_manager, attempt: self.attempt_id(task) });
         }
@@ -50,16 +67,17 @@ impl JobCore {
 
     pub(crate) fn task_canceled(&mut self, task: Task, out: &mut Vec<Command>) {
         self.enter(task, ExecutionState::Canceled);
-        self.end_if_all_ended(out);
+        self.tasks_ended(out);
     }
 
     pub(crate) fn stopping_deadline(&mut self, out: &mut Vec<Command>) {
-        let Phase::Stopping { retry_at, give_up_at } = &mut self.phase else { return };
-        if self.now >= *give_up_at {
+        let next = self.patience();
+        let Phase::Stopping(patience) = &mut self.phase else { return };
+        if self.now >= patience.give_up_at {
             return self.give_up(out);
         }
-        if self.now >= *retry_at {
-            *retry_at = self.now.plus_ms(self.spec.options.cancel_retry_ms);
+        if self.now >= patience.retry_at {
+            patience.retry_at = next.retry_at;
             for task in self.unfinished_tasks() {
                 self.send_cancel(task, out);
             }
@@ -68,14 +86,18 @@ impl JobCore {
 
     /// The tasks that did not stop lose their slots, which ends them; the job does not wait for that.
     fn give_up(&mut self, out: &mut Vec<Command>) {
-        let waited_s = self.spec.options.cancel_timeout_ms / 1_000;
-        let failure =
-            Failure::new(FailureKind::Deadline, format!("the task did not stop within {waited_s} s of being told to"))
-                .with_remedy("its slot was taken away; look into the log of its TaskManager");
+        let failure = self.did_not_stop();
         for task in self.unfinished_tasks() {
+            self.subtask_mut(task).fail(&failure);
             self.enter(task, ExecutionState::Failed);
-            self.fail(failure.clone(), Some(task), out);
+            self.fail(&failure, self.region_of(task), Some(task), out);
         }
         self.end_if_all_ended(out);
+    }
+
+    pub(crate) fn did_not_stop(&self) -> Failure {
+        let waited_s = self.spec.options.cancel_timeout_ms / 1_000;
+        Failure::new(FailureKind::Deadline, format!("the task did not stop within {waited_s} s of being told to"))
+            .with_remedy("its slot was taken away; look into the log of its TaskManager")
     }
 }

@@ -1,11 +1,12 @@
 //! Finding tasks and changing their states.
 //!
-//! Invariant: [`JobCore::enter`] is the only place where a task's state changes, so that the number of unfinished tasks
-//! is right.
+//! Invariant: [`JobCore::enter`] and [`JobCore::renew`] are the only places where a task's state changes, so that the
+//! number of unfinished tasks is right.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use millrace_types::{AttemptId, ExecutionState, TaskManagerId};
+use millrace_types::{AllocationId, AttemptId, ExecutionState, Failure, TaskManagerId};
 
 use crate::core::JobCore;
 use crate::dropped::DropReason;
@@ -30,6 +31,22 @@ impl JobCore {
         self.all_tasks().into_iter().filter(|task| !self.subtask(*task).state.is_terminal()).collect()
     }
 
+    /// The tasks of a region.
+    pub(crate) fn tasks_of(&self, region: usize) -> Vec<Task> {
+        let subtasks = |vertex: usize| (0..self.spec.graph.vertices[vertex].parallelism).map(move |n| (vertex, n));
+        let vertices = self.regions.vertices(region).iter().copied();
+        vertices.flat_map(subtasks).map(|(vertex, subtask)| Task { vertex, subtask }).collect()
+    }
+
+    /// The tasks that are to be deployed next, or first have to end for that.
+    pub(crate) fn pending_tasks(&self) -> Vec<Task> {
+        self.pending.iter().flat_map(|region| self.tasks_of(*region)).collect()
+    }
+
+    pub(crate) fn region_of(&self, task: Task) -> usize {
+        self.regions.of_vertex(task.vertex)
+    }
+
     pub(crate) fn subtask(&self, task: Task) -> &SubtaskView {
         &self.view.vertices[task.vertex].subtasks[task.subtask as usize]
     }
@@ -45,6 +62,22 @@ impl JobCore {
         if state.is_terminal() {
             self.unfinished -= 1;
         }
+    }
+
+    /// A task has ended for a reason that is not its own end: as a cancelled one if it was told to stop, else as a
+    /// failed one.
+    pub(crate) fn enter_failed(&mut self, task: Task, failure: &Failure) {
+        let canceling = self.subtask(task).state == ExecutionState::Canceling;
+        self.subtask_mut(task).fail(failure);
+        self.enter(task, if canceling { ExecutionState::Canceled } else { ExecutionState::Failed });
+    }
+
+    /// Makes a task that has ended ready to run again, under the next attempt number.
+    pub(crate) fn renew(&mut self, task: Task) {
+        let (now, max) = (self.now, self.spec.options.attempts_max);
+        self.subtask_mut(task).renew(now, max);
+        self.unfinished += 1;
+        self.enter(task, ExecutionState::Scheduled);
     }
 
     pub(crate) fn attempt_id(&self, task: Task) -> AttemptId {
@@ -80,6 +113,17 @@ impl JobCore {
             return Err(DropReason::NotDeployed);
         }
         Ok(Task { vertex, subtask: attempt.subtask })
+    }
+
+    /// The unfinished tasks that were deployed into slots.
+    pub(crate) fn unfinished_under(&self, allocations: &BTreeSet<AllocationId>) -> Vec<Task> {
+        let mut tasks = self.unfinished_tasks();
+        tasks.retain(|task| {
+            let slot = self.sharing.slot_of(task.vertex, task.subtask);
+            let assigned = self.assigned_slots.get(&slot).is_some_and(|(_, held)| allocations.contains(held));
+            assigned && self.subtask(*task).task_manager.is_some()
+        });
+        tasks
     }
 
     /// The unfinished tasks that were deployed to a TaskManager.

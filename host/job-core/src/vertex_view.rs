@@ -1,12 +1,16 @@
 //! The subtasks of a vertex as others may see them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use millrace_protocol::TaskFigures;
-use millrace_types::{ExecutionState, TaskManagerId, Timestamp};
+use millrace_types::{ExecutionState, Failure, TaskManagerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// The present attempt of a subtask.
+/// The longest message that an attempt keeps of its failure, in bytes: the exception history has it in full.
+const FAILURE_BYTES_MAX: usize = 512;
+
+/// An attempt of a subtask: the present one, with the earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubtaskView {
     /// Its state.
@@ -19,6 +23,11 @@ pub struct SubtaskView {
     pub timestamps: BTreeMap<ExecutionState, Timestamp>,
     /// What it has done so far.
     pub figures: TaskFigures,
+    /// Why it failed, in short: without the guest's stack.
+    pub failure: Option<Arc<Failure>>,
+    /// The attempts before the present one, the newest last; of these only the newest are kept, and an earlier attempt
+    /// has none of its own.
+    pub earlier: Vec<Arc<SubtaskView>>,
 }
 
 impl SubtaskView {
@@ -29,7 +38,36 @@ impl SubtaskView {
             task_manager: None,
             timestamps: [(ExecutionState::Created, now)].into(),
             figures: TaskFigures::default(),
+            failure: None,
+            earlier: Vec::new(),
         }
+    }
+
+    /// An attempt by its number, if it is the present one or still kept.
+    pub fn attempt(&self, number: u32) -> Option<&Self> {
+        if self.attempt == number {
+            return Some(self);
+        }
+        self.earlier.iter().map(Arc::as_ref).find(|earlier| earlier.attempt == number)
+    }
+
+    /// Begins the next attempt and keeps the present one, which has ended, among so many earlier ones.
+    pub(crate) fn renew(&mut self, now: Timestamp, max: usize) {
+        assert!(self.state.is_terminal(), "attempt {} is {}, another one cannot follow", self.attempt, self.state);
+        let mut earlier = std::mem::take(&mut self.earlier);
+        let ended = std::mem::replace(self, Self::new(self.attempt + 1, now));
+        earlier.push(Arc::new(ended));
+        earlier.drain(..earlier.len().saturating_sub(max));
+        self.earlier = earlier;
+    }
+
+    /// Notes why the attempt fails.
+    pub(crate) fn fail(&mut self, failure: &Failure) {
+        let mut message = failure.message.clone();
+        message.truncate(message.floor_char_boundary(FAILURE_BYTES_MAX));
+        let mut short = Failure::new(failure.kind, message);
+        short.operator.clone_from(&failure.operator);
+        self.failure = Some(Arc::new(short));
     }
 
     /// Enters a state. Terminal states are final: leaving one is a bug and asserts.

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::dropped::Dropped;
 use crate::exceptions::ExceptionHistory;
+use crate::restart::RestartStrategy;
 use crate::split_assigner::SplitProgress;
 use crate::vertex_view::VertexView;
 
-/// What a job that has not started its tasks waits for.
+/// What a job waits for before it deploys its tasks, for the first time or again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// Slots that it needs.
@@ -24,8 +25,14 @@ pub struct Waiting {
     pub slots_have: u32,
     /// Free slots and all slots of the cluster, if the ResourceManager said that they do not suffice.
     pub cluster_slots: Option<(u32, u32)>,
+    /// Tasks that have to stop before they run again.
+    pub tasks_stopping: u32,
+    /// When the delay before the restart is over, unless it is.
+    pub restart_at: Option<Timestamp>,
     /// Sources whose splits are still being listed.
     pub sources: Vec<NodeId>,
+    /// The attempt number that is still being recorded.
+    pub unrecorded_attempt: Option<u32>,
 }
 
 impl fmt::Display for Waiting {
@@ -35,12 +42,18 @@ impl fmt::Display for Waiting {
             if let Some((free, total)) = self.cluster_slots {
                 write!(f, "; {free} of the cluster's {total} are free")?;
             }
-        } else if self.sources.is_empty() {
-            f.write_str("waits for nothing")?;
+            Ok(())
+        } else if self.tasks_stopping > 0 {
+            write!(f, "waits until {} tasks have stopped", self.tasks_stopping)
+        } else if self.restart_at.is_some() {
+            f.write_str("waits until the delay before the restart is over")
+        } else if !self.sources.is_empty() {
+            write!(f, "lists the splits of {} sources", self.sources.len())
+        } else if let Some(attempt) = self.unrecorded_attempt {
+            write!(f, "records its attempt {attempt}")
         } else {
-            write!(f, "lists the splits of {} sources", self.sources.len())?;
+            f.write_str("waits for nothing")
         }
-        Ok(())
     }
 }
 
@@ -59,12 +72,16 @@ pub struct JobView {
     pub status: JobStatus,
     /// When it entered each status that it has had.
     pub timestamps: BTreeMap<JobStatus, Timestamp>,
-    /// What it waits for, while it is `CREATED`.
+    /// What it waits for, while it is `CREATED` or `RESTARTING`.
     pub waiting: Option<Waiting>,
     /// Its vertices, in the order of the graph.
     pub vertices: Vec<Arc<VertexView>>,
     /// How far its sources' splits are, for the sources whose splits are listed.
     pub splits: BTreeMap<NodeId, SplitProgress>,
+    /// How often it was restarted in this life of its JobManager: once for each failure that its strategy answered.
+    pub restarts: u32,
+    /// Whether it runs again when it has failed.
+    pub restart_strategy: RestartStrategy,
     /// Its failures.
     pub exceptions: Arc<ExceptionHistory>,
     /// The messages that its JobMaster dropped.
@@ -80,6 +97,18 @@ impl JobView {
     /// When it ended.
     pub fn ended_at(&self) -> Option<Timestamp> {
         if self.status.is_terminal() { self.timestamps.get(&self.status).copied() } else { None }
+    }
+
+    /// The job without the earlier attempts of its tasks: they take the most room and are missed the least.
+    #[must_use]
+    pub fn without_earlier_attempts(&self) -> Self {
+        let mut view = self.clone();
+        for vertex in
+            view.vertices.iter_mut().filter(|vertex| vertex.subtasks.iter().any(|task| !task.earlier.is_empty()))
+        {
+            Arc::make_mut(vertex).subtasks.iter_mut().for_each(|task| task.earlier.clear());
+        }
+        view
     }
 
     /// How many subtasks are in each state; every state is there.

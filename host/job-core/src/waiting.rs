@@ -1,12 +1,12 @@
-//! INITIALIZING and CREATED: the job collects slots and splits. Nothing runs before it has all of both, so a missing
-//! file or a small cluster costs nothing.
+//! CREATED, and RESTARTING once the tasks have stopped: the job collects slots and splits. Nothing runs before it has all
+//! of both, so a missing file or a small cluster costs nothing.
 
 use millrace_types::{AllocationId, ExecutionState, Failure, JobStatus, NodeId, SlotId};
 
-use crate::core::{JobCore, Phase};
+use crate::core::{JobCore, Phase, Splits};
 use crate::deployment::Placement;
 use crate::dropped::DropReason;
-use crate::event::Command;
+use crate::event::{Command, EnumerationId};
 use crate::slot_pool::Offer;
 use crate::split_assigner::SplitAssigner;
 use crate::tasks::Task;
@@ -23,16 +23,17 @@ impl JobCore {
             self.enter(task, ExecutionState::Scheduled);
         }
         out.push(Command::RequestSlots { count: self.slots.needed() });
-        for (vertex, node, _) in self.spec.graph.sources() {
-            out.push(Command::EnumerateSplits { node, parallelism: self.spec.graph.vertices[vertex].parallelism });
+        for region in self.pending.clone() {
+            self.enumerate_splits(region, out);
         }
+        self.record_attempt(out);
         self.show_waiting(None);
     }
 
     pub(crate) fn slots_offered(&mut self, offers: Vec<(SlotId, AllocationId)>, out: &mut Vec<Command>) {
         for (slot, allocation) in offers {
-            // A slot in use may be offered once more; others are wanted only before the tasks are deployed.
-            match self.slots.offer(&slot, allocation, matches!(self.phase, Phase::Waiting)) {
+            // A slot in use may be offered once more; others are wanted as long as the job goes on and lacks some.
+            match self.slots.offer(&slot, allocation, self.goes_on()) {
                 Offer::Accepted => out.push(Command::AcceptSlot { slot, allocation }),
                 Offer::Surplus => {
                     self.drop_message(DropReason::SurplusSlot);
@@ -46,7 +47,8 @@ impl JobCore {
     }
 
     pub(crate) fn slots_lacking(&mut self, needed: u32, free: u32, total: u32) {
-        if matches!(self.phase, Phase::Waiting) && needed == self.slots.needed() {
+        let waits = matches!(self.phase, Phase::Waiting | Phase::Restarting { .. });
+        if waits && needed == self.slots.needed() {
             self.show_waiting(Some((free, total)));
         } else {
             self.drop_message(DropReason::TooLate);
@@ -56,71 +58,127 @@ impl JobCore {
     pub(crate) fn splits_enumerated(
         &mut self,
         node: NodeId,
+        enumeration: EnumerationId,
         result: Result<Vec<Vec<u8>>, Failure>,
         out: &mut Vec<Command>,
     ) {
         match self.splits.get(&node) {
             None => return self.drop_message(DropReason::UnknownSplits),
-            Some(Some(_)) => return self.drop_message(DropReason::AlreadyAnswered),
-            Some(None) if !matches!(self.phase, Phase::Waiting) => return self.drop_message(DropReason::TooLate),
-            Some(None) => {}
+            Some(Splits::Listing(Some(asked))) if *asked == enumeration => {}
+            Some(_) => return self.drop_message(DropReason::AlreadyAnswered),
+        }
+        if !self.goes_on() {
+            return self.drop_message(DropReason::TooLate);
         }
         match result.and_then(SplitAssigner::new) {
             Ok(assigner) => {
                 self.view.splits.insert(node, assigner.progress());
-                self.splits.insert(node, Some(assigner));
+                self.splits.insert(node, Splits::Listed(assigner));
                 self.deploy_if_ready(out);
             }
             Err(failure) => {
-                let name = self.spec.graph.sources().find(|(_, id, _)| *id == node).map(|(_, _, node)| &node.name);
-                let failure = name.map_or_else(|| failure.clone(), |name| failure.clone().in_operator(name));
-                self.fail(failure, None, out);
+                self.splits.insert(node, Splits::Listing(None));
+                let found = self.spec.graph.sources().find(|(_, id, _)| *id == node);
+                let Some((vertex, _, source)) = found else { return };
+                let failure = failure.in_operator(&source.name);
+                self.fail(&failure, self.regions.of_vertex(vertex), None, out);
+                self.tasks_ended(out);
             }
         }
     }
 
-    /// Asks again for slots that were lost before anything ran in them.
+    /// How many slots the job needs: those that it has assigned, and those of tasks that run or are to run again.
+    fn slots_needed(&self) -> u32 {
+        let needed = |slot: &u32| self.assigned_slots.contains_key(slot) || self.slot_is_vacant(*slot);
+        (0..self.sharing.required_slots()).filter(needed).count() as u32
+    }
+
+    /// Whether tasks are to run in a shared slot that the job does not have.
+    fn slot_is_vacant(&self, slot: u32) -> bool {
+        let runs = |(vertex, subtask): &(usize, u32)| {
+            let task = Task { vertex: *vertex, subtask: *subtask };
+            self.pending.contains(&self.region_of(task)) || !self.subtask(task).state.is_terminal()
+        };
+        !self.assigned_slots.contains_key(&slot) && self.sharing.members(slot).iter().any(runs)
+    }
+
+    /// Tells the ResourceManager how many slots the job needs, if that has changed.
+    pub(crate) fn update_slots_needed(&mut self, out: &mut Vec<Command>) {
+        let needed = self.slots_needed();
+        if needed != self.slots.needed() {
+            self.slots.set_needed(needed);
+            out.push(Command::RequestSlots { count: needed });
+        }
+    }
+
+    /// Asks again for slots that were lost, so that the ResourceManager says again what is lacking.
     pub(crate) fn replace_lost_slots(&mut self, out: &mut Vec<Command>) {
+        self.slots.set_needed(self.slots_needed());
         out.push(Command::RequestSlots { count: self.slots.needed() });
-        self.show_waiting(None);
+        if !matches!(self.phase, Phase::Running) {
+            self.show_waiting(None);
+        }
     }
 
     /// Says what the job waits for; keeps what the ResourceManager said last unless there is news.
-    fn show_waiting(&mut self, cluster_slots: Option<(u32, u32)>) {
+    pub(crate) fn show_waiting(&mut self, cluster_slots: Option<(u32, u32)>) {
         let known = self.view.waiting.as_ref().and_then(|waiting| waiting.cluster_slots);
-        let unlisted = self.splits.iter().filter(|(_, splits)| splits.is_none());
+        let unlisted = self.splits.iter().filter(|(_, splits)| matches!(splits, Splits::Listing(Some(_))));
+        let attempt = self.attempt_wanted();
+        let restart_at = match self.phase {
+            Phase::Restarting { restart_at, .. } if restart_at > self.now => Some(restart_at),
+            _ => None,
+        };
         self.view.waiting = Some(Waiting {
             slots_needed: self.slots.needed(),
             slots_have: self.slots.held(),
             cluster_slots: cluster_slots.or(known),
+            tasks_stopping: self.stopping_tasks().len() as u32,
+            restart_at,
             sources: unlisted.map(|(node, _)| *node).collect(),
+            unrecorded_attempt: Some(attempt).filter(|attempt| *attempt > self.attempts.recorded),
         });
     }
 
-    fn deploy_if_ready(&mut self, out: &mut Vec<Command>) {
-        if !matches!(self.phase, Phase::Waiting) {
-            return;
+    pub(crate) fn deploy_if_ready(&mut self, out: &mut Vec<Command>) {
+        match self.phase {
+            Phase::Waiting => {}
+            Phase::Restarting { .. } => return self.show_waiting(None),
+            _ => return,
         }
-        if self.slots.is_complete() && self.splits.values().all(Option::is_some) {
+        let recorded = self.attempt_wanted() <= self.attempts.recorded;
+        let listed = self.splits.values().all(|splits| matches!(splits, Splits::Listed(_)));
+        if recorded && listed && self.slots.is_complete() {
             self.deploy(out);
         } else {
             self.show_waiting(None);
         }
     }
 
-    /// Deploys all tasks at once: their channels find each other wherever and whenever they come up.
+    /// Gives the shared slots that have none those that nothing is assigned to, each in order.
+    fn fill_vacant_slots(&mut self) {
+        let assigned = |slot: &(SlotId, AllocationId)| self.assigned_slots.values().any(|taken| taken == slot);
+        let free: Vec<_> = self.slots.in_order().into_iter().filter(|slot| !assigned(slot)).collect();
+        let vacant: Vec<u32> = (0..self.sharing.required_slots()).filter(|slot| self.slot_is_vacant(*slot)).collect();
+        self.assigned_slots.extend(vacant.into_iter().zip(free));
+    }
+
+    /// Deploys all tasks that wait at once: their channels find each other wherever and whenever they come up.
     fn deploy(&mut self, out: &mut Vec<Command>) {
+        self.fill_vacant_slots();
         self.phase = Phase::Running;
         self.view.enter(JobStatus::Running, self.now);
         self.view.waiting = None;
-        self.assigned_slots = self.slots.in_order();
+        self.restarts.deployed(self.now);
+        let tasks = self.pending_tasks();
+        self.pending.clear();
         let attempts: Vec<Vec<u32>> = self
             .view
             .vertices
             .iter()
             .map(|vertex| vertex.subtasks.iter().map(|subtask| subtask.attempt).collect())
             .collect();
-        for task in self.all_tasks() {
+        for task in tasks {
             let Task { vertex, subtask } = task;
             let placement = Placement {
                 spec: &self.spec,

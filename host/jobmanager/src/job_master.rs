@@ -6,8 +6,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use millrace_connectors::enumerate_splits;
 use millrace_graph::{GuestCode, NodeKind};
-use millrace_job_core::{Command, Input, JobCore, JobSpec, JobView, WriteId};
+use millrace_job_core::{Command, EnumerationId, Input, JobCore, JobSpec, JobView, WriteId};
 use millrace_metadata_core::Command as MetadataCommand;
+use millrace_metadata_core::limits::DETAILS_BYTES_MAX;
 use millrace_protocol::{CollectedRows, ToTaskManager};
 use millrace_resource_core::Input as ResourceInput;
 use millrace_types::{AllocationId, Failure, FailureKind, JobId, JobStatus, NodeId, SlotId, Timestamp};
@@ -123,6 +124,7 @@ impl Driven for JobMaster {
                 let mut commands = Vec::new();
                 self.core.step(now, input, &mut commands);
                 out.extend(commands.into_iter().map(MasterCommand::Core));
+                self.note_attempts();
                 self.view.send_replace(self.core.view().clone());
             }
             MasterInput::Collected(rows) => {
@@ -176,8 +178,12 @@ impl JobMaster {
         let epoch = services.epoch;
         match command {
             // These take long and wait for nobody: they run beside the outbox.
-            Command::EnumerateSplits { node, parallelism } => {
-                self.beside(enumerate(services, self.spec.clone(), node, parallelism));
+            Command::EnumerateSplits { node, parallelism, enumeration } => {
+                self.beside(enumerate(services, self.spec.clone(), node, parallelism, enumeration));
+                None
+            }
+            Command::PersistAttempt { write, attempt } => {
+                self.beside(persist_attempt(services, self.spec.clone(), write, attempt));
                 None
             }
             Command::PersistStatus { write, status, view } => {
@@ -222,6 +228,17 @@ impl JobMaster {
         }
     }
 
+    /// Tells the results which rows are of an attempt that is over.
+    fn note_attempts(&self) {
+        let view = self.core.view();
+        for (vertex, tasks) in view.graph.vertices.iter().zip(&view.vertices) {
+            // The subtasks of a vertex are of one region and restart together.
+            if let Some(first) = tasks.subtasks.first().filter(|first| !first.earlier.is_empty()) {
+                self.results.restarted(vertex.id, first.attempt);
+            }
+        }
+    }
+
     fn release(&self, slots: Vec<(SlotId, AllocationId)>) -> Option<BoxFuture<'static, Option<MasterInput>>> {
         let resources = self.services.resources.clone();
         Some(Box::pin(async move {
@@ -239,6 +256,24 @@ impl JobMaster {
             let _ = inbox.send(MasterInput::Core(outcome)).await;
         });
     }
+}
+
+/// Writes that attempt numbers are given out.
+async fn persist_attempt(services: Arc<Services>, spec: Arc<JobSpec>, write: WriteId, attempt: u32) -> Input {
+    let command = MetadataCommand::RecordAttempt { tenant: spec.tenant.clone(), job: spec.job, attempt };
+    match services.metadata.propose(command).await {
+        Ok(_) => Input::MetadataWritten { write },
+        Err(error) => {
+            tracing::warn!(job = %spec.job, attempt, %error, "an attempt could not be recorded, which is tried again");
+            Input::MetadataWriteFailed { write, reason: error.to_string() }
+        }
+    }
+}
+
+/// A job as later readers see it; without the earlier attempts of its tasks where these take too much room.
+fn encoded_details(view: &JobView) -> Result<Vec<u8>, postcard::Error> {
+    let details = postcard::to_stdvec(view)?;
+    if details.len() > DETAILS_BYTES_MAX { postcard::to_stdvec(&view.without_earlier_attempts()) } else { Ok(details) }
 }
 
 /// Writes a job's end: first what happened, then the details for later readers.
@@ -259,7 +294,7 @@ async fn persist(
     if let Err(error) = services.metadata.propose(command).await {
         return Input::MetadataWriteFailed { write, reason: error.to_string() };
     }
-    match postcard::to_stdvec(&*view) {
+    match encoded_details(&view) {
         Ok(details) => {
             let archive = MetadataCommand::ArchiveJob {
                 tenant: spec.tenant.clone(),
@@ -277,7 +312,13 @@ async fn persist(
     Input::MetadataWritten { write }
 }
 
-async fn enumerate(services: Arc<Services>, spec: Arc<JobSpec>, node: NodeId, parallelism: u32) -> Input {
+async fn enumerate(
+    services: Arc<Services>,
+    spec: Arc<JobSpec>,
+    node: NodeId,
+    parallelism: u32,
+    enumeration: EnumerationId,
+) -> Input {
     let found =
         spec.graph.sources().find(|(_, id, _)| *id == node).map(|(_, _, node)| (node.name.clone(), node.kind.clone()));
     let result = match found {
@@ -295,7 +336,7 @@ async fn enumerate(services: Arc<Services>, spec: Arc<JobSpec>, node: NodeId, pa
         }
         _ => Err(internal(format!("node {node} of job {} is no source", spec.job))),
     };
-    Input::SplitsEnumerated { node, result }
+    Input::SplitsEnumerated { node, enumeration, result }
 }
 
 async fn enumerate_guest(

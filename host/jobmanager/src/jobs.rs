@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_job_core::{Input, JobOptions, JobSpec, JobView};
+use millrace_job_core::{Input, JobSpec, JobView};
 use millrace_metadata_core::{Command, JobRecord, JobSubmission};
 use millrace_types::{BundleId, JobId, JobStatus, TenantId};
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use crate::clock;
 use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
 use crate::job_master::{self, MasterInput};
-use crate::results::ResultRows;
+use crate::results::{ResultRows, ResultsError};
 use crate::run_settings::RunSettings;
 use crate::views::view_of_record;
 
@@ -60,6 +60,7 @@ impl Dispatcher {
     pub async fn run(&self, tenant: &TenantId, id: &BundleId, request: RunRequest) -> Result<JobId, DispatcherError> {
         let services = &self.services;
         let settings = RunSettings::parse(&request.options)?;
+        let options = settings.job_options(&services.options)?;
         let (plan, parallelism) = self.planned(tenant, id, &request, &settings).await?;
         let job = request.job.unwrap_or_else(|| JobId::from_bytes(rand::random()));
         let name = settings.name().unwrap_or(&plan.stream_graph.name).to_owned();
@@ -88,9 +89,11 @@ impl Dispatcher {
             graph_digest: plan.graph_digest,
             args: request.args,
             default_parallelism: parallelism,
+            // Recorded with the job itself.
             first_attempt: 0,
+            recorded_attempt: 0,
             settings: settings.task_settings(&services.options),
-            options: JobOptions::default(),
+            options,
         };
         job_master::spawn(services, spec);
         tracing::info!(%tenant, %job, "a job was submitted");
@@ -181,7 +184,10 @@ impl Dispatcher {
         };
         let deadline = Instant::now() + Duration::from_millis(wait_ms.min(RESULTS_WAIT_MS_MAX));
         let found = entry.results.fetch(from, deadline).await;
-        let found = found.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
+        let found = found.map_err(|error| match error {
+            ResultsError::Gone { .. } => DispatcherError::Invalid(error.to_string()),
+            ResultsError::Restarted => DispatcherError::Conflict(error.to_string()),
+        })?;
         // A JobMaster that has ended has no sinks that wait.
         let _ = entry.master.send(MasterInput::ResultsFetched).await;
         Ok(found)

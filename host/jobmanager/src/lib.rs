@@ -35,6 +35,7 @@ pub use dispatcher::{Dispatcher, Overview};
 pub use error::DispatcherError;
 pub use gateway::{GatewayError, TaskManagerGateway};
 pub use jobs::{JobInfo, RunRequest};
+pub use millrace_job_core::{RESTART_OPTIONS, RestartOption, RestartOptions};
 pub use options::JobManagerOptions;
 pub use planner::{Plan, Planner};
 pub use results::{ResultRows, ResultsError};

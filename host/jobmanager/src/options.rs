@@ -1,6 +1,7 @@
 //! What can be set, with its defaults.
 
 use millrace_connectors::FileRoots;
+use millrace_job_core::RestartOptions;
 use millrace_metadata_core::JobRetention;
 use millrace_resource_core::ResourceOptions;
 use millrace_storage::BundleLimits;
@@ -13,6 +14,8 @@ pub struct JobManagerOptions {
     pub default_parallelism: u32,
     /// How long a partly filled batch waits for more rows.
     pub buffer_timeout_ms: u64,
+    /// How jobs restart that do not say so themselves: Flink's `restart-strategy.*`.
+    pub restart: RestartOptions,
     /// Which folders file connectors may reach.
     pub file_roots: FileRoots,
     /// What a bundle may be.
@@ -32,6 +35,7 @@ impl Default for JobManagerOptions {
         Self {
             default_parallelism: 1,
             buffer_timeout_ms: BUFFER_TIMEOUT_MS,
+            restart: RestartOptions::default(),
             file_roots: FileRoots::none(),
             bundle_limits: BundleLimits::default(),
             sandbox_limits: SandboxLimits::default(),

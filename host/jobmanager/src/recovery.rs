@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use millrace_job_core::{JobOptions, JobSpec};
+use millrace_job_core::JobSpec;
 use millrace_metadata_core::{Applied, Command, JobRecord};
 use millrace_types::{Failure, FailureKind, JobStatus, TenantId};
 
 use crate::cluster::Services;
+use crate::error::DispatcherError;
 use crate::run_settings::RunSettings;
 use crate::{bundles, clock, job_master};
 
@@ -70,8 +71,10 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
         Failure::new(FailureKind::Internal, format!("the stored graph cannot be read: {error}"))
             .with_remedy("it was written by another version of Millrace: submit the job again")
     })?;
-    let settings = RunSettings::parse(&submission.settings)
-        .map_err(|error| Failure::new(FailureKind::Internal, error.to_string()))?;
+    let unusable = |error: DispatcherError| Failure::new(FailureKind::Internal, error.to_string());
+    let settings = RunSettings::parse(&submission.settings).map_err(unusable)?;
+    let options = settings.job_options(&services.options).map_err(unusable)?;
+    let used_up = || Failure::new(FailureKind::Internal, "the job has used up its attempt numbers");
     let bundle = bundles::stored_bundle(services, tenant, submission.bundle.digest()).await?;
     let components = services.planner.component_refs(&bundle).await?;
     Ok(JobSpec {
@@ -83,8 +86,9 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
         graph_digest: submission.graph_digest,
         args: submission.args.clone(),
         default_parallelism: submission.default_parallelism,
-        first_attempt: u32::try_from(services.epoch.0.saturating_sub(submission.submitted_in.0)).unwrap_or(u32::MAX),
+        first_attempt: record.highest_attempt.checked_add(1).ok_or_else(used_up)?,
+        recorded_attempt: record.highest_attempt,
         settings: settings.task_settings(&services.options),
-        options: JobOptions::default(),
+        options,
     })
 }

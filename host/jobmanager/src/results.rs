@@ -3,12 +3,17 @@
 //! Invariants: rows have consecutive positions; asking for position n lets go of the rows before n, so that a client
 //! that lost an answer asks again and misses nothing. At most `bytes_max` plus what the sinks have under way are
 //! held; the sinks are told to go on when there is room.
+//!
+//! A sink that restarts sends its rows from the first one on, so those of its earlier attempts are void. As long as no
+//! client has read any of them they are dropped, and nobody notices. A client that has is told so, once and clearly,
+//! since rows cannot be taken back: it reads from position 0 again, or gives up, as in Flink, where reading the results
+//! of a job without checkpoints fails when the job restarts. Rows of sinks that have not restarted are not sent again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millrace_protocol::CollectedRows;
-use millrace_types::{AttemptId, NodeId};
+use millrace_types::{AttemptId, NodeId, VertexId};
 use tokio::sync::Notify;
 
 /// The most rows of one answer.
@@ -27,11 +32,23 @@ pub struct ResultRows {
 
 /// Why there are no results at a position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("row {from} is gone: rows before {first} were fetched already, and row {next} is the next to come")]
-pub struct ResultsError {
-    from: u64,
-    first: u64,
-    next: u64,
+pub enum ResultsError {
+    /// The position is before the rows that are held, or behind them.
+    #[error("row {from} is gone: rows before {first} were fetched already, and row {next} is the next to come")]
+    Gone {
+        /// The position.
+        from: u64,
+        /// The first row that is held.
+        first: u64,
+        /// The row that comes next.
+        next: u64,
+    },
+    /// Rows that were read are void.
+    #[error(
+        "the job has restarted and sends its results again: the rows that were read so far are void; discard them and \
+         read from row 0"
+    )]
+    Restarted,
 }
 
 /// An acknowledgement that a sink waits for.
@@ -42,12 +59,25 @@ pub(crate) struct Acknowledgement {
     pub(crate) received: u64,
 }
 
+/// A row, and whose it is.
+#[derive(Debug)]
+struct Row {
+    vertex: VertexId,
+    bytes: Vec<u8>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// The position of the first row that is held.
     first: u64,
-    rows: VecDeque<Vec<u8>>,
+    rows: VecDeque<Row>,
     bytes: usize,
+    /// The vertices whose rows a client was given.
+    given_of: BTreeSet<VertexId>,
+    /// A client was given rows that are void, and has not begun again.
+    void: bool,
+    /// The present attempt of vertices that have restarted.
+    attempts: BTreeMap<VertexId, u32>,
     /// By sink: how many of its rows arrived, and how many of them it has been told of.
     sinks: BTreeMap<(AttemptId, NodeId), (u64, u64)>,
     ended: bool,
@@ -70,17 +100,40 @@ impl Results {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes rows of a sink. Rows that arrived before are dropped; a gap means a sink that breaks the protocol, and its
+    /// The tasks of a vertex run under this attempt from now on: rows of earlier ones are void.
+    pub(crate) fn restarted(&self, vertex: VertexId, attempt: u32) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let present = state.attempts.entry(vertex).or_default();
+        if *present >= attempt {
+            return;
+        }
+        *present = attempt;
+        state.sinks.retain(|(sink, _), _| sink.vertex != vertex);
+        state.void |= state.given_of.remove(&vertex);
+        // Rows that a client was given and may ask for again come first. Where none of them is void they keep their
+        // places, and where one is the client begins again.
+        state.rows.retain(|row| row.vertex != vertex);
+        state.bytes = state.rows.iter().map(|row| row.bytes.len()).sum();
+        drop(guard);
+        self.changed.notify_waiters();
+    }
+
+    /// Takes rows of a sink. Rows of an attempt that is over are dropped. Rows that arrived before are dropped; a gap means a sink that breaks the protocol, and its
     /// rows are dropped too, so that it is never told of them.
     pub(crate) fn arrived(&self, collected: CollectedRows) {
         let mut state = self.lock();
+        let vertex = collected.attempt.vertex;
+        if state.attempts.get(&vertex).is_some_and(|present| collected.attempt.attempt < *present) {
+            return;
+        }
         let (arrived, _) = *state.sinks.entry((collected.attempt, collected.node)).or_default();
         let Some(known) = arrived.checked_sub(collected.sequence) else { return };
         let known = usize::try_from(known).unwrap_or(usize::MAX);
         let mut count = 0;
         for row in collected.rows.into_iter().skip(known) {
             state.bytes += row.len();
-            state.rows.push_back(row);
+            state.rows.push_back(Row { vertex, bytes: row });
             count += 1;
         }
         if let Some((arrived, _)) = state.sinks.get_mut(&(collected.attempt, collected.node)) {
@@ -128,18 +181,29 @@ impl Results {
     }
 
     fn look(&self, from: u64) -> Result<ResultRows, ResultsError> {
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.void && from > 0 {
+            return Err(ResultsError::Restarted);
+        }
+        if std::mem::take(&mut state.void) {
+            // The client begins again: rows that are held, and those to come, count from 0.
+            state.first = 0;
+            state.given_of.clear();
+        }
         let next = state.first + state.rows.len() as u64;
         if from < state.first || from > next {
-            return Err(ResultsError { from, first: state.first, next });
+            return Err(ResultsError::Gone { from, first: state.first, next });
         }
         while state.first < from {
             if let Some(row) = state.rows.pop_front() {
-                state.bytes -= row.len();
+                state.bytes -= row.bytes.len();
             }
             state.first += 1;
         }
-        let rows: Vec<_> = state.rows.iter().take(ROWS_PER_ANSWER_MAX).cloned().collect();
+        let given = state.rows.iter().take(ROWS_PER_ANSWER_MAX);
+        state.given_of.extend(given.clone().map(|row| row.vertex));
+        let rows: Vec<_> = given.map(|row| row.bytes.clone()).collect();
         let end = state.ended && rows.len() == state.rows.len();
         Ok(ResultRows { next: from + rows.len() as u64, rows, end })
     }
@@ -149,13 +213,51 @@ impl Results {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use millrace_types::{JobId, VertexId};
+    use millrace_types::JobId;
 
-    fn rows(sequence: u64, rows: &[&str]) -> CollectedRows {
-        let (job, vertex) = (JobId::from_bytes([1; 16]), VertexId::from_bytes([2; 16]));
-        let attempt = AttemptId { job, vertex, subtask: 0, attempt: 0 };
+    fn rows_of(vertex: u8, attempt: u32, sequence: u64, rows: &[&str]) -> CollectedRows {
+        let (job, vertex) = (JobId::from_bytes([1; 16]), VertexId::from_bytes([vertex; 16]));
+        let attempt = AttemptId { job, vertex, subtask: 0, attempt };
         let rows = rows.iter().map(|row| row.as_bytes().to_vec()).collect();
         CollectedRows { attempt, node: NodeId(3), sequence, rows }
+    }
+
+    fn rows(sequence: u64, rows: &[&str]) -> CollectedRows {
+        rows_of(2, 0, sequence, rows)
+    }
+
+    async fn fetched(results: &Results, from: u64) -> Result<Vec<String>, ResultsError> {
+        let found = results.fetch(from, tokio::time::Instant::now()).await?;
+        Ok(found.rows.into_iter().map(|row| String::from_utf8(row).unwrap()).collect())
+    }
+
+    #[tokio::test]
+    async fn rows_of_an_attempt_that_is_over_are_dropped_before_anybody_has_read_them() {
+        let results = Results::new(4);
+        results.arrived(rows_of(9, 0, 0, &["x"]));
+        results.arrived(rows_of(2, 0, 0, &["a", "b", "c"]));
+        assert_eq!(results.acknowledgements(), [], "no room");
+        results.restarted(VertexId::from_bytes([2; 16]), 1);
+        results.arrived(rows_of(2, 0, 3, &["late"]));
+        results.arrived(rows_of(2, 1, 0, &["a"]));
+        results.restarted(VertexId::from_bytes([2; 16]), 1);
+        assert_eq!(fetched(&results, 0).await.unwrap(), ["x", "a"]);
+        let told: Vec<_> =
+            results.acknowledgements().iter().map(|told| (told.attempt.attempt, told.received)).collect();
+        assert_eq!(told, [(1, 1), (0, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_read_rows_that_are_void_is_told_and_begins_again() {
+        let results = Results::new(1_000);
+        results.arrived(rows_of(2, 0, 0, &["a", "b"]));
+        assert_eq!(fetched(&results, 0).await.unwrap(), ["a", "b"]);
+        results.restarted(VertexId::from_bytes([2; 16]), 1);
+        results.arrived(rows_of(2, 1, 0, &["a"]));
+        assert_eq!(fetched(&results, 2).await, Err(ResultsError::Restarted));
+        assert_eq!(fetched(&results, 0).await.unwrap(), ["a"]);
+        results.arrived(rows_of(2, 1, 1, &["b"]));
+        assert_eq!(fetched(&results, 1).await.unwrap(), ["b"]);
     }
 
     #[tokio::test]

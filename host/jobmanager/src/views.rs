@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millrace_graph::JobGraph;
-use millrace_job_core::{Dropped, ExceptionEntry, ExceptionHistory, JobView};
+use millrace_job_core::{Dropped, ExceptionEntry, ExceptionHistory, JobView, RestartOptions, RestartStrategy};
 use millrace_metadata_core::JobRecord;
 use millrace_types::{AttemptId, Failure, TaskManagerId, TenantId};
 
@@ -35,6 +35,16 @@ pub(crate) fn root_failure(view: &JobView) -> Option<Failure> {
     view.exceptions.entries.first().map(|entry| entry.failure.clone())
 }
 
+/// The restart strategy that a run stated; the cluster's default of the time is not recorded.
+fn stated_strategy(record: &JobRecord) -> RestartStrategy {
+    let mut options = RestartOptions::default();
+    for (key, value) in &record.submission.settings {
+        // What is no such option is none of the strategy's business, and the others were checked.
+        let _ = options.set(key, value);
+    }
+    options.strategy().unwrap_or_default()
+}
+
 /// A job of which only the record is left: its JobMaster had no time to store details.
 pub(crate) fn view_of_record(tenant: &TenantId, record: &JobRecord) -> JobView {
     let submission = &record.submission;
@@ -62,6 +72,8 @@ pub(crate) fn view_of_record(tenant: &TenantId, record: &JobRecord) -> JobView {
         waiting: None,
         vertices: Vec::new(),
         splits: BTreeMap::new(),
+        restarts: 0,
+        restart_strategy: stated_strategy(record),
         exceptions: Arc::new(exceptions),
         dropped: Dropped::default(),
     }

@@ -33,6 +33,7 @@ impl MetadataState {
             Command::ArchiveJob { tenant, job, details } => self.archive_job(&tenant, job, &details),
             Command::ExpireJobs { now, retention } => Ok(self.expire_jobs(now, retention)),
             Command::BlobsDeleted { blobs } => Ok(self.blobs_deleted(&blobs)),
+            Command::RecordAttempt { tenant, job, attempt } => self.record_attempt(&tenant, job, attempt),
         }
     }
 

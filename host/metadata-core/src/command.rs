@@ -61,7 +61,7 @@ pub enum Command {
         /// The bundle.
         bundle: BundleId,
     },
-    /// Accepts a job, in `INITIALIZING`.
+    /// Accepts a job, in `INITIALIZING`, with attempt number 0 given out.
     AddJob {
         /// Who owns it.
         tenant: TenantId,
@@ -101,6 +101,15 @@ pub enum Command {
     BlobsDeleted {
         /// The blobs.
         blobs: Vec<BlobKey>,
+    },
+    /// Attempt numbers of a job's tasks up to this one are given out, if they were not.
+    RecordAttempt {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The job.
+        job: JobId,
+        /// The highest number.
+        attempt: u32,
     },
 }
 

@@ -50,7 +50,7 @@ pub struct JobSubmission {
     pub job_graph: Bytes,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// By which leader: later ones start its tasks under higher attempt numbers.
+    /// By which leader.
     pub submitted_in: LeaderEpoch,
 }
 
@@ -70,6 +70,8 @@ pub struct JobRecord {
     pub submission: JobSubmission,
     /// The digests of its bundle's components: they outlive the bundle's removal while the job runs.
     pub components: BTreeMap<String, Digest>,
+    /// The highest attempt number of its tasks that was given out: later ones are higher, whoever the leader is.
+    pub highest_attempt: u32,
     /// Its status.
     pub status: JobStatus,
     /// When it last entered each status.

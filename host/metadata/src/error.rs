@@ -54,6 +54,21 @@ pub enum MetadataError {
         /// The newest version that can be read.
         known: u8,
     },
+    /// The file was written by an older version that no release had.
+    #[error(
+        "the metadata file {} has {what} of version {found}, and this Millrace reads version {known}: move the file away \
+         to start without bundles and jobs, or start the version that wrote it", path.display()
+    )]
+    OlderVersion {
+        /// The file.
+        path: PathBuf,
+        /// What has that version.
+        what: String,
+        /// Its version.
+        found: u8,
+        /// The version that can be read.
+        known: u8,
+    },
     /// The command could not be written; whether it is stored shows when the file is opened again.
     #[error(
         "cannot write the metadata file {}: {cause}; the decision may or may not be stored. See to the disk, then \

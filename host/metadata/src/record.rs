@@ -5,8 +5,8 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// The version that is written, and the newest one that is read.
-pub(crate) const VERSION: u8 = 1;
+/// The version that is written and read. Version 1, of development, had no attempt numbers in its jobs.
+pub(crate) const VERSION: u8 = 2;
 
 const HEADER_BYTES: usize = 1 + 8;
 
@@ -14,6 +14,7 @@ const HEADER_BYTES: usize = 1 + 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RecordError {
     Newer(u8),
+    Older(u8),
     Damaged(&'static str),
 }
 
@@ -34,6 +35,9 @@ pub(crate) fn open(place: u64, record: &[u8]) -> Result<&[u8], RecordError> {
     }
     if version == 0 {
         return Err(RecordError::Damaged("it has no version"));
+    }
+    if version < VERSION {
+        return Err(RecordError::Older(version));
     }
     let Some((checksum, payload)) = rest.split_first_chunk::<8>() else {
         return Err(RecordError::Damaged("it is cut off"));

@@ -24,7 +24,7 @@ impl MetadataService {
     ///
     /// # Errors
     /// [`MetadataError::Locked`], [`MetadataError::Open`], [`MetadataError::Corrupt`] or
-    /// [`MetadataError::NewerVersion`]: each says what to do.
+    /// [`MetadataError::NewerVersion`], [`MetadataError::OlderVersion`]: each says what to do.
     pub fn open(options: &MetadataOptions) -> Result<(Self, MetadataHandle), MetadataError> {
         Self::start(options, || Log::open(options))
     }

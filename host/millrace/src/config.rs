@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use millrace_jobmanager::{RESTART_OPTIONS, RestartOptions};
 use millrace_types::{parse_bytes, parse_duration_ms};
 
 /// What kind of value an option takes.
@@ -17,6 +18,8 @@ enum Kind {
     Count,
     Memory,
     Duration,
+    /// An option of the restart strategies, which check it.
+    Restart,
 }
 
 /// One option.
@@ -55,6 +58,11 @@ pub(crate) const SANDBOX_DEADLINE: &str = "taskmanager.sandbox.call-deadline";
 pub(crate) const SANDBOX_OUTPUT: &str = "taskmanager.sandbox.output-per-call";
 pub(crate) const SANDBOX_LOG_RATE: &str = "taskmanager.sandbox.log-lines-per-second";
 
+const fn restart(index: usize) -> OptionSpec {
+    let millrace_jobmanager::RestartOption { key, default, description } = RESTART_OPTIONS[index];
+    option(key, Kind::Restart, default, description)
+}
+
 /// All options, in the order in which they are printed.
 pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(REST_ADDRESS, Kind::Text, "127.0.0.1", "the address that the REST API listens on"),
@@ -80,6 +88,18 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(SANDBOX_DEADLINE, Kind::Duration, "10 s", "how long one call into a guest may run"),
     option(SANDBOX_OUTPUT, Kind::Memory, "256 mb", "what one call into a guest may emit"),
     option(SANDBOX_LOG_RATE, Kind::Count, "1000", "log lines a second of one instance; more are dropped and counted"),
+    restart(0),
+    restart(1),
+    restart(2),
+    restart(3),
+    restart(4),
+    restart(5),
+    restart(6),
+    restart(7),
+    restart(8),
+    restart(9),
+    restart(10),
+    restart(11),
 ];
 
 /// The effective options.
@@ -124,6 +144,7 @@ impl Configuration {
             Kind::Count => value.parse::<u32>().map(drop).map_err(|_| anyhow!("\"{value}\" is not a whole number")),
             Kind::Memory => parse_bytes(&value).map(drop).map_err(Into::into),
             Kind::Duration => parse_duration_ms(&value).map(drop).map_err(Into::into),
+            Kind::Restart => RestartOptions::default().set(key, &value).map_err(Into::into),
         };
         checked.with_context(|| format!("{origin} sets {key}"))?;
         self.values.insert(spec.key, (value, origin.to_owned()));
@@ -149,6 +170,16 @@ impl Configuration {
     /// An option that is an amount of memory, in bytes.
     pub(crate) fn bytes(&self, key: &'static str) -> Result<u64> {
         parse_bytes(self.text(key)).with_context(|| key.to_owned())
+    }
+
+    /// The options of the restart strategies, which have to agree with each other.
+    pub(crate) fn restart(&self) -> Result<RestartOptions> {
+        let mut options = RestartOptions::default();
+        for option in RESTART_OPTIONS {
+            options.set(option.key, self.text(option.key))?;
+        }
+        options.strategy()?;
+        Ok(options)
     }
 
     /// An option that is a span of time, in milliseconds.
@@ -207,6 +238,23 @@ mod tests {
         for spec in OPTIONS {
             configuration.set(spec.key, spec.default.to_owned(), "default").unwrap();
         }
+    }
+
+    #[test]
+    fn every_option_of_the_restart_strategies_is_listed_and_read() {
+        for option in RESTART_OPTIONS {
+            assert!(OPTIONS.iter().any(|spec| spec.key == option.key), "{}", option.key);
+        }
+        let load = |define: &[&str]| {
+            let define: Vec<String> = define.iter().map(|text| (*text).to_owned()).collect();
+            Configuration::load(None, &define).and_then(|configuration| configuration.restart())
+        };
+        let strategy = load(&["restart-strategy.type=fixed-delay"]).unwrap().strategy().unwrap().to_string();
+        assert_eq!(strategy, "Restart with fixed delay (PT1S). #1 restart attempts.");
+        let error = load(&["restart-strategy.fixed-delay.attempts=x"]).unwrap_err();
+        assert!(format!("{error:#}").contains("whole number"), "{error:#}");
+        let backoff = "restart-strategy.exponential-delay.initial-backoff=2 min";
+        assert!(load(&["restart-strategy.type=exponential-delay", backoff]).is_err());
     }
 
     #[test]

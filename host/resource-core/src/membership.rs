@@ -23,9 +23,14 @@ impl ResourceCore {
             known.last_heartbeat = self.now;
             return;
         }
-        if let Some(reason) = self.refusal(&registration) {
+        let former = self.former_life(&registration);
+        if let Some(reason) = self.refusal(&registration, former.is_some()) {
             out.push(Command::RefuseTaskManager { task_manager: registration.id, reason });
             return;
+        }
+        if let (Some(former), Some(address)) = (former, &registration.data_address) {
+            let reason = format!("{} has registered from its address {address}, so it has ended", registration.id);
+            self.task_manager_lost(&former, &reason, out);
         }
         let task_manager = TaskManager {
             last_heartbeat: self.now,
@@ -37,7 +42,16 @@ impl ResourceCore {
         self.unplaced_changes = true;
     }
 
-    fn refusal(&self, registration: &TaskManagerRegistration) -> Option<String> {
+    /// The TaskManager that took records where this one does: both cannot, so the older one is gone, and nobody has to
+    /// wait until its silence tells.
+    fn former_life(&self, registration: &TaskManagerRegistration) -> Option<TaskManagerId> {
+        let address = registration.data_address.as_ref()?;
+        let mut known = self.registry.known.iter();
+        let same = |known: &TaskManager| known.registration.data_address.as_ref() == Some(address);
+        known.find(|(id, known)| **id != registration.id && same(known)).map(|(id, _)| id.clone())
+    }
+
+    fn refusal(&self, registration: &TaskManagerRegistration, replaces_another: bool) -> Option<String> {
         let options = &self.options;
         let id = &registration.id.0;
         if id.is_empty() || id.len() > ID_BYTES_MAX {
@@ -54,7 +68,8 @@ impl ResourceCore {
             return Some("another TaskManager is registered under this id: use a new one".to_owned());
         }
         let max = options.task_managers_max;
-        (self.registry.known.len() >= max).then(|| format!("{max} TaskManagers are registered, which is the limit"))
+        let others = self.registry.known.len() - usize::from(replaces_another);
+        (others >= max).then(|| format!("{max} TaskManagers are registered, which is the limit"))
     }
 
     pub(crate) fn task_manager_lost(&mut self, id: &TaskManagerId, reason: &str, out: &mut Vec<Command>) {

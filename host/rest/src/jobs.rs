@@ -169,7 +169,7 @@ pub(crate) async fn config(
         user_config.insert("program-args".to_owned(), submission.args.join(" "));
     }
     let execution_config = ExecutionConfig {
-        restart_strategy: "Restart deactivated.".to_owned(),
+        restart_strategy: job.view.restart_strategy.to_string(),
         job_parallelism: submission.default_parallelism,
         object_reuse_mode: true,
         user_config,

@@ -55,6 +55,12 @@ impl FailureKind {
             Self::Internal => "MR-INTERNAL",
         }
     }
+
+    /// Whether running the same again must fail again, so that no restart strategy is asked: what the application is
+    /// itself is wrong. Everything else may have had its cause outside, or in the records of the moment.
+    pub const fn is_permanent(self) -> bool {
+        matches!(self, Self::InvalidApplication | Self::NonDeterministicGraph | Self::Compile)
+    }
 }
 
 /// A failure with its cause and its remedy.

@@ -126,7 +126,8 @@ fn a_lost_task_manager_whose_tasks_have_finished_is_no_failure() {
     for vertex in 0..2 {
         harness.report(harness.attempt(vertex, 0), ExecutionState::Finished);
     }
-    assert_eq!(harness.step(Input::TaskManagerLost { task_manager: tm("a"), reason: "x".into() }), []);
+    let commands = harness.step(Input::TaskManagerLost { task_manager: tm("a"), reason: "x".into() });
+    assert_eq!(commands, [Command::RequestSlots { count: 1 }], "its slot needs no replacement");
     assert_eq!(harness.status(), JobStatus::Running);
     for vertex in 0..2 {
         harness.report(harness.attempt(vertex, 1), ExecutionState::Finished);

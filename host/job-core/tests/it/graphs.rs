@@ -86,6 +86,7 @@ pub fn spec(graph: JobGraph) -> JobSpec {
         args: vec!["--input".to_owned()],
         default_parallelism: 1,
         first_attempt: 0,
+        recorded_attempt: 0,
         settings: TaskSettings { buffer_timeout_ms: 5, discard_instances_seed: None },
         options: JobOptions { exceptions_max: 2, ..JobOptions::default() },
     }

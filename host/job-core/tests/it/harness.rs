@@ -1,7 +1,9 @@
 //! A job with a clock, and shorthand for what goes in and comes out.
 
+use std::collections::BTreeMap;
+
 use millrace_graph::JobGraph;
-use millrace_job_core::{Command, DropReason, Input, JobCore, JobSpec, WriteId};
+use millrace_job_core::{Command, DropReason, EnumerationId, Input, JobCore, JobSpec, RestartStrategy, WriteId};
 use millrace_protocol::{TaskFigures, TaskReport};
 use millrace_types::{
     AllocationId, AttemptId, ExecutionState, Failure, FailureKind, JobStatus, NodeId, SlotId, TaskManagerId, Timestamp,
@@ -12,6 +14,8 @@ use crate::graphs::{JOB, spec, word_count};
 pub struct Harness {
     pub core: JobCore,
     pub now: Timestamp,
+    /// The last question for the splits of each source.
+    pub enumerations: BTreeMap<NodeId, EnumerationId>,
 }
 
 pub fn allocation(number: u8) -> AllocationId {
@@ -34,7 +38,7 @@ pub fn failure(message: &str) -> Failure {
 impl Harness {
     pub fn of(spec: JobSpec) -> Self {
         let now = Timestamp(1_000);
-        Self { core: JobCore::new(spec, now), now }
+        Self { core: JobCore::new(spec, now), now, enumerations: BTreeMap::new() }
     }
 
     pub fn new(graph: JobGraph) -> Self {
@@ -43,7 +47,19 @@ impl Harness {
 
     /// Word count, running: its two shared slots are slot 0 of TaskManager a and of b, under grants 1 and 2.
     pub fn running() -> Self {
-        let mut harness = Self::deployed();
+        Self::deployed().all_running()
+    }
+
+    /// Word count as in [`Harness::running`], under a restart strategy.
+    pub fn running_under(strategy: RestartStrategy) -> Self {
+        let mut spec = spec(word_count());
+        spec.options.restart_strategy = strategy;
+        Self::of(spec).deploy().all_running()
+    }
+
+    /// All tasks report that they run.
+    pub fn all_running(self) -> Self {
+        let mut harness = self;
         for task in harness.all_attempts() {
             assert_eq!(harness.report(task, ExecutionState::Initializing), []);
             assert_eq!(harness.report(task, ExecutionState::Running), []);
@@ -53,7 +69,11 @@ impl Harness {
 
     /// Word count, deployed.
     pub fn deployed() -> Self {
-        let mut harness = Self::new(word_count());
+        Self::new(word_count()).deploy()
+    }
+
+    fn deploy(self) -> Self {
+        let mut harness = self;
         harness.step(Input::Start);
         harness.splits(0, 3);
         harness.step(Input::SlotsOffered(vec![offer("a", 0, 1), offer("b", 0, 2)]));
@@ -65,13 +85,28 @@ impl Harness {
         self.now = self.now.plus_ms(1);
         let mut out = Vec::new();
         self.core.step(self.now, input, &mut out);
+        self.note(&out);
         out
+    }
+
+    fn note(&mut self, commands: &[Command]) {
+        for command in commands {
+            if let Command::EnumerateSplits { node, enumeration, .. } = command {
+                self.enumerations.insert(*node, *enumeration);
+            }
+        }
+    }
+
+    /// The listing of a source's splits that was asked for last.
+    pub fn enumeration(&self, node: u32) -> EnumerationId {
+        self.enumerations.get(&NodeId(node)).copied().unwrap_or(EnumerationId(0))
     }
 
     /// Word count's source has so many splits.
     pub fn splits(&mut self, node: u32, count: u8) -> Vec<Command> {
         let result = Ok((0..count).map(|number| vec![number]).collect());
-        self.step(Input::SplitsEnumerated { node: NodeId(node), result })
+        let enumeration = self.enumeration(node);
+        self.step(Input::SplitsEnumerated { node: NodeId(node), enumeration, result })
     }
 
     pub fn attempt(&self, vertex: usize, subtask: u32) -> AttemptId {
@@ -118,6 +153,7 @@ impl Harness {
         self.now = self.core.next_deadline().expect("there is a deadline");
         let mut out = Vec::new();
         self.core.step(self.now, Input::DeadlineReached, &mut out);
+        self.note(&out);
         out
     }
 }
@@ -135,6 +171,7 @@ pub fn kinds(commands: &[Command]) -> Vec<&'static str> {
             Command::Deploy { .. } => "deploy",
             Command::CancelTask { .. } => "cancel",
             Command::AssignSplits { .. } => "assign",
+            Command::PersistAttempt { .. } => "attempt",
             Command::PersistStatus { .. } => "persist",
             Command::JobEnded { .. } => "ended",
         })

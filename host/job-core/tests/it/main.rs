@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
 mod cancelling;
+mod cluster;
 mod deployment;
 mod ending;
 mod failing;
@@ -9,7 +10,10 @@ mod five_operators;
 mod graphs;
 mod harness;
 mod properties;
+mod restarting;
 mod running;
+mod spare;
 mod splits;
 mod views;
 mod waiting;
+mod world;

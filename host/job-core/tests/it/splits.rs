@@ -73,7 +73,8 @@ fn too_many_or_too_long_splits_fail_the_job() {
     for splits in [vec![vec![]; SPLITS_MAX + 1], vec![vec![0; SPLIT_BYTES_MAX + 1]], vec![vec![0; 60_000]; 5_000]] {
         let mut harness = Harness::new(crate::graphs::word_count());
         harness.step(Input::Start);
-        harness.step(Input::SplitsEnumerated { node: NodeId(0), result: Ok(splits) });
+        let enumeration = harness.enumeration(0);
+        harness.step(Input::SplitsEnumerated { node: NodeId(0), enumeration, result: Ok(splits) });
         assert_eq!(harness.status(), JobStatus::Failing);
         let failure = &harness.core.view().exceptions.entries[0].failure;
         assert_eq!(failure.kind, FailureKind::InvalidApplication);

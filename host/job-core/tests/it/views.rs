@@ -41,6 +41,8 @@ fn durations_add_up_to_the_life_of_a_task() {
         task_manager: None,
         timestamps: times.map(|(state, at)| (state, Timestamp(at))).into(),
         figures: TaskFigures::default(),
+        failure: None,
+        earlier: vec![],
     };
     let durations = subtask.state_durations_ms(Timestamp(500));
     let expected = [(ExecutionState::Created, 5), (ExecutionState::Deploying, 25), (ExecutionState::Running, 60)];
@@ -68,6 +70,8 @@ fn the_state_of_a_vertex_is_flinks() {
             task_manager: None,
             timestamps: [(*state, Timestamp(1))].into(),
             figures: TaskFigures::default(),
+            failure: None,
+            earlier: vec![],
         };
         let vertex = VertexView { subtasks: states.iter().map(subtask).collect() };
         assert_eq!(vertex.aggregate_state(), expected, "{states:?}");

@@ -1,6 +1,6 @@
 //! INITIALIZING and CREATED.
 
-use millrace_job_core::{Command, DropReason, Input};
+use millrace_job_core::{Command, DropReason, EnumerationId, Input};
 use millrace_types::{ExecutionState, Failure, FailureKind, JobStatus, NodeId};
 
 use crate::graphs::{edge, guest_source, job_graph, operator, word_count};
@@ -14,7 +14,10 @@ fn a_job_asks_for_its_slots_and_its_splits() {
     let commands = harness.step(Input::Start);
     assert_eq!(
         commands,
-        [Command::RequestSlots { count: 2 }, Command::EnumerateSplits { node: NodeId(0), parallelism: 2 }]
+        [
+            Command::RequestSlots { count: 2 },
+            Command::EnumerateSplits { node: NodeId(0), parallelism: 2, enumeration: EnumerationId(1) }
+        ]
     );
     assert_eq!(harness.status(), JobStatus::Created);
     assert_eq!(harness.state(1, 1), ExecutionState::Scheduled);
@@ -31,8 +34,12 @@ fn every_source_of_the_graph_is_enumerated() {
     );
     let mut harness = Harness::new(graph);
     let commands = harness.step(Input::Start);
-    let enumerated = |node, parallelism| Command::EnumerateSplits { node: NodeId(node), parallelism };
-    assert_eq!(commands, [Command::RequestSlots { count: 3 }, enumerated(0, 1), enumerated(1, 3)]);
+    let enumerated = |node, parallelism, id| Command::EnumerateSplits {
+        node: NodeId(node),
+        parallelism,
+        enumeration: EnumerationId(id),
+    };
+    assert_eq!(commands, [Command::RequestSlots { count: 3 }, enumerated(0, 1, 1), enumerated(1, 3, 2)]);
 }
 
 #[test]
@@ -105,7 +112,8 @@ fn a_source_that_cannot_list_its_splits_fails_the_job_before_anything_runs() {
     harness.step(Input::Start);
     harness.step(Input::SlotsOffered(vec![offer("a", 0, 1)]));
     let missing = Failure::new(FailureKind::Connector, "no such file").with_remedy("check the path");
-    let commands = harness.step(Input::SplitsEnumerated { node: NodeId(0), result: Err(missing) });
+    let commands =
+        harness.step(Input::SplitsEnumerated { node: NodeId(0), enumeration: EnumerationId(1), result: Err(missing) });
     assert_eq!(kinds(&commands), ["request", "release", "persist"]);
     assert_eq!(commands[0], Command::RequestSlots { count: 0 });
     assert_eq!(persisted(&commands), Some((1, JobStatus::Failed)));

@@ -33,6 +33,7 @@ impl MetadataState {
         state.unfinished_bytes = bytes;
         let record = JobRecord {
             components: bundle.components.clone(),
+            highest_attempt: 0,
             status: JobStatus::Initializing,
             status_times: BTreeMap::from([(JobStatus::Initializing, job.submitted_at)]),
             failure: None,
@@ -77,6 +78,20 @@ impl MetadataState {
         let condemned = state.release(tenant, blobs);
         let expired = state.trim_history(tenant);
         Ok(Applied { condemned, expired, ..Applied::done() })
+    }
+
+    pub(super) fn record_attempt(&mut self, tenant: &TenantId, id: JobId, attempt: u32) -> Result<Applied, Rejection> {
+        let job = self.job(tenant, id).ok_or(Rejection::NoSuchJob(id))?;
+        if job.status.is_terminal() {
+            return Err(Rejection::JobEnded { job: id, status: job.status });
+        }
+        if job.highest_attempt >= attempt {
+            return Ok(Applied::unchanged());
+        }
+        let Some(state) = self.tenant_mut(tenant) else { return Err(Rejection::NoSuchJob(id)) };
+        let Some(job) = state.jobs.get_mut(&id).map(Arc::make_mut) else { return Err(Rejection::NoSuchJob(id)) };
+        job.highest_attempt = attempt;
+        Ok(Applied::done())
     }
 
     pub(super) fn archive_job(&mut self, tenant: &TenantId, id: JobId, details: &Bytes) -> Result<Applied, Rejection> {

@@ -148,6 +148,24 @@ fn an_ended_job_is_final_and_only_it_is_archived() {
 }
 
 #[test]
+fn attempt_numbers_only_grow_and_outlive_the_leader() {
+    let mut state = MetadataState::default();
+    let tenant = tenant(0);
+    add_bundle(&mut state, &tenant, 1, &[]);
+    done(&mut state, Command::AddJob { tenant: tenant.clone(), job: Box::new(submission(1, 1)) });
+    let record = |attempt| Command::RecordAttempt { tenant: tenant.clone(), job: job_id(1), attempt };
+    let highest = |state: &MetadataState| state.job(&tenant, job_id(1)).unwrap().highest_attempt;
+    assert_eq!(highest(&state), 0, "the first number is given out with the job");
+    assert!(done(&mut state, record(3)).changed);
+    assert!(!done(&mut state, record(2)).changed);
+    done(&mut state, Command::BeginEpoch);
+    assert_eq!(highest(&state), 3);
+    set_status(&mut state, &tenant, 1, JobStatus::Failed, 9);
+    assert!(matches!(state.apply(record(4)), Err(Rejection::JobEnded { .. })));
+    assert_eq!(highest(&state), 3);
+}
+
+#[test]
 fn tenants_do_not_see_each_other() {
     let mut state = MetadataState::default();
     let (ours, theirs) = (tenant(0), tenant(1));
@@ -159,6 +177,7 @@ fn tenants_do_not_see_each_other() {
         Command::AddJob { tenant: theirs.clone(), job: Box::new(submission(2, 1)) },
         crate::support::status_command(&theirs, 1, JobStatus::Canceled, 1),
         Command::ArchiveJob { tenant: theirs.clone(), job: job_id(1), details: Bytes::new() },
+        Command::RecordAttempt { tenant: theirs.clone(), job: job_id(1), attempt: 1 },
         Command::RemoveBundle { tenant: TenantId::new("nobody").unwrap(), bundle: bundle(1, &[]).id },
     ];
     for command in not_found {

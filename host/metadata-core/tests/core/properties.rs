@@ -19,6 +19,7 @@ enum Step {
     Remove { tenant: u8, bundle: u32 },
     Submit { tenant: u8, job: u32, bundle: u32 },
     Status { tenant: u8, job: u32, status: JobStatus, at: u64 },
+    Attempt { tenant: u8, job: u32, attempt: u32 },
     Archive { tenant: u8, job: u32, bytes: usize },
     Expire { now: u64, capacity: u32 },
     DeleteOne { which: usize },
@@ -37,6 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (tenant.clone(), job.clone(), bundle).prop_map(|(tenant, job, bundle)| Step::Submit { tenant, job, bundle }),
         4 => (tenant.clone(), job.clone(), status, 0u64..100)
             .prop_map(|(tenant, job, status, at)| Step::Status { tenant, job, status, at }),
+        2 => (tenant.clone(), job.clone(), 0u32..5).prop_map(|(tenant, job, attempt)| Step::Attempt { tenant, job, attempt }),
         1 => (tenant, job, 0usize..50).prop_map(|(tenant, job, bytes)| Step::Archive { tenant, job, bytes }),
         1 => (0u64..200, 0u32..3).prop_map(|(now, capacity)| Step::Expire { now, capacity }),
         3 => any::<usize>().prop_map(|which| Step::DeleteOne { which }),
@@ -98,6 +100,14 @@ impl World {
             }
             Step::Status { tenant: number, job, status, at } => {
                 self.apply(status_command(&tenant(number), job, status, at));
+            }
+            Step::Attempt { tenant: number, job, attempt } => {
+                let (tenant, job) = (tenant(number), job_id(job));
+                let before = self.state.job(&tenant, job).map(|job| job.highest_attempt);
+                let recorded = self.apply(Command::RecordAttempt { tenant: tenant.clone(), job, attempt });
+                let after = self.state.job(&tenant, job).map(|job| job.highest_attempt);
+                let expected = if recorded.is_some() { before.max(Some(attempt)) } else { before };
+                assert_eq!(after, expected, "attempt numbers only grow");
             }
             Step::Archive { tenant: number, job, bytes } => {
                 let details = Bytes::from(vec![1; bytes]);

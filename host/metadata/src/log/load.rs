@@ -101,6 +101,9 @@ pub(super) fn unreadable(path: &Path, what: &str, cause: &RecordError) -> Metada
         RecordError::Newer(found) => {
             MetadataError::NewerVersion { path: path.to_owned(), what: what.to_owned(), found, known: VERSION }
         }
+        RecordError::Older(found) => {
+            MetadataError::OlderVersion { path: path.to_owned(), what: what.to_owned(), found, known: VERSION }
+        }
         RecordError::Damaged(how) => MetadataError::corrupt(path, format!("{what} is unreadable: {how}")),
     }
 }

@@ -50,7 +50,10 @@ fn a_missing_or_changed_entry_is_named() {
     let cases: [(MetadataError, &str); 6] = [
         (error_after(change(LOG, |log| log.remove(7).map(drop))), "log entry 8 stands where 7 has to"),
         (error_after(change(LOG, |log| log.remove(6).map(drop))), "log entry 7 stands where 6 has to"),
-        (error_after(change(LOG, |log| log.insert(7, [1; 20].as_slice()).map(drop))), "log entry 7 is unreadable"),
+        (
+            error_after(change(LOG, |log| log.insert(7, [record::VERSION; 20].as_slice()).map(drop))),
+            "log entry 7 is unreadable",
+        ),
         (error_after(change(LOG, |log| log.insert(9, record::seal(9, &[99]).as_slice()).map(drop))), "is no command"),
         (error_after(change(SNAPSHOT, |pieces| pieces.remove(0).map(drop))), "0 of 1 pieces"),
         (error_after(change(META, |meta| meta.remove("snapshot").map(drop))), "log entry 6 stands where 1 has to"),
@@ -64,11 +67,18 @@ fn a_missing_or_changed_entry_is_named() {
 #[test]
 fn a_file_of_a_newer_version_is_left_alone() {
     for error in [
-        error_after(change(META, |meta| meta.insert("format", [2].as_slice()).map(drop))),
-        error_after(change(LOG, |log| log.insert(9, [2; 20].as_slice()).map(drop))),
+        error_after(change(META, |meta| meta.insert("format", [3].as_slice()).map(drop))),
+        error_after(change(LOG, |log| log.insert(9, [3; 20].as_slice()).map(drop))),
     ] {
-        assert!(matches!(error, MetadataError::NewerVersion { found: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, MetadataError::NewerVersion { found: 3, .. }), "{error}");
     }
+}
+
+#[test]
+fn a_file_of_an_older_version_is_left_alone() {
+    let error = error_after(change(LOG, |log| log.insert(6, [1; 20].as_slice()).map(drop)));
+    assert!(matches!(error, MetadataError::OlderVersion { found: 1, known: 2, .. }), "{error}");
+    assert!(error.to_string().contains("move the file away"), "{error}");
 }
 
 #[test]

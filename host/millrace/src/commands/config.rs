@@ -1,7 +1,7 @@
 //! `millrace config`: the effective configuration.
 
 use anyhow::Result;
-use millrace_jobmanager::RUN_OPTIONS;
+use millrace_jobmanager::{RESTART_OPTIONS, RUN_OPTIONS};
 
 use crate::cli::Config;
 use crate::config::{Configuration, OPTIONS};
@@ -21,6 +21,9 @@ pub(crate) fn run(options: &Config) -> Result<()> {
         println_stdout("\n# Options of a run (`millrace run -D KEY=VALUE`):");
         for (key, description) in RUN_OPTIONS {
             println_stdout(&format!("# {key}: {description}"));
+        }
+        for option in RESTART_OPTIONS {
+            println_stdout(&format!("# {}: as above", option.key));
         }
     }
     Ok(())

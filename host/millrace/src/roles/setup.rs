@@ -82,6 +82,7 @@ pub(crate) fn job_manager_options(configuration: &Configuration, roots: FileRoot
     let mut options = JobManagerOptions {
         default_parallelism: configuration.count(config::PARALLELISM)?,
         buffer_timeout_ms: configuration.duration_ms(config::BUFFER_TIMEOUT)?,
+        restart: configuration.restart()?,
         file_roots: roots,
         bundle_limits: BundleLimits {
             bundle_bytes_max: configuration.bytes(config::BUNDLE_MAX)?,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use millrace_connectors::FileRoots;
-use millrace_taskmanager::{RemoteOptions, serve};
+use millrace_taskmanager::{DataPlaneOptions, RemoteOptions, serve};
 use millrace_types::TaskManagerId;
 
 use crate::cli;
@@ -30,7 +30,9 @@ pub(crate) fn run(options: &cli::TaskManager) -> Result<()> {
     let own = OwnFolder::take(&data_dir)?;
     let roots = setup::named_roots(&configuration, &options.file_root)?.unwrap_or_else(FileRoots::none);
     let id = TaskManagerId(resource_id(&configuration)?);
-    let task_manager = setup::task_manager_options(&configuration, id, own.path.clone(), roots)?;
+    let mut task_manager = setup::task_manager_options(&configuration, id, own.path.clone(), roots)?;
+    let data = setup::address(&configuration, config::DATA_ADDRESS, config::DATA_PORT);
+    task_manager.data = Some(DataPlaneOptions::new(data));
     let remote = RemoteOptions {
         jobmanager: setup::address(&configuration, config::RPC_ADDRESS, config::RPC_PORT),
         connect_timeout: CONNECT_TIMEOUT,

@@ -1,5 +1,6 @@
 //! TaskManagers come, fall silent and come back.
 
+use millrace_protocol::TaskManagerRegistration;
 use millrace_resource_core::{Command, DropReason, Input};
 
 use crate::harness::{Harness, grant, job, registration, requests, slot, tm};
@@ -69,6 +70,36 @@ fn one_that_wakes_has_to_come_back_under_a_new_id() {
     refused(&harness.step(Input::Registered(registration("a", 1))), "a", "new one");
     assert_eq!(harness.step(Input::Registered(registration("a2", 1))), []);
     assert_eq!(harness.core.slots_total(), 1);
+}
+
+#[test]
+fn the_address_of_records_is_one_task_managers() {
+    let at = |name: &str, slots, address: Option<&str>| {
+        let data_address = address.map(str::to_owned);
+        Input::Registered(TaskManagerRegistration { data_address, ..registration(name, slots) })
+    };
+    let mut harness = Harness::new();
+    for (name, address) in [("a", "host1:1"), ("b", "host2:1"), ("c", "host3:1")] {
+        assert_eq!(harness.step(at(name, 1, Some(address))), []);
+    }
+    harness.request(1, 1);
+    harness.accept(slot("a", 0), grant(1));
+    refused(&harness.step(at("a2", 99, Some("host1:1"))), "a2", "99 slots");
+    assert!(harness.core.task_manager(&tm("a")).is_some(), "one that is refused replaces nobody");
+    // There may be three, and there are: the new one takes the place of the old one.
+    let commands = harness.step(at("a2", 2, Some("host1:1")));
+    let Command::NotifyTaskManagerLost { job: told, task_manager, reason } = &commands[0] else {
+        panic!("{commands:?}")
+    };
+    assert_eq!((*told, task_manager), (job(1), &tm("a")));
+    assert!(reason.contains("a2") && reason.contains("host1:1"), "{reason}");
+    assert_eq!(requests(&commands), [(slot("a2", 0), grant(2), job(1))]);
+    refused(&harness.heartbeat("a", &[]), "a", "new one");
+    assert_eq!(harness.core.slots_total(), 4);
+    // In one process nobody has an address.
+    let mut local = Harness::with(&[("a", 1), ("b", 1)]);
+    assert_eq!(local.step(at("c", 1, None)), []);
+    assert_eq!(local.core.slots_total(), 3);
 }
 
 #[test]
