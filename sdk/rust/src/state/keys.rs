@@ -1,44 +1,15 @@
 //! The keys that an operator has in its cache: each has a slot, which all of the operator's states share.
 //!
 //! Looking a key up is what a keyed operator does most, and with many keys it waits for memory. So what a look-up
-//! touches is small and lies together: an entry of the index, and the bytes of the key, in place if they are few.
+//! touches is small and lies together: an entry of the index, and the key as a few words.
 
 use hashbrown::HashTable;
 
-use super::hash::hash_bytes;
+use super::hash::Packed;
 use crate::data::{Data, DecodeError};
 
 /// What a slot takes besides its key and values, approximately.
-const SLOT_BYTES: usize = 48;
-/// Longer keys have an allocation of their own.
-const INLINE_BYTES: usize = 22;
-
-/// The bytes of a key.
-enum Bytes {
-    Inline { length: u8, bytes: [u8; INLINE_BYTES] },
-    Boxed(Box<[u8]>),
-}
-
-impl Bytes {
-    fn new(key: &[u8]) -> Self {
-        let mut bytes = [0; INLINE_BYTES];
-        match bytes.get_mut(..key.len()) {
-            Some(start) => {
-                start.copy_from_slice(key);
-                Self::Inline { length: key.len() as u8, bytes }
-            }
-            None => Self::Boxed(key.into()),
-        }
-    }
-
-    #[inline]
-    fn get(&self) -> &[u8] {
-        match self {
-            Self::Inline { length, bytes } => &bytes[..usize::from(*length)],
-            Self::Boxed(bytes) => bytes,
-        }
-    }
-}
+const SLOT_BYTES: usize = 64;
 
 /// An entry of the index.
 struct Entry {
@@ -50,11 +21,12 @@ struct Entry {
 /// Keys and their slots.
 pub(crate) struct KeyTable<K> {
     index: HashTable<Entry>,
-    /// By slot: the keys' bytes, the keys (`None`: the slot is free), and whether they were used since the clock's
-    /// hand passed.
-    bytes: Vec<Bytes>,
-    keys: Vec<Option<K>>,
+    /// By slot: the keys as words, whether they were used since the clock's hand passed, their bytes, and the keys
+    /// (`None`: the slot is free).
+    packed: Vec<Packed>,
     is_used: Vec<bool>,
+    bytes: Vec<Vec<u8>>,
+    keys: Vec<Option<K>>,
     free: Vec<u32>,
     weight: usize,
     hand: usize,
@@ -64,9 +36,10 @@ impl<K: Data> KeyTable<K> {
     pub fn new() -> Self {
         Self {
             index: HashTable::new(),
+            packed: Vec::new(),
+            is_used: Vec::new(),
             bytes: Vec::new(),
             keys: Vec::new(),
-            is_used: Vec::new(),
             free: Vec::new(),
             weight: 0,
             hand: 0,
@@ -76,37 +49,39 @@ impl<K: Data> KeyTable<K> {
     /// The slot of a key, made if there is none.
     #[inline]
     pub fn slot(&mut self, key: &[u8]) -> Result<u32, DecodeError> {
-        let hash = hash_bytes(key);
-        let bytes = &self.bytes;
-        let is_key = |entry: &Entry| entry.hash == hash as u32 && bytes[entry.slot as usize].get() == key;
+        let packed = Packed::new(key);
+        let hash = packed.hash();
+        let is_key = |entry: &Entry| {
+            let slot = entry.slot as usize;
+            entry.hash == hash as u32 && self.packed[slot] == packed && (!packed.is_long() || self.bytes[slot] == key)
+        };
         match self.index.find(hash, is_key) {
             Some(Entry { slot, .. }) => {
                 self.is_used[*slot as usize] = true;
                 Ok(*slot)
             }
-            None => self.insert(hash, key),
+            None => self.insert(packed, key),
         }
     }
 
-    fn insert(&mut self, hash: u64, bytes: &[u8]) -> Result<u32, DecodeError> {
+    #[cold]
+    fn insert(&mut self, packed: Packed, bytes: &[u8]) -> Result<u32, DecodeError> {
         let key = Some(K::from_bytes(bytes)?);
         self.weight += SLOT_BYTES + size_of::<K>() + bytes.len();
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.bytes[slot as usize] = Bytes::new(bytes);
-                self.keys[slot as usize] = key;
-                self.is_used[slot as usize] = true;
-                slot
-            }
-            None => {
-                self.bytes.push(Bytes::new(bytes));
-                self.keys.push(key);
-                self.is_used.push(true);
-                self.bytes.len() as u32 - 1
-            }
-        };
-        let bytes = &self.bytes;
-        let rehash = |entry: &Entry| hash_bytes(bytes[entry.slot as usize].get());
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.packed.push(packed);
+            self.is_used.push(true);
+            self.bytes.push(Vec::new());
+            self.keys.push(None);
+            self.keys.len() as u32 - 1
+        });
+        let at = slot as usize;
+        self.packed[at] = packed;
+        self.is_used[at] = true;
+        self.bytes[at] = bytes.to_vec();
+        self.keys[at] = key;
+        let rehash = |entry: &Entry| self.packed[entry.slot as usize].hash();
+        let hash = packed.hash();
         self.index.insert_unique(hash, Entry { hash: hash as u32, slot }, rehash);
         Ok(slot)
     }
@@ -118,7 +93,7 @@ impl<K: Data> KeyTable<K> {
 
     /// The bytes of a slot's key.
     pub fn bytes(&self, slot: u32) -> &[u8] {
-        self.bytes.get(slot as usize).map_or(&[], Bytes::get)
+        self.bytes.get(slot as usize).map_or(&[], Vec::as_slice)
     }
 
     /// How many slots there are, used and free.
@@ -138,11 +113,11 @@ impl<K: Data> KeyTable<K> {
 
     /// Forgets a key.
     pub fn remove(&mut self, slot: u32) {
-        let bytes = std::mem::replace(&mut self.bytes[slot as usize], Bytes::new(&[]));
-        if let Ok(entry) = self.index.find_entry(hash_bytes(bytes.get()), |entry| entry.slot == slot) {
+        let bytes = std::mem::take(&mut self.bytes[slot as usize]);
+        if let Ok(entry) = self.index.find_entry(self.packed[slot as usize].hash(), |entry| entry.slot == slot) {
             entry.remove();
         }
-        self.weight -= SLOT_BYTES + size_of::<K>() + bytes.get().len();
+        self.weight -= SLOT_BYTES + size_of::<K>() + bytes.len();
         self.keys[slot as usize] = None;
         self.free.push(slot);
     }

@@ -73,9 +73,7 @@ impl<K: Data> KeyedStore<K> {
         for table in &self.tables {
             let table = &mut *table.borrow_mut();
             table.grow(self.keys.capacity());
-            for slot in &self.rows {
-                table.want(*slot);
-            }
+            table.want(&self.rows);
             table.fetch(&*self.host, &self.keys, &mut self.batch)?;
         }
         Ok(())

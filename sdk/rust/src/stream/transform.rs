@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::Stream;
 use super::connected::ConnectedStreams;
 use super::keyed::KeyedStream;
+use crate::chunk::Chunk;
 use crate::collector::{Collector, OutputTag};
 use crate::data::Data;
 use crate::definition::{MAIN_OUTPUT, NodeDef, SideDef};
@@ -58,7 +59,7 @@ impl<T: Data> Stream<T> {
             Box::new(|assembly| {
                 let output = assembly.output::<U>()?;
                 let label = assembly.label();
-                assembly.accept::<T>(0, Box::new(Map { function, label, output }))
+                assembly.accept::<T>(0, Box::new(Map { function, label, output, mapped: Chunk::new() }))
             }),
         ))
     }
@@ -69,9 +70,8 @@ impl<T: Data> Stream<T> {
             "map",
             "Map",
             Box::new(|assembly| {
-                let output = assembly.output::<U>()?;
-                let label = assembly.label();
-                assembly.accept::<T>(0, Box::new(TryMap { function, label, output, error: PhantomData }))
+                let output = assembly.collector::<U>()?;
+                assembly.accept::<T>(0, Box::new(TryMap { function, output, error: PhantomData }))
             }),
         ))
     }

@@ -1,0 +1,87 @@
+//! Appending short byte strings.
+//!
+//! A copy of a length that is not known beforehand is an instruction of its own in Wasm, and engines carry it out by calling
+//! a function of theirs: for the few bytes of a usual field that costs several times the copy. So short ones are moved in
+//! words, two of which overlap, and cut to their length.
+
+/// The longest that is moved in words, in bytes.
+const SHORT_BYTES_MAX: usize = 64;
+
+/// The eight bytes at an offset.
+#[inline]
+fn word(bytes: &[u8], offset: usize) -> u64 {
+    match bytes.get(offset..).and_then(<[u8]>::first_chunk) {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => 0,
+    }
+}
+
+/// Up to eight bytes as a word: the first one is the lowest, and what is not there is zero.
+#[inline]
+pub(crate) fn short_word(bytes: &[u8]) -> u64 {
+    let count = bytes.len();
+    if count >= 8 {
+        word(bytes, 0)
+    } else if count >= 4 {
+        let half =
+            |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |half| u32::from_le_bytes(*half));
+        u64::from(half(0)) | u64::from(half(count - 4)) << (8 * (count - 4))
+    } else {
+        let at = |index: usize| u64::from(bytes.get(index).copied().unwrap_or(0)) << (8 * index);
+        at(0) | at(1) | at(2)
+    }
+}
+
+/// Appends bytes.
+#[inline]
+pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() > SHORT_BYTES_MAX {
+        out.extend_from_slice(bytes);
+    } else {
+        append_short(out, bytes);
+    }
+}
+
+#[inline]
+fn append_short(out: &mut Vec<u8>, bytes: &[u8]) {
+    let end = out.len() + bytes.len();
+    // Room for whole words at once.
+    out.reserve(bytes.len().next_multiple_of(8));
+    let mut rest = bytes;
+    while let Some((block, behind)) = rest.split_first_chunk::<16>() {
+        out.extend_from_slice(block);
+        rest = behind;
+    }
+    if rest.len() >= 8 {
+        out.extend_from_slice(&word(rest, 0).to_le_bytes());
+        rest = &rest[8..];
+    }
+    if !rest.is_empty() {
+        out.extend_from_slice(&short_word(rest).to_le_bytes());
+    }
+    out.truncate(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_every_length_arrive_as_they_are() {
+        let bytes: Vec<u8> = (1..=100).collect();
+        for count in 0..=bytes.len() {
+            let mut out = b"before".to_vec();
+            append(&mut out, &bytes[..count]);
+            append(&mut out, b"!");
+            assert_eq!(out, [b"before", &bytes[..count], b"!"].concat(), "{count} bytes");
+        }
+    }
+
+    #[test]
+    fn short_words_end_with_zeros() {
+        for count in 0..=8usize {
+            let expected = (0..count).fold(0, |word, at| word | (at as u64 + 1) << (8 * at));
+            assert_eq!(short_word(&[1, 2, 3, 4, 5, 6, 7, 8][..count]), expected);
+        }
+    }
+}
