@@ -93,6 +93,16 @@ impl Pools {
     }
 }
 
+/// A number divided by a constant. Wasm has no instruction for the upper half of a product, so that only divisions of 32
+/// bits become multiplications.
+#[inline]
+fn quotient<const BY: u64>(number: u64) -> u64 {
+    match u32::try_from(number) {
+        Ok(number) => u64::from(number / BY as u32),
+        Err(_) => number / BY,
+    }
+}
+
 /// The last auction before an event, from its epoch and its place in it.
 fn last_auction(epoch: u64, place: u64) -> u64 {
     if place < 4 { epoch * 3 + (place - 1) } else { epoch * 3 + 2 }
@@ -109,7 +119,7 @@ fn next_person(last: u64, random: u64) -> u64 {
 }
 
 fn popular(last: u64) -> u64 {
-    last / POPULAR_ONE_IN * POPULAR_ONE_IN
+    quotient::<POPULAR_ONE_IN>(last) * POPULAR_ONE_IN
 }
 
 /// Generates events.
@@ -124,8 +134,9 @@ impl Generator {
     #[inline]
     pub fn event(&self, index: u64) -> Event {
         let pools = self.pools.get_or_init(Pools::new);
-        let (epoch, place) = (index / EPOCH_EVENTS, index % EPOCH_EVENTS);
-        let time = (BEGAN_MS + index * 1000 / EVENTS_PER_SECOND) as i64;
+        let epoch = quotient::<EPOCH_EVENTS>(index);
+        let place = index - epoch * EPOCH_EVENTS;
+        let time = (BEGAN_MS + quotient::<{ EVENTS_PER_SECOND / 1000 }>(index)) as i64;
         let h1 = mix(index);
         let h2 = mix(h1);
         let hashes = [h1, h2, mix(h2)];

@@ -19,7 +19,7 @@ pub fn is_watched(bid: &Bid) -> bool {
 /// wc: the words of a sentence.
 #[inline]
 pub fn words(sentence: &str) -> impl Iterator<Item = &str> {
-    sentence.split(' ')
+    sentence.split_ascii_whitespace()
 }
 
 /// wc: a record for each word of a sentence.

@@ -125,11 +125,7 @@ fn inputs(graph: &JobGraph, job: JobId, here: &TaskManagerId, vertex: usize, sub
         target_port: edge.target_port,
         channels: graph
             .sources_of(position, subtask)
-            .map(|source| InputChannel {
-                id: channel(job, position, source, subtask),
-                task_manager: here.clone(),
-                data_address: None,
-            })
+            .map(|source| InputChannel { id: channel(job, position, source, subtask), task_manager: here.clone() })
             .collect(),
     };
     edges.map(gate).collect()

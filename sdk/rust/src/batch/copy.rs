@@ -2,7 +2,7 @@
 //!
 //! A copy of a length that is not known beforehand is an instruction of its own in Wasm, and engines carry it out by calling
 //! a function of theirs: for the few bytes of a usual field that costs several times the copy. So short ones are moved in
-//! words, two of which overlap, and cut to their length.
+//! words, the last two of which may overlap.
 
 /// The longest that is moved in words, in bytes.
 const SHORT_BYTES_MAX: usize = 64;
@@ -36,30 +36,61 @@ pub(crate) fn short_word(bytes: &[u8]) -> u64 {
 #[inline]
 pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
     if bytes.len() > SHORT_BYTES_MAX {
-        out.extend_from_slice(bytes);
-    } else {
-        append_short(out, bytes);
+        return out.extend_from_slice(bytes);
+    }
+    out.reserve(bytes.len());
+    let end = out.len() + bytes.len();
+    #[expect(unsafe_code, reason = "safe code asks for room at every word, which costs more than the words")]
+    // SAFETY: there is room up to `end`, and all that lies in front of it has been written.
+    unsafe {
+        copy_short(bytes, out.as_mut_ptr().add(out.len()));
+        out.set_len(end);
     }
 }
 
+/// Copies at most [`SHORT_BYTES_MAX`] bytes in words, of which the first reach up to the last ones, or over them.
+///
+/// # Safety
+/// `to` can be written for as many bytes.
 #[inline]
-fn append_short(out: &mut Vec<u8>, bytes: &[u8]) {
-    let end = out.len() + bytes.len();
-    // Room for whole words at once.
-    out.reserve(bytes.len().next_multiple_of(8));
-    let mut rest = bytes;
-    while let Some((block, behind)) = rest.split_first_chunk::<16>() {
-        out.extend_from_slice(block);
-        rest = behind;
+#[expect(unsafe_code, reason = "see `append`")]
+unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
+    let (from, count) = (bytes.as_ptr(), bytes.len());
+    /// Moves a word at an offset.
+    macro_rules! word {
+        ($type:ty, $at:expr) => {
+            to.add($at).cast::<$type>().write_unaligned(from.add($at).cast::<$type>().read_unaligned())
+        };
     }
-    if rest.len() >= 8 {
-        out.extend_from_slice(&word(rest, 0).to_le_bytes());
-        rest = &rest[8..];
+    // SAFETY: every word lies within the `count` bytes of both.
+    unsafe {
+        match count {
+            33.. => {
+                word!(u128, 0);
+                word!(u128, 16);
+                word!(u128, count - 32);
+                word!(u128, count - 16);
+            }
+            16..=32 => {
+                word!(u128, 0);
+                word!(u128, count - 16);
+            }
+            8..=15 => {
+                word!(u64, 0);
+                word!(u64, count - 8);
+            }
+            4..=7 => {
+                word!(u32, 0);
+                word!(u32, count - 4);
+            }
+            1..=3 => {
+                word!(u8, 0);
+                word!(u8, count / 2);
+                word!(u8, count - 1);
+            }
+            0 => {}
+        }
     }
-    if !rest.is_empty() {
-        out.extend_from_slice(&short_word(rest).to_le_bytes());
-    }
-    out.truncate(end);
 }
 
 #[cfg(test)]

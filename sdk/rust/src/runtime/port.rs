@@ -115,28 +115,26 @@ pub(crate) fn plain_port<T: 'static, E: Encode<T>>() -> PortFactory<T> {
     Rc::new(|port| Box::new(Plain::<T, E> { port, types: PhantomData }))
 }
 
-/// Writes records with the keys that a selector gives them.
-struct Keyed<F, K> {
+/// Writes records with the keys that `encode` appends.
+struct Keyed<F> {
     port: PortHandle,
-    select: Rc<F>,
-    key: PhantomData<fn() -> K>,
+    encode: Rc<F>,
 }
 
-impl<T: Data, K: Data, F: Fn(&T) -> K> Receiver<T> for Keyed<F, K> {
+impl<T: Data, F: Fn(&T, &mut Vec<u8>)> Receiver<T> for Keyed<F> {
     fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
         let port = &mut *self.port.borrow_mut();
         port.label.enter();
         port.rows(chunk, |value, writer| {
-            let key = (self.select)(value);
-            writer.key(|out| key.encode(out));
+            writer.key(|out| (self.encode)(value, out));
             value.encode(writer.payload());
             Ok(())
         })
     }
 }
 
-/// The factory of a port whose records carry keys.
-pub(crate) fn keyed_port<T: Data, K: Data, F: Fn(&T) -> K + 'static>(select: F) -> PortFactory<T> {
-    let select = Rc::new(select);
-    Rc::new(move |port| Box::new(Keyed { port, select: Rc::clone(&select), key: PhantomData }))
+/// The factory of a port whose records carry keys. `encode` appends a record's key.
+pub(crate) fn keyed_port<T: Data>(encode: impl Fn(&T, &mut Vec<u8>) + 'static) -> PortFactory<T> {
+    let encode = Rc::new(encode);
+    Rc::new(move |port| Box::new(Keyed { port, encode: Rc::clone(&encode) }))
 }

@@ -1,26 +1,23 @@
 //! The keys that an operator has in its cache: each has a slot, which all of the operator's states share.
 //!
-//! Looking a key up is what a keyed operator does most, and with many keys it waits for memory. So what a look-up
-//! touches is small and lies together: an entry of the index, and the key as a few words.
-
-use hashbrown::HashTable;
+//! Looking keys up is what a keyed operator does most, and with many keys it waits for memory. So what a look-up touches
+//! is small, an entry of the index and the key as a few words, and the keys of a batch are looked up in steps, many keys a
+//! step, so that the processor waits for many of them at once.
 
 use super::hash::Packed;
+use super::index::{Guess, Index};
+use crate::batch::BatchReader;
 use crate::data::{Data, DecodeError};
 
 /// What a slot takes besides its key and values, approximately.
 const SLOT_BYTES: usize = 64;
 
-/// An entry of the index.
-struct Entry {
-    /// A part of the key's hash: most keys that differ are told apart without a look at them.
-    hash: u32,
-    slot: u32,
-}
+/// The keys of a batch that are looked up together.
+const LOOKED_UP_TOGETHER: usize = 64;
 
 /// Keys and their slots.
 pub(crate) struct KeyTable<K> {
-    index: HashTable<Entry>,
+    index: Index,
     /// By slot: the keys as words, whether they were used since the clock's hand passed, their bytes, and the keys
     /// (`None`: the slot is free).
     packed: Vec<Packed>,
@@ -35,7 +32,7 @@ pub(crate) struct KeyTable<K> {
 impl<K: Data> KeyTable<K> {
     pub fn new() -> Self {
         Self {
-            index: HashTable::new(),
+            index: Index::new(),
             packed: Vec::new(),
             is_used: Vec::new(),
             bytes: Vec::new(),
@@ -46,25 +43,57 @@ impl<K: Data> KeyTable<K> {
         }
     }
 
+    /// Appends the slots of all rows' keys to `slots`, made where there are none.
+    pub fn slots_of(&mut self, batch: &BatchReader<'_>, slots: &mut Vec<u32>) -> Result<(), DecodeError> {
+        let mut rows = batch.rows();
+        let mut keys = [(&[][..], Packed::new(&[]), 0); LOOKED_UP_TOGETHER];
+        let mut guesses = [Guess::NONE; LOOKED_UP_TOGETHER];
+        loop {
+            let mut count = 0;
+            for (place, row) in keys.iter_mut().zip(&mut rows) {
+                let packed = Packed::new(row.key);
+                *place = (row.key, packed, packed.hash());
+                count += 1;
+            }
+            for (guess, (_, _, hash)) in guesses.iter_mut().zip(&keys[..count]) {
+                *guess = self.index.first(*hash);
+            }
+            for ((key, packed, hash), guess) in keys[..count].iter().zip(&guesses) {
+                let slot = match guess.slot(*hash) {
+                    Some(slot) if self.is_key(slot, *packed, key) => slot,
+                    _ => self.slot_of(key, *packed, *hash)?,
+                };
+                self.is_used[slot as usize] = true;
+                slots.push(slot);
+            }
+            if count < LOOKED_UP_TOGETHER {
+                return Ok(());
+            }
+        }
+    }
+
     /// The slot of a key, made if there is none.
-    #[inline]
     pub fn slot(&mut self, key: &[u8]) -> Result<u32, DecodeError> {
         let packed = Packed::new(key);
-        let hash = packed.hash();
-        let is_key = |entry: &Entry| {
-            let slot = entry.slot as usize;
-            entry.hash == hash as u32 && self.packed[slot] == packed && (!packed.is_long() || self.bytes[slot] == key)
-        };
-        match self.index.find(hash, is_key) {
-            Some(Entry { slot, .. }) => {
-                self.is_used[*slot as usize] = true;
-                Ok(*slot)
-            }
+        let slot = self.slot_of(key, packed, packed.hash())?;
+        self.is_used[slot as usize] = true;
+        Ok(slot)
+    }
+
+    #[inline]
+    fn is_key(&self, slot: u32, packed: Packed, key: &[u8]) -> bool {
+        let slot = slot as usize;
+        self.packed[slot] == packed && (!packed.is_long() || self.bytes[slot] == key)
+    }
+
+    #[cold]
+    fn slot_of(&mut self, key: &[u8], packed: Packed, hash: u64) -> Result<u32, DecodeError> {
+        match self.index.find(hash, |slot| self.is_key(slot, packed, key)) {
+            Some(slot) => Ok(slot),
             None => self.insert(packed, key),
         }
     }
 
-    #[cold]
     fn insert(&mut self, packed: Packed, bytes: &[u8]) -> Result<u32, DecodeError> {
         let key = Some(K::from_bytes(bytes)?);
         self.weight += SLOT_BYTES + size_of::<K>() + bytes.len();
@@ -80,9 +109,7 @@ impl<K: Data> KeyTable<K> {
         self.is_used[at] = true;
         self.bytes[at] = bytes.to_vec();
         self.keys[at] = key;
-        let rehash = |entry: &Entry| self.packed[entry.slot as usize].hash();
-        let hash = packed.hash();
-        self.index.insert_unique(hash, Entry { hash: hash as u32, slot }, rehash);
+        self.index.insert(packed.hash(), slot, |slot| self.packed[slot as usize].hash());
         Ok(slot)
     }
 
@@ -114,9 +141,7 @@ impl<K: Data> KeyTable<K> {
     /// Forgets a key.
     pub fn remove(&mut self, slot: u32) {
         let bytes = std::mem::take(&mut self.bytes[slot as usize]);
-        if let Ok(entry) = self.index.find_entry(self.packed[slot as usize].hash(), |entry| entry.slot == slot) {
-            entry.remove();
-        }
+        self.index.remove(self.packed[slot as usize].hash(), slot, |slot| self.packed[slot as usize].hash());
         self.weight -= SLOT_BYTES + size_of::<K>() + bytes.len();
         self.keys[slot as usize] = None;
         self.free.push(slot);
@@ -160,6 +185,19 @@ mod tests {
         table.slot(&[2]).unwrap();
         let found: Vec<Option<u32>> = (0..4).map(|_| table.advance_hand()).collect();
         assert_eq!(found, [Some(slots[0]), Some(slots[1]), None, Some(slots[3])]);
+    }
+
+    #[test]
+    fn keys_of_a_batch_get_the_slots_that_each_would_get() {
+        use crate::batch::BatchWriter;
+        let key = |n: u64| vec![(n % 61) as u8; n as usize % 31].to_bytes();
+        let mut batch = BatchWriter::new(false, true);
+        (0..1000).for_each(|n| batch.row(0, &key(n * n), &[]));
+        let (mut together, mut alone) = (KeyTable::<Vec<u8>>::new(), KeyTable::<Vec<u8>>::new());
+        let mut slots = Vec::new();
+        together.slots_of(&BatchReader::new(batch.finish()).unwrap(), &mut slots).unwrap();
+        assert_eq!(slots, (0..1000).map(|n| alone.slot(&key(n * n)).unwrap()).collect::<Vec<_>>());
+        assert_eq!(together.len(), alone.len());
     }
 
     #[test]
