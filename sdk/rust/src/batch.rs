@@ -1,8 +1,10 @@
 //! Batches: many records in one byte string, laid out as `sdk/wit/millrace.wit` says.
 
+mod copy;
 mod read;
 mod write;
 
+pub(crate) use copy::{append, short_word};
 pub use read::{BatchError, BatchReader, Row, Rows};
 pub use write::BatchWriter;
 

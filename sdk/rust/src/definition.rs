@@ -47,7 +47,7 @@ pub(crate) struct PortDef {
 pub(crate) struct SideDef {
     pub tag: String,
     pub record: TypeId,
-    /// Makes its `BoxReceiver<T>`.
+    /// Makes its `SideOutput<T>`.
     pub connect: fn(&mut Assembly<'_>, u32) -> Result<Box<dyn Any>>,
 }
 

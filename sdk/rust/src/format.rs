@@ -4,7 +4,8 @@ use std::marker::PhantomData;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::data::{Data, DecodeError};
+use crate::batch::append;
+use crate::data::{Data, DecodeError, text};
 use crate::error::{Error, Result};
 use crate::fields::{Fields, ToFields};
 use crate::graph::Format;
@@ -135,7 +136,7 @@ impl RawRecord for String {
     }
 
     fn from_raw(bytes: &[u8]) -> Result<Self, DecodeError> {
-        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| DecodeError::BadUtf8)
+        text(bytes)
     }
 }
 
@@ -154,7 +155,7 @@ impl<T: RawRecord> Encode<T> for Raw {
 
     #[inline]
     fn encode(value: &T, out: &mut Vec<u8>) -> Result<()> {
-        out.extend_from_slice(value.as_raw());
+        append(out, value.as_raw());
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 //! A component has one program and, once it is opened, one instance. The host calls one function at a time, so
 //! both live in a cell that is borrowed for the length of a call.
 
+#[cfg(feature = "allocator")]
+mod allocator;
 mod convert;
 mod exports;
 mod imports;

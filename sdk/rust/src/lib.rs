@@ -7,6 +7,7 @@ extern crate self as millrace;
 
 mod args;
 pub mod batch;
+mod chunk;
 mod collector;
 mod connector;
 pub mod data;

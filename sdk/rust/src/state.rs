@@ -7,6 +7,7 @@
 //! key of which the host has a value.
 
 pub(crate) mod hash;
+pub(crate) mod index;
 pub(crate) mod keys;
 pub(crate) mod registry;
 pub(crate) mod store;

@@ -7,6 +7,7 @@ mod bad_requests;
 mod examples;
 mod layers;
 mod lifecycle;
+mod nexmark;
 mod processes;
 mod rest_shapes;
 mod stated_graphs;

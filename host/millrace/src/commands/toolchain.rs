@@ -10,6 +10,9 @@ use serde::Deserialize;
 /// What guests are compiled for.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
+/// What every host of guests has beyond the target's own features: vectors of 128 bits.
+const TARGET_FEATURES: &str = "-Ctarget-feature=+simd128";
+
 /// Where Debian installs its compiler.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
@@ -81,7 +84,7 @@ impl Toolchain {
             environment.push(("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER".to_owned(), text_of(&linker)?));
         }
         // Paths of this machine end up in panic messages, and would make the same source give other bytes elsewhere.
-        let mut flags = Vec::new();
+        let mut flags = vec![TARGET_FEATURES.to_owned()];
         for (folder, name) in prefixes {
             flags.push(format!("--remap-path-prefix={}={name}", text_of(&folder)?));
         }

@@ -68,11 +68,21 @@ impl BatchWriter {
     /// Begins a row; `timestamp` is left out of batches without timestamps. Returns the row's offset.
     #[inline]
     pub fn begin_row(&mut self, timestamp: i64) -> usize {
+        if self.is_timestamped() { self.begin_timed_row(timestamp) } else { self.begin_plain_row() }
+    }
+
+    /// Begins a row of a batch that has timestamps.
+    #[inline]
+    pub(crate) fn begin_timed_row(&mut self, timestamp: i64) -> usize {
         let start = self.bytes.len();
-        if self.is_timestamped() {
-            self.bytes.extend_from_slice(&timestamp.to_le_bytes());
-        }
+        self.bytes.extend_from_slice(&timestamp.to_le_bytes());
         start
+    }
+
+    /// Begins a row of a batch that has no timestamps.
+    #[inline]
+    pub(crate) fn begin_plain_row(&mut self) -> usize {
+        self.bytes.len()
     }
 
     /// Writes the row's key: the first thing in a row of a keyed batch.
@@ -124,9 +134,10 @@ impl BatchWriter {
         self.bytes[4..8].copy_from_slice(&self.flags.to_le_bytes());
         self.bytes[8..12].copy_from_slice(&(self.ends.len() as u32).to_le_bytes());
         self.bytes[12..16].copy_from_slice(&offset.to_le_bytes());
-        self.bytes.reserve(4 * self.ends.len());
-        for end in &self.ends {
-            self.bytes.extend_from_slice(&end.to_le_bytes());
+        self.bytes.resize(self.bytes.len() + 4 * self.ends.len(), 0);
+        let index = &mut self.bytes[offset as usize..];
+        for (slot, end) in index.as_chunks_mut::<4>().0.iter_mut().zip(&self.ends) {
+            *slot = end.to_le_bytes();
         }
         &self.bytes
     }

@@ -17,8 +17,8 @@ impl<S: Source> IntoSource for S {
             name,
             source as Rc<dyn ErasedSource>,
             Box::new(|assembly| {
-                let collector = assembly.collector()?;
-                assembly.source(Box::new(SourceReader::new(in_instance, collector)));
+                let (collector, host) = (assembly.collector()?, assembly.host());
+                assembly.source(Box::new(SourceReader::new(in_instance, collector, host)));
                 Ok(())
             }),
         );

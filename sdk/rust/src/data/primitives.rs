@@ -1,5 +1,7 @@
 //! Numbers, booleans, characters, strings and boxes.
 
+use crate::batch::{append, short_word};
+
 use super::{Data, DecodeError, Fingerprint, Reader, encode_length};
 
 macro_rules! numbers {
@@ -109,22 +111,40 @@ impl Data for () {
     }
 }
 
+/// The text that these bytes are.
+#[inline]
+pub(crate) fn text(bytes: &[u8]) -> Result<String, DecodeError> {
+    let mut text = Vec::new();
+    append(&mut text, bytes);
+    if is_ascii(bytes) {
+        #[expect(unsafe_code, reason = "checking the bytes a second time costs more than all else that is done here")]
+        // SAFETY: bytes below 128 are UTF-8.
+        return Ok(unsafe { String::from_utf8_unchecked(text) });
+    }
+    String::from_utf8(text).map_err(|_| DecodeError::BadUtf8)
+}
+
+/// Whether all bytes are below 128: by words, for the few bytes of a usual field.
+#[inline]
+fn is_ascii(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let seen = words.iter().fold(short_word(rest), |seen, word| seen | u64::from_le_bytes(*word));
+    seen & 0x8080_8080_8080_8080 == 0
+}
+
 impl Data for String {
     const MIN_BYTES: usize = 1;
 
     #[inline]
     fn encode(&self, out: &mut Vec<u8>) {
         encode_length(self.len(), out);
-        out.extend_from_slice(self.as_bytes());
+        append(out, self.as_bytes());
     }
 
     #[inline]
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let length = input.count(1)?;
-        match std::str::from_utf8(input.take(length)?) {
-            Ok(text) => Ok(text.to_owned()),
-            Err(_) => Err(DecodeError::BadUtf8),
-        }
+        text(input.take(length)?)
     }
 
     fn describe(fingerprint: &mut Fingerprint) {

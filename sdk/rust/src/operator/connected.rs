@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::process::ProcessContext;
+use crate::chunk::Chunk;
 use crate::data::Data;
 use crate::error::Result;
 use crate::runtime::receiver::Receiver;
@@ -15,10 +16,7 @@ pub(crate) struct SideOf<F, U> {
 }
 
 impl<T, U: Data, F: Fn(T, &mut ProcessContext<U>) -> Result<()>> Receiver<T> for SideOf<F, U> {
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
-        let mut context = self.context.borrow_mut();
-        context.begin(at);
-        let result = (self.function)(value, &mut context);
-        context.finish(result)
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.context.borrow_mut().each(chunk, &self.function)
     }
 }

@@ -45,16 +45,17 @@ where
         mut handle: impl FnMut(&mut Self, &Row<'_>, u32) -> Result<()>,
     ) -> Result<()> {
         self.context.store.prepare(batch).map_err(|error| self.label.error(error))?;
+        self.label.enter();
         for (index, row) in batch.rows().enumerate() {
             let slot = self.context.store.select(index);
             self.context.output.at = row.timestamp;
-            self.label.enter();
-            let result = handle(self, &row, slot);
-            // What failed downstream comes before what the function says, and names its own operator.
-            self.context.output.check()?;
-            result.map_err(|error| self.label.error(error))?;
+            if let Err(error) = handle(self, &row, slot) {
+                // What failed downstream comes before what the function says, and names its own operator.
+                self.context.output.check()?;
+                return Err(self.label.error(error));
+            }
         }
-        Ok(())
+        self.context.output.check()
     }
 }
 

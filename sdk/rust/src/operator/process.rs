@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use crate::batch::NO_TIMESTAMP;
+use crate::chunk::Chunk;
 use crate::collector::{Collector, OutputTag, SideOutputs};
 use crate::data::Data;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::{Host, Level};
 use crate::runtime::receiver::Receiver;
 
@@ -51,15 +52,22 @@ impl<U: Data> ProcessContext<U> {
         self.host.log(level, message);
     }
 
-    /// Ends the handling of a record: what failed downstream comes before what the function says.
-    pub(crate) fn finish(&mut self, result: Result<()>) -> Result<()> {
-        self.output.check()?;
-        result.map_err(|error: Error| self.output.label().error(error))
-    }
-
-    pub(crate) fn begin(&mut self, at: i64) {
-        self.output.at = at;
+    /// Runs a function for each record of a chunk. The first error ends it: what failed downstream comes before what the
+    /// function says.
+    pub(crate) fn each<T>(
+        &mut self,
+        chunk: &mut Chunk<T>,
+        function: impl Fn(T, &mut Self) -> Result<()>,
+    ) -> Result<()> {
         self.output.label().enter();
+        for (value, at) in chunk.drain() {
+            self.output.at = at;
+            if let Err(error) = function(value, self) {
+                self.output.check()?;
+                return Err(self.output.label().error(error));
+            }
+        }
+        self.output.check()
     }
 }
 
@@ -69,9 +77,7 @@ pub(crate) struct Process<F, U> {
 }
 
 impl<T, U: Data, F: Fn(T, &mut ProcessContext<U>) -> Result<()>> Receiver<T> for Process<F, U> {
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
-        self.context.begin(at);
-        let result = (self.function)(value, &mut self.context);
-        self.context.finish(result)
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.context.each(chunk, &self.function)
     }
 }

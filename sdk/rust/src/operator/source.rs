@@ -1,8 +1,11 @@
 //! Sources written in the guest.
 
+use std::rc::Rc;
+
 use crate::collector::Collector;
 use crate::data::Data;
 use crate::error::{Error, Result};
+use crate::host::Host;
 use crate::runtime::instance::{PollStatus, Polled};
 
 /// How a source goes on after a poll.
@@ -75,6 +78,7 @@ pub trait Source: 'static {
 /// Takes the records of a source.
 pub struct SourceOutput<T> {
     collector: Collector<T>,
+    host: Rc<dyn Host>,
     bytes: usize,
     bytes_max: usize,
 }
@@ -98,6 +102,11 @@ impl<T: Data> SourceOutput<T> {
     #[inline]
     pub fn add_heap_bytes(&mut self, bytes: usize) {
         self.bytes += bytes;
+    }
+
+    /// The wall clock, in milliseconds since 1970.
+    pub fn processing_time(&self) -> i64 {
+        self.host.now_ms()
     }
 
     /// Whether enough was emitted for one poll.
@@ -125,13 +134,13 @@ impl<S: Source> ErasedSource for S {
 
 /// A source with its output.
 pub(crate) struct SourceReader<S: Source> {
-    pub source: std::rc::Rc<S>,
+    pub source: Rc<S>,
     pub output: SourceOutput<S::Record>,
 }
 
 impl<S: Source> SourceReader<S> {
-    pub fn new(source: std::rc::Rc<S>, collector: Collector<S::Record>) -> Self {
-        Self { source, output: SourceOutput { collector, bytes: 0, bytes_max: 0 } }
+    pub fn new(source: Rc<S>, collector: Collector<S::Record>, host: Rc<dyn Host>) -> Self {
+        Self { source, output: SourceOutput { collector, host, bytes: 0, bytes_max: 0 } }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::marker::PhantomData;
 
+use crate::chunk::Chunk;
 use crate::collector::Collector;
 use crate::error::Result;
 use crate::runtime::current::Label;
@@ -12,32 +13,30 @@ pub(crate) struct Map<F, U> {
     pub function: F,
     pub label: Label,
     pub output: BoxReceiver<U>,
+    /// Empty between two chunks.
+    pub mapped: Chunk<U>,
 }
 
 impl<T, U, F: Fn(T) -> U> Receiver<T> for Map<F, U> {
-    #[inline]
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
         self.label.enter();
-        let mapped = (self.function)(value);
-        self.output.push(mapped, at)
+        self.mapped.map_from(chunk, &self.function);
+        self.output.push(&mut self.mapped)
     }
 }
 
 pub(crate) struct TryMap<F, U, E> {
     pub function: F,
-    pub label: Label,
-    pub output: BoxReceiver<U>,
+    pub output: Collector<U>,
     pub error: PhantomData<fn() -> E>,
 }
 
 impl<T, U, E: Display, F: Fn(T) -> Result<U, E>> Receiver<T> for TryMap<F, U, E> {
-    #[inline]
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
-        self.label.enter();
-        match (self.function)(value) {
-            Ok(mapped) => self.output.push(mapped, at),
-            Err(error) => Err(self.label.error(error)),
-        }
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.output.each(chunk, |value, output| {
+            output.collect((self.function)(value)?);
+            Ok::<(), E>(())
+        })
     }
 }
 
@@ -48,10 +47,10 @@ pub(crate) struct Filter<F, T> {
 }
 
 impl<T, F: Fn(&T) -> bool> Receiver<T> for Filter<F, T> {
-    #[inline]
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
         self.label.enter();
-        if (self.function)(&value) { self.output.push(value, at) } else { Ok(()) }
+        chunk.retain(&self.function);
+        if chunk.is_empty() { Ok(()) } else { self.output.push(chunk) }
     }
 }
 
@@ -61,12 +60,11 @@ pub(crate) struct FlatMap<F, U> {
 }
 
 impl<T, U, F: Fn(T, &mut Collector<U>)> Receiver<T> for FlatMap<F, U> {
-    #[inline]
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
-        self.output.label().enter();
-        self.output.at = at;
-        (self.function)(value, &mut self.output);
-        self.output.check()
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.output.each(chunk, |value, output| {
+            (self.function)(value, output);
+            Ok::<(), String>(())
+        })
     }
 }
 
@@ -77,13 +75,8 @@ pub(crate) struct TryFlatMap<F, U, E> {
 }
 
 impl<T, U, E: Display, F: Fn(T, &mut Collector<U>) -> Result<(), E>> Receiver<T> for TryFlatMap<F, U, E> {
-    #[inline]
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
-        self.output.label().enter();
-        self.output.at = at;
-        let result = (self.function)(value, &mut self.output);
-        self.output.check()?;
-        result.map_err(|error| self.output.label().error(error))
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.output.each(chunk, |value, output| (self.function)(value, output))
     }
 }
 
@@ -93,8 +86,7 @@ pub(crate) struct Identity<T> {
 }
 
 impl<T> Receiver<T> for Identity<T> {
-    #[inline]
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
-        self.output.push(value, at)
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.output.push(chunk)
     }
 }

@@ -4,15 +4,20 @@ use std::rc::Rc;
 
 use crate::batch::BatchReader;
 use crate::batch::NO_TIMESTAMP;
+use crate::chunk::Chunk;
 use crate::error::Result;
 use crate::host::{Clock, Host};
 use crate::runtime::assembly::Control;
 use crate::runtime::current::Label;
 use crate::runtime::receiver::{BoxReceiver, Receiver};
 
+/// See [`WatermarkStrategy`].
+type Stamp<T> = Box<dyn Fn(&mut Chunk<T>) -> i64>;
+
 /// How records get timestamps, and when a watermark says that no earlier one follows.
 pub struct WatermarkStrategy<T> {
-    pub(crate) timestamp_of: Box<dyn Fn(&T) -> i64>,
+    /// Gives the records of a chunk their timestamps and returns the latest.
+    pub(crate) stamp: Stamp<T>,
     pub(crate) delay_ms: i64,
 }
 
@@ -24,7 +29,16 @@ impl<T> WatermarkStrategy<T> {
 
     /// Timestamps that lag the latest one by at most `delay_ms`.
     pub fn bounded_out_of_orderness(delay_ms: i64, timestamp_of: impl Fn(&T) -> i64 + 'static) -> Self {
-        Self { timestamp_of: Box::new(timestamp_of), delay_ms: delay_ms.max(0) }
+        let stamp = move |chunk: &mut Chunk<T>| {
+            let mut latest = i64::MIN;
+            chunk.set_times(|value| {
+                let timestamp = timestamp_of(value);
+                latest = latest.max(timestamp);
+                timestamp
+            });
+            latest
+        };
+        Self { stamp: Box::new(stamp), delay_ms: delay_ms.max(0) }
     }
 }
 
@@ -40,15 +54,15 @@ pub(crate) struct Watermarks<T> {
 }
 
 impl<T> Receiver<T> for Watermarks<T> {
-    fn push(&mut self, value: T, _: i64) -> Result<()> {
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
         self.label.enter();
-        let timestamp = (self.strategy.timestamp_of)(&value);
-        if timestamp > self.latest {
-            self.latest = timestamp;
+        let latest = (self.strategy.stamp)(chunk);
+        if latest > self.latest {
+            self.latest = latest;
             // As in Flink: another record with the same timestamp may follow.
-            self.next = Some(timestamp.saturating_sub(self.strategy.delay_ms).saturating_sub(1));
+            self.next = Some(latest.saturating_sub(self.strategy.delay_ms).saturating_sub(1));
         }
-        self.output.push(value, timestamp)
+        self.output.push(chunk)
     }
 }
 

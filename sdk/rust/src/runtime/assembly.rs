@@ -11,7 +11,7 @@ use super::instance::{OpenContext, StateDescriptor};
 use super::port::{PortBuffer, PortFactory, PortHandle};
 use super::receiver::{BoxReceiver, join};
 use crate::batch::{BatchReader, BatchWriter};
-use crate::collector::{Collector, SideOutputs};
+use crate::collector::{Collector, SideOutput, SideOutputs};
 use crate::data::Data;
 use crate::definition::{MAIN_OUTPUT, NodeDef, PortKind};
 use crate::error::{Error, Result};
@@ -188,7 +188,7 @@ impl<'a> Assembly<'a> {
 
     /// What receives a side output, its type forgotten: the `connect` of a `SideDef`.
     pub fn side_output<T: Data>(&mut self, output: u32) -> Result<Box<dyn Any>> {
-        Ok(Box::new(self.output_of::<T>(output)?))
+        Ok(Box::new(SideOutput::new(self.output_of::<T>(output)?)))
     }
 
     /// What receives the node's side outputs.
@@ -196,7 +196,7 @@ impl<'a> Assembly<'a> {
         let mut sides = SideOutputs::default();
         for side in 0..self.definition().sides.len() {
             let (tag, connect) = (self.definition().sides[side].tag.clone(), self.definition().sides[side].connect);
-            sides.receivers.push((tag, connect(self, MAIN_OUTPUT + 1 + side as u32)?));
+            sides.outputs.push((tag, connect(self, MAIN_OUTPUT + 1 + side as u32)?));
         }
         Ok(sides)
     }

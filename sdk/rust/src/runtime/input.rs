@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use super::current::Label;
 use super::receiver::BoxReceiver;
 use crate::batch::BatchReader;
+use crate::chunk::Chunk;
 use crate::error::Result;
 use crate::format::Decode;
 
@@ -19,21 +20,27 @@ pub(crate) type InputFactory<T> = fn(BoxReceiver<T>, Label) -> Box<dyn BatchInpu
 struct Plain<T, D> {
     receiver: BoxReceiver<T>,
     label: Label,
+    /// Empty between two batches.
+    chunk: Chunk<T>,
     format: PhantomData<D>,
 }
 
 impl<T, D: Decode<T>> BatchInput for Plain<T, D> {
     fn process(&mut self, batch: &BatchReader<'_>) -> Result<()> {
         for (index, row) in batch.rows().enumerate() {
-            let value = D::decode(row.payload)
-                .map_err(|error| self.label.error(format_args!("record {index} of a batch: {error}")))?;
-            self.receiver.push(value, row.timestamp)?;
+            if !self.chunk.accepts(row.timestamp) {
+                self.receiver.push(&mut self.chunk)?;
+            }
+            match D::decode(row.payload) {
+                Ok(value) => self.chunk.push(value, row.timestamp),
+                Err(error) => return Err(self.label.error(format_args!("record {index} of a batch: {error}"))),
+            }
         }
-        Ok(())
+        self.receiver.push(&mut self.chunk)
     }
 }
 
 /// An input whose records are in the format `D`.
 pub(crate) fn plain_input<T: 'static, D: Decode<T>>(receiver: BoxReceiver<T>, label: Label) -> Box<dyn BatchInput> {
-    Box::new(Plain::<T, D> { receiver, label, format: PhantomData })
+    Box::new(Plain::<T, D> { receiver, label, chunk: Chunk::new(), format: PhantomData })
 }

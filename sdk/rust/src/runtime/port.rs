@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use super::current::Label;
 use super::receiver::{BoxReceiver, Receiver};
-use crate::batch::{BatchWriter, NO_TIMESTAMP};
+use crate::batch::BatchWriter;
+use crate::chunk::Chunk;
 use crate::data::Data;
 use crate::error::Result;
 use crate::format::Encode;
@@ -39,14 +40,32 @@ impl PortBuffer {
         }
     }
 
+    /// Writes a row for each record of a chunk and empties it. `write` writes what is behind the timestamp.
     #[inline]
-    fn begin(&mut self, at: i64) -> usize {
-        let is_timestamped = at != NO_TIMESTAMP;
-        if self.writer.is_timestamped() != is_timestamped {
+    fn rows<T>(
+        &mut self,
+        chunk: &mut Chunk<T>,
+        mut write: impl FnMut(&T, &mut BatchWriter) -> Result<()>,
+    ) -> Result<()> {
+        if self.writer.is_timestamped() != chunk.is_timed() {
             self.emit();
-            self.writer.reset(is_timestamped, self.is_keyed);
+            self.writer.reset(chunk.is_timed(), self.is_keyed);
         }
-        self.writer.begin_row(at)
+        if chunk.is_timed() {
+            for (value, at) in chunk.values().iter().zip(chunk.times()) {
+                let start = self.writer.begin_timed_row(*at);
+                write(value, &mut self.writer).map_err(|error| self.label.error(error))?;
+                self.end(start)?;
+            }
+        } else {
+            for value in chunk.values() {
+                let start = self.writer.begin_plain_row();
+                write(value, &mut self.writer).map_err(|error| self.label.error(error))?;
+                self.end(start)?;
+            }
+        }
+        chunk.clear();
+        Ok(())
     }
 
     #[inline]
@@ -86,11 +105,8 @@ struct Plain<T, E> {
 }
 
 impl<T, E: Encode<T>> Receiver<T> for Plain<T, E> {
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
-        let port = &mut *self.port.borrow_mut();
-        let start = port.begin(at);
-        E::encode(&value, port.writer.payload()).map_err(|error| port.label.error(error))?;
-        port.end(start)
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.port.borrow_mut().rows(chunk, |value, writer| E::encode(value, writer.payload()))
     }
 }
 
@@ -99,27 +115,26 @@ pub(crate) fn plain_port<T: 'static, E: Encode<T>>() -> PortFactory<T> {
     Rc::new(|port| Box::new(Plain::<T, E> { port, types: PhantomData }))
 }
 
-/// Writes records with the keys that a selector gives them.
-struct Keyed<F, K> {
+/// Writes records with the keys that `encode` appends.
+struct Keyed<F> {
     port: PortHandle,
-    select: Rc<F>,
-    key: PhantomData<fn() -> K>,
+    encode: Rc<F>,
 }
 
-impl<T: Data, K: Data, F: Fn(&T) -> K> Receiver<T> for Keyed<F, K> {
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
+impl<T: Data, F: Fn(&T, &mut Vec<u8>)> Receiver<T> for Keyed<F> {
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
         let port = &mut *self.port.borrow_mut();
-        let start = port.begin(at);
         port.label.enter();
-        let key = (self.select)(&value);
-        port.writer.key(|out| key.encode(out));
-        value.encode(port.writer.payload());
-        port.end(start)
+        port.rows(chunk, |value, writer| {
+            writer.key(|out| (self.encode)(value, out));
+            value.encode(writer.payload());
+            Ok(())
+        })
     }
 }
 
-/// The factory of a port whose records carry keys.
-pub(crate) fn keyed_port<T: Data, K: Data, F: Fn(&T) -> K + 'static>(select: F) -> PortFactory<T> {
-    let select = Rc::new(select);
-    Rc::new(move |port| Box::new(Keyed { port, select: Rc::clone(&select), key: PhantomData }))
+/// The factory of a port whose records carry keys. `encode` appends a record's key.
+pub(crate) fn keyed_port<T: Data>(encode: impl Fn(&T, &mut Vec<u8>) + 'static) -> PortFactory<T> {
+    let encode = Rc::new(encode);
+    Rc::new(move |port| Box::new(Keyed { port, encode: Rc::clone(&encode) }))
 }

@@ -3,28 +3,28 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::chunk::Chunk;
 use crate::error::Result;
 
-/// Takes records of type `T`. `at` is the record's timestamp or `NO_TIMESTAMP`.
+/// Takes records of type `T`.
 pub(crate) trait Receiver<T> {
-    fn push(&mut self, value: T, at: i64) -> Result<()>;
+    /// Takes all records of a chunk and leaves it empty. Behind an error it may leave some.
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()>;
 }
 
 pub(crate) type BoxReceiver<T> = Box<dyn Receiver<T>>;
 
 impl<T, R: Receiver<T> + ?Sized> Receiver<T> for Box<R> {
-    #[inline]
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
-        (**self).push(value, at)
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        (**self).push(chunk)
     }
 }
 
 /// An operator that several inputs, or an input and the calls of the host, reach. The graph has no cycles, so it
 /// is never borrowed twice.
 impl<T, R: Receiver<T> + ?Sized> Receiver<T> for Rc<RefCell<R>> {
-    #[inline]
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
-        self.borrow_mut().push(value, at)
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.borrow_mut().push(chunk)
     }
 }
 
@@ -32,8 +32,8 @@ impl<T, R: Receiver<T> + ?Sized> Receiver<T> for Rc<RefCell<R>> {
 pub(crate) struct Nobody;
 
 impl<T> Receiver<T> for Nobody {
-    #[inline]
-    fn push(&mut self, _: T, _: i64) -> Result<()> {
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        chunk.clear();
         Ok(())
     }
 }
@@ -45,11 +45,11 @@ pub(crate) struct Everybody<T> {
 }
 
 impl<T: Clone> Receiver<T> for Everybody<T> {
-    fn push(&mut self, value: T, at: i64) -> Result<()> {
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
         for receiver in &mut self.first {
-            receiver.push(value.clone(), at)?;
+            receiver.push(&mut chunk.clone())?;
         }
-        self.last.push(value, at)
+        self.last.push(chunk)
     }
 }
 

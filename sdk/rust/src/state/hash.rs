@@ -1,27 +1,84 @@
-//! A fast hash of key bytes, for tables in this instance's memory alone: key groups are the host's affair.
+//! Key bytes as words, and a fast hash of them, for tables in this instance's memory alone: key groups are the host's
+//! affair.
+
+use crate::batch::short_word;
 
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+/// The longest key that fits into words, in bytes. The last byte of the words is the key's length.
+pub(crate) const PACKED_BYTES_MAX: usize = 23;
+/// Says in the place of the length that a key is longer than the words.
+const LONG: u64 = 0xff << 56;
+
+/// A key of few bytes, or something that stands for a longer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packed([u64; 3]);
+
+impl Packed {
+    /// Packs a key. Short keys are equal exactly if their words are; of longer ones the bytes have to be compared too.
+    #[inline]
+    pub fn new(key: &[u8]) -> Self {
+        let length = (key.len() as u64) << 56;
+        if key.len() <= 8 {
+            Self([short_word(key), 0, length])
+        } else if key.len() <= 16 {
+            Self([short_word(key), short_word(&key[8..]), length])
+        } else if key.len() <= PACKED_BYTES_MAX {
+            Self([short_word(key), short_word(&key[8..]), short_word(&key[16..]) | length])
+        } else {
+            Self([hash_bytes(key), key.len() as u64, LONG])
+        }
+    }
+
+    /// Whether the key is longer than the words.
+    #[inline]
+    pub fn is_long(self) -> bool {
+        self.0[2] == LONG
+    }
+
+    /// The hash of the key.
+    #[inline]
+    pub fn hash(self) -> u64 {
+        let [a, b, c] = self.0;
+        let hash = mix(mix(mix(0, a), b), c);
+        // The table looks at the lowest and the highest bits; multiplication leaves the low ones poor.
+        (hash ^ hash >> 32).wrapping_mul(MULTIPLIER) ^ hash >> 29
+    }
+}
 
 #[inline]
 fn mix(hash: u64, word: u64) -> u64 {
     (hash.rotate_left(5) ^ word).wrapping_mul(MULTIPLIER)
 }
 
-/// The hash of some bytes.
 #[inline]
-pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+fn hash_bytes(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut hash = bytes.len() as u64;
     for word in words {
         hash = mix(hash, u64::from_le_bytes(*word));
     }
-    if !rest.is_empty() {
-        let mut last = 0;
-        for byte in rest {
-            last = last << 8 | u64::from(*byte);
+    mix(hash, short_word(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_differ_have_different_words() {
+        let bytes = [7u8; 40];
+        let mut packed: Vec<Packed> = (0..=PACKED_BYTES_MAX).map(|length| Packed::new(&bytes[..length])).collect();
+        for length in [1, 8, 9, 16, 17, 23] {
+            for at in 0..length {
+                let mut other = bytes[..length].to_vec();
+                other[at] = 8;
+                packed.push(Packed::new(&other));
+            }
         }
-        hash = mix(hash, last);
+        for (index, one) in packed.iter().enumerate() {
+            assert!(!one.is_long() && !packed[..index].contains(one));
+        }
+        assert!(Packed::new(&bytes[..24]).is_long() && Packed::new(&bytes).is_long());
+        assert_ne!(Packed::new(&bytes[..24]).hash(), Packed::new(&bytes[..25]).hash());
     }
-    // The table looks at the lowest and the highest bits; multiplication leaves the low ones poor.
-    (hash ^ hash >> 32).wrapping_mul(MULTIPLIER) ^ hash >> 29
 }

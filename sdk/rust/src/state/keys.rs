@@ -1,60 +1,29 @@
 //! The keys that an operator has in its cache: each has a slot, which all of the operator's states share.
 //!
-//! Looking a key up is what a keyed operator does most, and with many keys it waits for memory. So what a look-up
-//! touches is small and lies together: an entry of the index, and the bytes of the key, in place if they are few.
+//! Looking keys up is what a keyed operator does most, and with many keys it waits for memory. So what a look-up touches
+//! is small, an entry of the index and the key as a few words, and the keys of a batch are looked up in steps, many keys a
+//! step, so that the processor waits for many of them at once.
 
-use hashbrown::HashTable;
-
-use super::hash::hash_bytes;
+use super::hash::Packed;
+use super::index::{Guess, Index};
+use crate::batch::BatchReader;
 use crate::data::{Data, DecodeError};
 
 /// What a slot takes besides its key and values, approximately.
-const SLOT_BYTES: usize = 48;
-/// Longer keys have an allocation of their own.
-const INLINE_BYTES: usize = 22;
+const SLOT_BYTES: usize = 64;
 
-/// The bytes of a key.
-enum Bytes {
-    Inline { length: u8, bytes: [u8; INLINE_BYTES] },
-    Boxed(Box<[u8]>),
-}
-
-impl Bytes {
-    fn new(key: &[u8]) -> Self {
-        let mut bytes = [0; INLINE_BYTES];
-        match bytes.get_mut(..key.len()) {
-            Some(start) => {
-                start.copy_from_slice(key);
-                Self::Inline { length: key.len() as u8, bytes }
-            }
-            None => Self::Boxed(key.into()),
-        }
-    }
-
-    #[inline]
-    fn get(&self) -> &[u8] {
-        match self {
-            Self::Inline { length, bytes } => &bytes[..usize::from(*length)],
-            Self::Boxed(bytes) => bytes,
-        }
-    }
-}
-
-/// An entry of the index.
-struct Entry {
-    /// A part of the key's hash: most keys that differ are told apart without a look at them.
-    hash: u32,
-    slot: u32,
-}
+/// The keys of a batch that are looked up together.
+const LOOKED_UP_TOGETHER: usize = 64;
 
 /// Keys and their slots.
 pub(crate) struct KeyTable<K> {
-    index: HashTable<Entry>,
-    /// By slot: the keys' bytes, the keys (`None`: the slot is free), and whether they were used since the clock's
-    /// hand passed.
-    bytes: Vec<Bytes>,
-    keys: Vec<Option<K>>,
+    index: Index,
+    /// By slot: the keys as words, whether they were used since the clock's hand passed, their bytes, and the keys
+    /// (`None`: the slot is free).
+    packed: Vec<Packed>,
     is_used: Vec<bool>,
+    bytes: Vec<Vec<u8>>,
+    keys: Vec<Option<K>>,
     free: Vec<u32>,
     weight: usize,
     hand: usize,
@@ -63,51 +32,84 @@ pub(crate) struct KeyTable<K> {
 impl<K: Data> KeyTable<K> {
     pub fn new() -> Self {
         Self {
-            index: HashTable::new(),
+            index: Index::new(),
+            packed: Vec::new(),
+            is_used: Vec::new(),
             bytes: Vec::new(),
             keys: Vec::new(),
-            is_used: Vec::new(),
             free: Vec::new(),
             weight: 0,
             hand: 0,
         }
     }
 
-    /// The slot of a key, made if there is none.
-    #[inline]
-    pub fn slot(&mut self, key: &[u8]) -> Result<u32, DecodeError> {
-        let hash = hash_bytes(key);
-        let bytes = &self.bytes;
-        let is_key = |entry: &Entry| entry.hash == hash as u32 && bytes[entry.slot as usize].get() == key;
-        match self.index.find(hash, is_key) {
-            Some(Entry { slot, .. }) => {
-                self.is_used[*slot as usize] = true;
-                Ok(*slot)
+    /// Appends the slots of all rows' keys to `slots`, made where there are none.
+    pub fn slots_of(&mut self, batch: &BatchReader<'_>, slots: &mut Vec<u32>) -> Result<(), DecodeError> {
+        let mut rows = batch.rows();
+        let mut keys = [(&[][..], Packed::new(&[]), 0); LOOKED_UP_TOGETHER];
+        let mut guesses = [Guess::NONE; LOOKED_UP_TOGETHER];
+        loop {
+            let mut count = 0;
+            for (place, row) in keys.iter_mut().zip(&mut rows) {
+                let packed = Packed::new(row.key);
+                *place = (row.key, packed, packed.hash());
+                count += 1;
             }
-            None => self.insert(hash, key),
+            for (guess, (_, _, hash)) in guesses.iter_mut().zip(&keys[..count]) {
+                *guess = self.index.first(*hash);
+            }
+            for ((key, packed, hash), guess) in keys[..count].iter().zip(&guesses) {
+                let slot = match guess.slot(*hash) {
+                    Some(slot) if self.is_key(slot, *packed, key) => slot,
+                    _ => self.slot_of(key, *packed, *hash)?,
+                };
+                self.is_used[slot as usize] = true;
+                slots.push(slot);
+            }
+            if count < LOOKED_UP_TOGETHER {
+                return Ok(());
+            }
         }
     }
 
-    fn insert(&mut self, hash: u64, bytes: &[u8]) -> Result<u32, DecodeError> {
+    /// The slot of a key, made if there is none.
+    pub fn slot(&mut self, key: &[u8]) -> Result<u32, DecodeError> {
+        let packed = Packed::new(key);
+        let slot = self.slot_of(key, packed, packed.hash())?;
+        self.is_used[slot as usize] = true;
+        Ok(slot)
+    }
+
+    #[inline]
+    fn is_key(&self, slot: u32, packed: Packed, key: &[u8]) -> bool {
+        let slot = slot as usize;
+        self.packed[slot] == packed && (!packed.is_long() || self.bytes[slot] == key)
+    }
+
+    #[cold]
+    fn slot_of(&mut self, key: &[u8], packed: Packed, hash: u64) -> Result<u32, DecodeError> {
+        match self.index.find(hash, |slot| self.is_key(slot, packed, key)) {
+            Some(slot) => Ok(slot),
+            None => self.insert(packed, key),
+        }
+    }
+
+    fn insert(&mut self, packed: Packed, bytes: &[u8]) -> Result<u32, DecodeError> {
         let key = Some(K::from_bytes(bytes)?);
         self.weight += SLOT_BYTES + size_of::<K>() + bytes.len();
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.bytes[slot as usize] = Bytes::new(bytes);
-                self.keys[slot as usize] = key;
-                self.is_used[slot as usize] = true;
-                slot
-            }
-            None => {
-                self.bytes.push(Bytes::new(bytes));
-                self.keys.push(key);
-                self.is_used.push(true);
-                self.bytes.len() as u32 - 1
-            }
-        };
-        let bytes = &self.bytes;
-        let rehash = |entry: &Entry| hash_bytes(bytes[entry.slot as usize].get());
-        self.index.insert_unique(hash, Entry { hash: hash as u32, slot }, rehash);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.packed.push(packed);
+            self.is_used.push(true);
+            self.bytes.push(Vec::new());
+            self.keys.push(None);
+            self.keys.len() as u32 - 1
+        });
+        let at = slot as usize;
+        self.packed[at] = packed;
+        self.is_used[at] = true;
+        self.bytes[at] = bytes.to_vec();
+        self.keys[at] = key;
+        self.index.insert(packed.hash(), slot, |slot| self.packed[slot as usize].hash());
         Ok(slot)
     }
 
@@ -118,7 +120,7 @@ impl<K: Data> KeyTable<K> {
 
     /// The bytes of a slot's key.
     pub fn bytes(&self, slot: u32) -> &[u8] {
-        self.bytes.get(slot as usize).map_or(&[], Bytes::get)
+        self.bytes.get(slot as usize).map_or(&[], Vec::as_slice)
     }
 
     /// How many slots there are, used and free.
@@ -138,11 +140,9 @@ impl<K: Data> KeyTable<K> {
 
     /// Forgets a key.
     pub fn remove(&mut self, slot: u32) {
-        let bytes = std::mem::replace(&mut self.bytes[slot as usize], Bytes::new(&[]));
-        if let Ok(entry) = self.index.find_entry(hash_bytes(bytes.get()), |entry| entry.slot == slot) {
-            entry.remove();
-        }
-        self.weight -= SLOT_BYTES + size_of::<K>() + bytes.get().len();
+        let bytes = std::mem::take(&mut self.bytes[slot as usize]);
+        self.index.remove(self.packed[slot as usize].hash(), slot, |slot| self.packed[slot as usize].hash());
+        self.weight -= SLOT_BYTES + size_of::<K>() + bytes.len();
         self.keys[slot as usize] = None;
         self.free.push(slot);
     }
@@ -185,6 +185,19 @@ mod tests {
         table.slot(&[2]).unwrap();
         let found: Vec<Option<u32>> = (0..4).map(|_| table.advance_hand()).collect();
         assert_eq!(found, [Some(slots[0]), Some(slots[1]), None, Some(slots[3])]);
+    }
+
+    #[test]
+    fn keys_of_a_batch_get_the_slots_that_each_would_get() {
+        use crate::batch::BatchWriter;
+        let key = |n: u64| vec![(n % 61) as u8; n as usize % 31].to_bytes();
+        let mut batch = BatchWriter::new(false, true);
+        (0..1000).for_each(|n| batch.row(0, &key(n * n), &[]));
+        let (mut together, mut alone) = (KeyTable::<Vec<u8>>::new(), KeyTable::<Vec<u8>>::new());
+        let mut slots = Vec::new();
+        together.slots_of(&BatchReader::new(batch.finish()).unwrap(), &mut slots).unwrap();
+        assert_eq!(slots, (0..1000).map(|n| alone.slot(&key(n * n)).unwrap()).collect::<Vec<_>>());
+        assert_eq!(together.len(), alone.len());
     }
 
     #[test]

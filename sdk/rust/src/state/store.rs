@@ -66,16 +66,12 @@ impl<K: Data> KeyedStore<K> {
             self.load_whole()?;
         }
         self.rows.clear();
-        for row in batch.rows() {
-            let slot = self.keys.slot(row.key).map_err(|error| Error::from(error).context("a key"))?;
-            self.rows.push(slot);
-        }
+        let found = self.keys.slots_of(batch, &mut self.rows);
+        found.map_err(|error| Error::from(error).context("a key"))?;
         for table in &self.tables {
             let table = &mut *table.borrow_mut();
             table.grow(self.keys.capacity());
-            for slot in &self.rows {
-                table.want(*slot);
-            }
+            table.want(&self.rows);
             table.fetch(&*self.host, &self.keys, &mut self.batch)?;
         }
         Ok(())

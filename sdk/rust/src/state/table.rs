@@ -53,8 +53,8 @@ pub(crate) trait CachedState {
     fn set_complete(&mut self);
     /// Takes a value read from the host, unless there is a newer one.
     fn fill(&mut self, slot: u32, value: &[u8]) -> Result<()>;
-    /// Says that a slot is about to be used.
-    fn want(&mut self, slot: u32);
+    /// Says that slots are about to be used.
+    fn want(&mut self, slots: &[u32]);
     /// Reads all wanted slots that are not there.
     fn fetch(&mut self, host: &dyn Host, keys: &dyn KeyBytes, batch: &mut BatchWriter) -> Result<()>;
     /// Hands over the changes made longest ago until `dirty_weight` is at most `weight_max`.
@@ -170,13 +170,15 @@ impl<V: Data> CachedState for ValueTable<V> {
         Ok(())
     }
 
-    fn want(&mut self, slot: u32) {
-        let cell = &mut self.cells[slot as usize];
-        if !cell.is_loaded {
-            // A row may want what an earlier row of the batch wants, so this also keeps a key from being read twice.
-            cell.is_loaded = true;
-            if !self.is_complete {
-                self.missing.push(slot);
+    fn want(&mut self, slots: &[u32]) {
+        for slot in slots {
+            let cell = &mut self.cells[*slot as usize];
+            if !cell.is_loaded {
+                // A row may want what an earlier row of the batch wants, so this also keeps a key from being read twice.
+                cell.is_loaded = true;
+                if !self.is_complete {
+                    self.missing.push(*slot);
+                }
             }
         }
     }

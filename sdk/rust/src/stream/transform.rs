@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::Stream;
 use super::connected::ConnectedStreams;
 use super::keyed::KeyedStream;
+use crate::chunk::Chunk;
 use crate::collector::{Collector, OutputTag};
 use crate::data::Data;
 use crate::definition::{MAIN_OUTPUT, NodeDef, SideDef};
@@ -58,7 +59,7 @@ impl<T: Data> Stream<T> {
             Box::new(|assembly| {
                 let output = assembly.output::<U>()?;
                 let label = assembly.label();
-                assembly.accept::<T>(0, Box::new(Map { function, label, output }))
+                assembly.accept::<T>(0, Box::new(Map { function, label, output, mapped: Chunk::new() }))
             }),
         ))
     }
@@ -69,9 +70,8 @@ impl<T: Data> Stream<T> {
             "map",
             "Map",
             Box::new(|assembly| {
-                let output = assembly.output::<U>()?;
-                let label = assembly.label();
-                assembly.accept::<T>(0, Box::new(TryMap { function, label, output, error: PhantomData }))
+                let output = assembly.collector::<U>()?;
+                assembly.accept::<T>(0, Box::new(TryMap { function, output, error: PhantomData }))
             }),
         ))
     }
@@ -184,10 +184,19 @@ impl<T: Data> Stream<T> {
 
     /// Gives each record a key: records with the same key meet in the same subtask.
     pub fn key_by<K: Data>(&self, select: impl Fn(&T) -> K + 'static) -> KeyedStream<K, T> {
+        self.keyed(move |value, out| select(value).encode(out))
+    }
+
+    /// The same for a key that is a part of the record: it is not copied.
+    pub fn key_by_ref<K: Data>(&self, select: impl Fn(&T) -> &K + 'static) -> KeyedStream<K, T> {
+        self.keyed(move |value, out| select(value).encode(out))
+    }
+
+    fn keyed<K: Data>(&self, encode: impl Fn(&T, &mut Vec<u8>) + 'static) -> KeyedStream<K, T> {
         let stream = self.owned();
         let definition = &mut *self.definition.borrow_mut();
         definition.selectors += 1;
-        KeyedStream { stream, selector: definition.selectors, factory: keyed_port(select), key: PhantomData }
+        KeyedStream { stream, selector: definition.selectors, factory: keyed_port(encode), key: PhantomData }
     }
 
     /// Sends the records through an operator of another component, perhaps in another language.

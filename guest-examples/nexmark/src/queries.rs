@@ -1,0 +1,52 @@
+//! What the queries do with a record.
+
+use millrace::prelude::*;
+
+use crate::events::Bid;
+
+/// q1: the price in euros, in whole cents; all else stays.
+#[inline]
+pub fn in_euros(bid: Bid) -> Bid {
+    Bid { price: bid.price * 908 / 1000, ..bid }
+}
+
+/// q2: the auctions that are watched.
+#[inline]
+pub fn is_watched(bid: &Bid) -> bool {
+    bid.auction % 123 == 0
+}
+
+/// wc: the words of a sentence.
+#[inline]
+pub fn words(sentence: &str) -> impl Iterator<Item = &str> {
+    sentence.split_ascii_whitespace()
+}
+
+/// wc: a record for each word of a sentence.
+#[inline]
+pub fn split(sentence: String, out: &mut Collector<String>) {
+    words(&sentence).for_each(|word| out.collect(word.to_owned()));
+}
+
+/// wc: how often each word has come so far.
+pub struct Count;
+
+impl KeyedProcessFunction<String, String> for Count {
+    type Output = (String, u64);
+    type States = ValueState<u64>;
+
+    fn open(&self, states: &mut States) -> Result<Self::States> {
+        states.value("count")
+    }
+
+    #[inline]
+    fn process(&self, count: &Self::States, word: String, ctx: &mut KeyedContext<String, Self::Output>) -> Result<()> {
+        let seen = count.modify(|count| {
+            let seen = count.unwrap_or(0) + 1;
+            *count = Some(seen);
+            seen
+        });
+        ctx.collect((word, seen));
+        Ok(())
+    }
+}

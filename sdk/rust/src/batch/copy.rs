@@ -1,0 +1,118 @@
+//! Appending short byte strings.
+//!
+//! A copy of a length that is not known beforehand is an instruction of its own in Wasm, and engines carry it out by calling
+//! a function of theirs: for the few bytes of a usual field that costs several times the copy. So short ones are moved in
+//! words, the last two of which may overlap.
+
+/// The longest that is moved in words, in bytes.
+const SHORT_BYTES_MAX: usize = 64;
+
+/// The eight bytes at an offset.
+#[inline]
+fn word(bytes: &[u8], offset: usize) -> u64 {
+    match bytes.get(offset..).and_then(<[u8]>::first_chunk) {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => 0,
+    }
+}
+
+/// Up to eight bytes as a word: the first one is the lowest, and what is not there is zero.
+#[inline]
+pub(crate) fn short_word(bytes: &[u8]) -> u64 {
+    let count = bytes.len();
+    if count >= 8 {
+        word(bytes, 0)
+    } else if count >= 4 {
+        let half =
+            |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |half| u32::from_le_bytes(*half));
+        u64::from(half(0)) | u64::from(half(count - 4)) << (8 * (count - 4))
+    } else {
+        let at = |index: usize| u64::from(bytes.get(index).copied().unwrap_or(0)) << (8 * index);
+        at(0) | at(1) | at(2)
+    }
+}
+
+/// Appends bytes.
+#[inline]
+pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() > SHORT_BYTES_MAX {
+        return out.extend_from_slice(bytes);
+    }
+    out.reserve(bytes.len());
+    let end = out.len() + bytes.len();
+    #[expect(unsafe_code, reason = "safe code asks for room at every word, which costs more than the words")]
+    // SAFETY: there is room up to `end`, and all that lies in front of it has been written.
+    unsafe {
+        copy_short(bytes, out.as_mut_ptr().add(out.len()));
+        out.set_len(end);
+    }
+}
+
+/// Copies at most [`SHORT_BYTES_MAX`] bytes in words, of which the first reach up to the last ones, or over them.
+///
+/// # Safety
+/// `to` can be written for as many bytes.
+#[inline]
+#[expect(unsafe_code, reason = "see `append`")]
+unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
+    let (from, count) = (bytes.as_ptr(), bytes.len());
+    /// Moves a word at an offset.
+    macro_rules! word {
+        ($type:ty, $at:expr) => {
+            to.add($at).cast::<$type>().write_unaligned(from.add($at).cast::<$type>().read_unaligned())
+        };
+    }
+    // SAFETY: every word lies within the `count` bytes of both.
+    unsafe {
+        match count {
+            33.. => {
+                word!(u128, 0);
+                word!(u128, 16);
+                word!(u128, count - 32);
+                word!(u128, count - 16);
+            }
+            16..=32 => {
+                word!(u128, 0);
+                word!(u128, count - 16);
+            }
+            8..=15 => {
+                word!(u64, 0);
+                word!(u64, count - 8);
+            }
+            4..=7 => {
+                word!(u32, 0);
+                word!(u32, count - 4);
+            }
+            1..=3 => {
+                word!(u8, 0);
+                word!(u8, count / 2);
+                word!(u8, count - 1);
+            }
+            0 => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_every_length_arrive_as_they_are() {
+        let bytes: Vec<u8> = (1..=100).collect();
+        for count in 0..=bytes.len() {
+            let mut out = b"before".to_vec();
+            append(&mut out, &bytes[..count]);
+            append(&mut out, b"!");
+            assert_eq!(out, [b"before", &bytes[..count], b"!"].concat(), "{count} bytes");
+        }
+    }
+
+    #[test]
+    fn short_words_end_with_zeros() {
+        for count in 0..=8usize {
+            let expected = (0..count).fold(0, |word, at| word | (at as u64 + 1) << (8 * at));
+            assert_eq!(short_word(&[1, 2, 3, 4, 5, 6, 7, 8][..count]), expected);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Records on their way between two fused operators, a few at a time.
+//!
+//! Operators of a segment know each other only through a virtual call. Paid per record it costs more than many functions
+//! do, so records are handed on in chunks, and each operator works on a chunk in a loop of its own. Invariants: nothing
+//! stays in a chunk between two calls of the host; the records of a chunk all have timestamps, or none has.
+
+use crate::batch::NO_TIMESTAMP;
+
+/// The most records in a chunk: enough to make the call cheap, few enough for the nearest cache.
+pub(crate) const CHUNK_RECORDS: usize = 128;
+
+/// Some records in order, with their timestamps.
+pub(crate) struct Chunk<T> {
+    values: Vec<T>,
+    /// One for each value; empty if the records have none.
+    times: Vec<i64>,
+    is_timed: bool,
+}
+
+impl<T> Chunk<T> {
+    pub const fn new() -> Self {
+        Self { values: Vec::new(), times: Vec::new(), is_timed: false }
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Whether there is room for a record with this timestamp.
+    #[inline]
+    pub fn accepts(&self, at: i64) -> bool {
+        let fits = self.values.len() < CHUNK_RECORDS && self.is_timed == (at != NO_TIMESTAMP);
+        fits || self.values.is_empty()
+    }
+
+    /// Adds a record that the chunk accepts.
+    #[inline]
+    pub fn push(&mut self, value: T, at: i64) {
+        if at != NO_TIMESTAMP {
+            self.times.push(at);
+            self.is_timed = true;
+        } else {
+            self.is_timed = false;
+        }
+        self.values.push(value);
+    }
+
+    /// Whether the records have timestamps.
+    pub fn is_timed(&self) -> bool {
+        self.is_timed
+    }
+
+    /// The records.
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// The timestamps; empty if the records have none.
+    pub fn times(&self) -> &[i64] {
+        &self.times
+    }
+
+    pub fn clear(&mut self) {
+        self.values.clear();
+        self.times.clear();
+    }
+
+    /// Takes all records of another chunk, changed by `map`, with their timestamps. This one is empty before and the
+    /// other one behind it.
+    #[inline]
+    pub fn map_from<S>(&mut self, other: &mut Chunk<S>, map: impl FnMut(S) -> T) {
+        std::mem::swap(&mut self.times, &mut other.times);
+        self.is_timed = other.is_timed;
+        self.values.extend(other.values.drain(..).map(map));
+        other.times.clear();
+    }
+
+    /// Gives records other timestamps.
+    #[inline]
+    pub fn set_times(&mut self, mut time_of: impl FnMut(&T) -> i64) {
+        self.times.clear();
+        self.times.extend(self.values.iter().map(&mut time_of));
+        self.is_timed = true;
+    }
+
+    /// Keeps the records for which `keeps` holds.
+    #[inline]
+    pub fn retain(&mut self, mut keeps: impl FnMut(&T) -> bool) {
+        if self.is_timed {
+            let (times, mut read, mut written) = (&mut self.times, 0, 0);
+            self.values.retain(|value| {
+                let is_kept = keeps(value);
+                if is_kept {
+                    times[written] = times[read];
+                    written += 1;
+                }
+                read += 1;
+                is_kept
+            });
+            times.truncate(written);
+        } else {
+            self.values.retain(keeps);
+        }
+    }
+
+    /// Takes the records out, with their timestamps or `NO_TIMESTAMP`.
+    #[inline]
+    pub fn drain(&mut self) -> impl Iterator<Item = (T, i64)> {
+        let is_timed = self.is_timed;
+        let mut times = self.times.drain(..);
+        self.values.drain(..).map(move |value| {
+            let at = if is_timed { times.next().unwrap_or(NO_TIMESTAMP) } else { NO_TIMESTAMP };
+            (value, at)
+        })
+    }
+}
+
+impl<T: Clone> Clone for Chunk<T> {
+    fn clone(&self) -> Self {
+        Self { values: self.values.clone(), times: self.times.clone(), is_timed: self.is_timed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn chunk(records: &[(u32, i64)]) -> Chunk<u32> {
+        let mut chunk = Chunk::new();
+        for (value, at) in records {
+            assert!(chunk.accepts(*at));
+            chunk.push(*value, *at);
+        }
+        chunk
+    }
+
+    #[test]
+    fn timestamps_stay_with_their_records() {
+        let mut timed = chunk(&[(1, 10), (2, 20), (3, 30), (4, 40)]);
+        timed.retain(|value| value % 2 == 0);
+        let mut mapped = Chunk::new();
+        mapped.map_from(&mut timed, |value| value + 100);
+        assert!(timed.is_empty() && timed.times().is_empty());
+        assert_eq!(mapped.drain().collect::<Vec<_>>(), [(102, 20), (104, 40)]);
+        assert!(mapped.is_empty() && mapped.times().is_empty());
+    }
+
+    #[test]
+    fn records_with_and_without_timestamps_do_not_mix() {
+        let mut plain = chunk(&[(1, NO_TIMESTAMP), (2, NO_TIMESTAMP)]);
+        assert!(!plain.accepts(5) && plain.accepts(NO_TIMESTAMP));
+        plain.retain(|value| *value == 2);
+        assert_eq!(plain.drain().collect::<Vec<_>>(), [(2, NO_TIMESTAMP)]);
+        assert!(plain.accepts(5));
+        plain.push(3, 5);
+        assert!(plain.is_timed() && !plain.accepts(NO_TIMESTAMP));
+        plain.set_times(|value| i64::from(*value) * 7);
+        assert_eq!(plain.drain().collect::<Vec<_>>(), [(3, 21)]);
+    }
+
+    #[test]
+    fn a_chunk_is_bounded() {
+        let mut full = Chunk::new();
+        (0..CHUNK_RECORDS).for_each(|value| full.push(value, NO_TIMESTAMP));
+        assert!(!full.accepts(NO_TIMESTAMP));
+    }
+}
