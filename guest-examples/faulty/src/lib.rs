@@ -61,7 +61,8 @@ fn native(connector: &str, options: String) -> NativeConnector {
 fn graph(fault: &str) -> StreamGraph {
     let component = (fault == "unknown-component").then(|| "nowhere".to_owned());
     let code = GuestCode { component, function: String::new(), config: String::new() };
-    let rows = if fault == "unbounded" { "null".to_owned() } else { ROWS.to_string() };
+    let unbounded = matches!(fault, "unbounded" | "passes" | "slow" | "never-returns");
+    let rows = if unbounded { "null".to_owned() } else { ROWS.to_string() };
     let source = native("datagen", format!(r#"{{"kind": "sequence", "rows": {rows}}}"#));
     let mut graph = StreamGraph {
         name: "faulty".to_owned(),
@@ -72,6 +73,10 @@ fn graph(fault: &str) -> StreamGraph {
         ],
         edges: vec![edge(0, 1), edge(1, 2)],
     };
+    if matches!(fault, "passes" | "slow") {
+        // No fault: two vertices with an exchange between them.
+        graph.edges[0].partitioning = Partitioning::Rebalance;
+    }
     if fault == "guest-source" {
         // No fault: a source in the guest, straight into a sink that hands its rows to the client.
         let code = GuestCode { component: None, function: String::new(), config: String::new() };
@@ -104,6 +109,14 @@ impl program::Guest for Faulty {
     /// Three splits whatever the parallelism: `a`, `b` and `c`.
     fn splits(_: u32, _: u32) -> Result<Vec<Vec<u8>>, String> {
         Ok(vec![b"a".to_vec(), b"b".to_vec(), b"c".to_vec()])
+    }
+}
+
+/// Keeps a processor busy.
+fn work_for_ms(ms: i64) {
+    let until = host::now_ms() + ms;
+    while host::now_ms() < until {
+        std::hint::spin_loop();
     }
 }
 
@@ -144,6 +157,7 @@ impl operator::Guest for Faulty {
             "never-returns" => loop {
                 std::hint::spin_loop();
             },
+            "slow" => work_for_ms(50),
             "ten-gib" => ask_for_ten_gib(),
             "recurses" => drop(recurse(0)),
             "returns-an-error" => return Err("record 17 is not to my liking".to_owned()),

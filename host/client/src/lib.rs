@@ -68,6 +68,11 @@ impl Client {
         self.get("/taskmanagers").await
     }
 
+    /// `GET /taskmanagers/:id/metrics`: the values of the metrics of these names.
+    pub async fn task_manager_metrics(&self, id: &str, names: &[&str]) -> Result<Vec<api::Metric>, ClientError> {
+        self.get(&format!("/taskmanagers/{id}/metrics?get={}", names.join(","))).await
+    }
+
     /// Uploads a bundle and returns its id.
     pub async fn upload(&self, path: &Path) -> Result<String, ClientError> {
         let local = |error: std::io::Error| ClientError::LocalFile { path: path.to_owned(), source: error };

@@ -1,7 +1,7 @@
 //! The JobManager of one process: starts the parts and holds what they share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millrace_metadata::MetadataHandle;
@@ -35,6 +35,8 @@ pub(crate) struct Services {
     pub(crate) gateways: Gateways,
     pub(crate) registry: JobRegistry,
     pub(crate) resources: ResourceManager,
+    /// Where TaskManagers of other processes connect, if they may.
+    pub(crate) control: Mutex<Option<ControlServer>>,
 }
 
 /// A running JobManager.
@@ -59,8 +61,18 @@ impl JobManager {
         let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), options.file_roots.clone());
         let (inbox, receiver) = mpsc::channel(INBOX_MAX);
         tokio::spawn(router::run(receiver, resources.clone(), registry.clone()));
-        let services =
-            Arc::new(Services { options, epoch, metadata, blobs, sandbox, planner, gateways, registry, resources });
+        let services = Arc::new(Services {
+            options,
+            epoch,
+            metadata,
+            blobs,
+            sandbox,
+            planner,
+            gateways,
+            registry,
+            resources,
+            control: Mutex::default(),
+        });
         recovery::delete_condemned(&services).await;
         recovery::resume_jobs(&services).await;
         Ok(Self { services, inbox })
@@ -76,10 +88,21 @@ impl JobManager {
         self.services.gateways.insert(id, gateway);
     }
 
-    /// Listens for TaskManagers of other processes, until the server is dropped. They hear every `heartbeat_interval`
-    /// that the JobManager is alive.
-    pub fn listen(&self, address: SocketAddr, heartbeat_interval: Duration) -> Result<ControlServer, DispatcherError> {
-        task_managers::listen(self.services.clone(), address, heartbeat_interval)
+    /// Listens for TaskManagers of other processes until [`Self::close`], and says where. They hear every
+    /// `heartbeat_interval` that the JobManager is alive.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub fn listen(&self, address: SocketAddr, heartbeat_interval: Duration) -> Result<SocketAddr, DispatcherError> {
+        let server = task_managers::listen(self.services.clone(), address, heartbeat_interval)?;
+        let address = server.address();
+        *self.services.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        Ok(address)
+    }
+
+    /// Lets go of the TaskManagers of other processes.
+    pub fn close(&self) {
+        self.services.control.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Waits until so many slots are registered.

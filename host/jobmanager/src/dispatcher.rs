@@ -1,10 +1,11 @@
 //! The Dispatcher: what clients speak to. Its bundles are in `bundles.rs`, its jobs in `jobs.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use millrace_graph::SlotSharing;
 use millrace_job_core::JobView;
+use millrace_network::control::ControlServer;
 use millrace_resource_core::TaskManagerView;
 use millrace_types::{JobId, JobStatus, TaskManagerId, TenantId};
 
@@ -55,6 +56,22 @@ impl Dispatcher {
             }
         }
         overview
+    }
+
+    /// The JobManager's metrics, by the names under which REST shows them: Flink's where it has one.
+    pub fn metrics(&self, tenant: &TenantId) -> BTreeMap<String, u64> {
+        let overview = self.overview(tenant);
+        let control = self.services.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let control = control.as_ref().map(ControlServer::figures).unwrap_or_default();
+        let named = [
+            ("numRegisteredTaskManagers", u64::from(overview.task_managers)),
+            ("taskSlotsTotal", u64::from(overview.slots_total)),
+            ("taskSlotsAvailable", u64::from(overview.slots_available)),
+            ("numRunningJobs", u64::from(overview.jobs_running)),
+            ("Status.Millrace.Connections", control.connections as u64),
+            ("Status.Millrace.RefusedMessages", control.refused.values().sum()),
+        ];
+        named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The TaskManagers that are alive.

@@ -105,6 +105,11 @@ impl BufferBudget {
         self.shared.channels.load(Ordering::Relaxed)
     }
 
+    /// All of it, in bytes.
+    pub fn total_bytes(&self) -> usize {
+        self.shared.total_bytes as usize
+    }
+
     /// The bytes that no batch takes now, apart from exclusive rights.
     pub fn free_bytes(&self) -> usize {
         self.shared.floating.available_permits()

@@ -207,6 +207,7 @@ async fn a_second_connection_of_an_id_and_a_foreign_name_are_refused() {
         memory_free_bytes: 0,
         allocated: Vec::new(),
         figures: Vec::new(),
+        metrics: Default::default(),
     };
     outbound.send(ToJobManager::Heartbeat(heartbeat)).await.unwrap();
     let error = first.recv().await.unwrap_err();

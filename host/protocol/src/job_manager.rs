@@ -1,5 +1,7 @@
 //! Messages that a TaskManager sends.
 
+use std::collections::BTreeMap;
+
 use millrace_types::{
     AllocationId, AttemptId, ExecutionState, Failure, JobId, NodeId, SlotId, TaskManagerId, Timestamp,
 };
@@ -36,6 +38,8 @@ pub struct TaskManagerHeartbeat {
     pub allocated: Vec<(SlotId, AllocationId, JobId)>,
     /// What its tasks have done so far.
     pub figures: Vec<(AttemptId, TaskFigures)>,
+    /// The process's metrics, by the names under which REST shows them.
+    pub metrics: BTreeMap<String, u64>,
 }
 
 /// What a subtask has done so far; every number only grows.

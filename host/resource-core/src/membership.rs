@@ -1,6 +1,7 @@
 //! TaskManagers come and go.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use millrace_protocol::TaskManagerRegistration;
 use millrace_types::TaskManagerId;
@@ -35,6 +36,7 @@ impl ResourceCore {
         let task_manager = TaskManager {
             last_heartbeat: self.now,
             memory_free_bytes: registration.memory_bytes,
+            metrics: Arc::default(),
             slots: vec![SlotState::Free; registration.slots as usize],
             registration,
         };

@@ -3,6 +3,8 @@
 //! A heartbeat may have been sent before the last request or offer, so silence about a slot counts only where it cannot
 //! be explained by that.
 
+use std::sync::Arc;
+
 use millrace_protocol::TaskManagerHeartbeat;
 use millrace_types::SlotId;
 
@@ -26,6 +28,7 @@ impl ResourceCore {
         };
         known.last_heartbeat = self.now;
         known.memory_free_bytes = heartbeat.memory_free_bytes;
+        known.metrics = Arc::new(heartbeat.metrics.clone());
         let mut reported = vec![None; known.slots.len()];
         for (slot, allocation, job) in &heartbeat.allocated {
             match reported.get_mut(slot.index as usize) {

@@ -1,6 +1,7 @@
 //! The TaskManagers that are known, and what others may see of them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use millrace_protocol::TaskManagerRegistration;
 use millrace_types::{JobId, SlotId, TaskManagerId, Timestamp};
@@ -16,6 +17,7 @@ pub(crate) struct TaskManager {
     pub registration: TaskManagerRegistration,
     pub last_heartbeat: Timestamp,
     pub memory_free_bytes: u64,
+    pub metrics: Arc<BTreeMap<String, u64>>,
     pub slots: Vec<SlotState>,
 }
 
@@ -28,6 +30,8 @@ pub struct TaskManagerView {
     pub last_heartbeat: Timestamp,
     /// Its free memory, in bytes, as of then.
     pub memory_free_bytes: u64,
+    /// Its process's metrics, as of then.
+    pub metrics: Arc<BTreeMap<String, u64>>,
     /// For each of its slots the job that has it, or is to get it.
     pub slots: Vec<Option<JobId>>,
     /// Slots that nobody has.
@@ -86,6 +90,7 @@ impl TaskManager {
             registration: self.registration.clone(),
             last_heartbeat: self.last_heartbeat,
             memory_free_bytes: self.memory_free_bytes,
+            metrics: Arc::clone(&self.metrics),
             slots: self.slots.iter().map(SlotState::holder).collect(),
             slots_free: self.free(),
         }

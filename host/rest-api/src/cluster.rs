@@ -196,3 +196,13 @@ pub struct TaskManagerFigures {
     pub netty_shuffle_memory_total: u64,
     pub garbage_collectors: Vec<serde_json::Value>,
 }
+
+/// A metric: its name, and its value if that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Its name.
+    pub id: String,
+    /// Its value, as text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value: Option<String>,
+}

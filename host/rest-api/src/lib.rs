@@ -14,7 +14,7 @@ pub use bundles::{
     BundleFile, BundleList, BundleUploaded, EntryPoint, PlanRequest, PlanResponse, RunRequest, RunResponse,
 };
 pub use cluster::{
-    AllocatedSlot, ClusterConfig, ClusterOverview, Features, Hardware, MemoryConfiguration, Resource,
+    AllocatedSlot, ClusterConfig, ClusterOverview, Features, Hardware, MemoryConfiguration, Metric, Resource,
     TaskManagerDetails, TaskManagerFigures, TaskManagerInfo, TaskManagerList,
 };
 pub use job_details::{

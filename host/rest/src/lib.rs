@@ -12,6 +12,7 @@ mod error;
 mod figures;
 mod jobs;
 mod landing;
+mod metrics;
 mod path;
 mod results;
 mod routes;

@@ -10,7 +10,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::RestError;
 use crate::server::RestState;
-use crate::{bundles, cluster, jobs, landing, results, vertices};
+use crate::{bundles, cluster, jobs, landing, metrics, results, vertices};
 
 /// How many times the largest upload is read before the connection is cut.
 const UPLOAD_DRAINED_FACTOR: usize = 8;
@@ -35,6 +35,8 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/overview", get(cluster::overview))
         .route("/taskmanagers", get(cluster::task_managers))
         .route("/taskmanagers/{id}", get(cluster::task_manager))
+        .route("/taskmanagers/{id}/metrics", get(metrics::task_manager))
+        .route("/jobmanager/metrics", get(metrics::job_manager))
         .route("/jobs", get(jobs::list))
         .route("/jobs/overview", get(jobs::overview))
         .route("/jobs/{id}", get(jobs::details).patch(jobs::cancel))

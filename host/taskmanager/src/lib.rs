@@ -12,6 +12,7 @@
 
 mod components;
 mod error;
+mod gauges;
 mod handle;
 mod log;
 mod machine;
@@ -29,7 +30,8 @@ mod time_account;
 
 pub use components::ComponentSource;
 pub use error::TaskManagerError;
-pub use handle::{TaskManagerFigures, TaskManagerHandle};
+pub use gauges::TaskManagerFigures;
+pub use handle::TaskManagerHandle;
 pub use log::{LOG_FILE_BYTES_MAX, LOG_JOBS_MAX};
 pub use millrace_network::DataPlaneOptions;
 pub use options::TaskManagerOptions;

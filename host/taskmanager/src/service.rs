@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::components::{ComponentSource, Components};
 use crate::error::TaskManagerError;
+use crate::gauges::Gauges;
 use crate::handle::{Inbound, Inner, TaskManagerHandle};
 use crate::log::TaskLogs;
 use crate::machine;
@@ -43,6 +44,7 @@ pub struct TaskManager {
     fence: EpochFence,
     tasks: TaskTable,
     stale: StaleCounts,
+    gauges: Gauges,
     outbox: VecDeque<ToJobManager>,
     link: Option<DataLink>,
 }
@@ -78,15 +80,17 @@ impl TaskManager {
             outbound: outbound.clone(),
         };
         let tasks = TaskTable::new(Arc::new(environment), logs.clone(), runtime, Arc::clone(&live));
+        let gauges = Gauges { logs, exchange, data, sandbox, stale: stale.clone(), tasks: live };
         let (inbound, messages) = mpsc::channel(INBOUND_MAX);
         let (stopping, stopped) = watch::channel(false);
         let id = options.id.clone();
-        let handle = Inner { id, inbound, stopped, logs, exchange, data, sandbox, stale: stale.clone(), tasks: live };
+        let handle = Inner { id, inbound, stopped, gauges: gauges.clone() };
         let service = Self {
             slots: SlotTable::new(options.id.clone(), options.slots),
             fence: EpochFence::default(),
             tasks,
             stale,
+            gauges,
             outbox: VecDeque::new(),
             link,
             options,
@@ -165,7 +169,8 @@ impl TaskManager {
         let allocated = self.slots.granted().map(|(slot, grant)| (slot, grant.allocation, grant.job)).collect();
         let figures = self.tasks.figures();
         let id = self.options.id.clone();
-        let heartbeat = TaskManagerHeartbeat { id, memory_free_bytes, allocated, figures };
+        let heartbeat =
+            TaskManagerHeartbeat { id, memory_free_bytes, allocated, figures, metrics: self.gauges.metrics() };
         self.outbox.push_back(ToJobManager::Heartbeat(heartbeat));
     }
 

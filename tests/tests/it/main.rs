@@ -1,6 +1,7 @@
 //! End-to-end tests against real processes, and tests of the repository itself. One binary: linking is slow.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
+mod application_mode;
 mod bad_bundles;
 mod bad_guests;
 mod bad_requests;
@@ -10,7 +11,10 @@ mod lifecycle;
 mod nexmark;
 mod processes;
 mod rest_shapes;
+mod slow_consumer;
 mod stated_graphs;
 mod style;
 mod survival;
 mod tools;
+mod traces;
+mod wire_fuzz;

@@ -100,6 +100,9 @@ async fn answers_have_the_recorded_fields_and_types() -> Result<()> {
         ("vertex0-subtask0", get(format!("/jobs/{finished}/vertices/{source}/subtasks/0"))),
         ("taskmanagers", get("/taskmanagers".into())),
         ("taskmanager", get(format!("/taskmanagers/{task_manager}"))),
+        ("taskmanager-metrics", get(format!("/taskmanagers/{task_manager}/metrics"))),
+        ("jobmanager-metrics", get("/jobmanager/metrics".into())),
+        ("jobmanager-metrics-values", get("/jobmanager/metrics?get=numRunningJobs,taskSlotsTotal".into())),
         ("cancel-patch", (Method::PATCH, format!("/jobs/{job}?mode=cancel"))),
         ("jar-delete", (Method::DELETE, format!("/jars/{id}"))),
     ];
@@ -115,6 +118,45 @@ async fn answers_have_the_recorded_fields_and_types() -> Result<()> {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The numbers are those of what runs: they change as jobs come, work and go.
+#[tokio::test]
+async fn numbers_follow_what_the_jobs_do() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cluster = Cluster::start(folder.path(), &["--slots", "3"])?;
+    let numbers = async || -> Result<[u64; 6]> {
+        let overview = answer(&cluster, Method::GET, "/overview").await?;
+        let number = |name: &str| overview[name].as_u64().unwrap_or(u64::MAX);
+        let names =
+            ["slots-total", "slots-available", "jobs-running", "jobs-finished", "jobs-cancelled", "jobs-failed"];
+        Ok(names.map(number))
+    };
+    assert_eq!(numbers().await?, [3, 3, 0, 0, 0, 0]);
+    let bundle = repository::bundle("faulty")?;
+    let running = cluster.run(&bundle, Run { args: vec!["passes"], parallelism: 2, ..Run::default() }).await?;
+    let details = cluster.wait_running(&running).await?;
+    assert_eq!(numbers().await?, [3, 1, 1, 0, 0, 0]);
+    assert_eq!(details.vertices.iter().map(|vertex| vertex.parallelism).collect::<Vec<_>>(), [2, 2]);
+
+    // What one vertex has written the other has read, but for what is between them; and both go on growing.
+    let moved = |details: &millrace_client::api::JobDetails, least: u64| {
+        let (source, sink) = (&details.vertices[0].metrics, &details.vertices[1].metrics);
+        source.write_records > least && sink.read_records > least && sink.read_bytes > 0 && source.read_records == 0
+    };
+    let first = cluster.wait_for(&running, |details| moved(details, 0)).await?;
+    let written = first.vertices[0].metrics.write_records;
+    cluster.wait_for(&running, |details| moved(details, written)).await?;
+
+    let failed = cluster.run(&bundle, Run { args: vec!["panic-at-1000"], ..Run::default() }).await?;
+    cluster.wait_failed(&failed).await?;
+    cluster.wait_for_slots(1, 1).await?;
+    assert_eq!(numbers().await?, [3, 1, 1, 0, 0, 1]);
+    cluster.client.cancel(&running).await?;
+    cluster.wait_for(&running, |details| details.state == JobStatus::Canceled).await?;
+    cluster.wait_for_slots(1, 3).await?;
+    assert_eq!(numbers().await?, [3, 3, 0, 0, 1, 1]);
     Ok(())
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Application) -> Result<()> {
         let mut rest = setup::rest_options(&plan.configuration)?;
         rest.submissions = false;
         let server = bind_rest(rest, &core.job_manager).await?;
-        announce(&server, &control);
+        announce(&server, control);
         let dispatcher = core.job_manager.dispatcher();
         let job = submit(&dispatcher, &file, Bytes::from(bytes), request).await?;
         println_stdout(&format!("Job {job} has been submitted."));
@@ -53,7 +53,6 @@ pub(crate) fn run(options: &Application) -> Result<()> {
         server.run(until).await.context("the REST server failed")?;
         let status =
             if watching.is_finished() { Some(watching.await.context("the job was lost sight of")??) } else { None };
-        drop(control);
         core.close();
         report(&job, status)
     })

@@ -1,12 +1,12 @@
 //! `millrace jobmanager`: Dispatcher, ResourceManager and JobMasters, whose TaskManagers are processes of their own.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use millrace_connectors::FileRoots;
 use millrace_jobmanager::JobManager;
 use millrace_metadata::{MetadataOptions, MetadataService};
-use millrace_network::control::ControlServer;
 use millrace_rest::{RestOptions, RestServer};
 use millrace_sandbox::Sandbox;
 use millrace_storage::BlobStore;
@@ -23,10 +23,9 @@ pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
         let core = Core::start(&plan.configuration, &plan.data_dir, plan.roots.clone()).await?;
         let control = plan.listen(&core.job_manager)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
-        announce(&server, &control);
+        announce(&server, control);
         server.run(stop).await.context("the REST server failed")?;
         tracing::info!("stopping");
-        drop(control);
         core.close();
         Ok(())
     })
@@ -53,7 +52,7 @@ impl Plan {
     }
 
     /// Listens for TaskManagers.
-    pub(crate) fn listen(&self, job_manager: &JobManager) -> Result<ControlServer> {
+    pub(crate) fn listen(&self, job_manager: &JobManager) -> Result<SocketAddr> {
         let address = setup::resolve(&setup::address(&self.configuration, config::RPC_ADDRESS, config::RPC_PORT))?;
         Ok(job_manager.listen(address, setup::heartbeat_interval(&self.configuration)?)?)
     }
@@ -80,6 +79,7 @@ impl Core {
     }
 
     pub(crate) fn close(self) {
+        self.job_manager.close();
         self.metadata.close();
     }
 }
@@ -91,10 +91,10 @@ pub(crate) async fn bind_rest(options: RestOptions, job_manager: &JobManager) ->
 }
 
 /// Says where the process listens, for people and for scripts.
-pub(crate) fn announce(server: &RestServer, control: &ControlServer) {
+pub(crate) fn announce(server: &RestServer, control: SocketAddr) {
     println_stdout(&format!(
         "Millrace JobManager is up at http://{} and takes TaskManagers at {}.",
         server.address(),
-        control.address()
+        control
     ));
 }

@@ -63,7 +63,13 @@ impl Harness {
         let allocated =
             allocated.iter().map(|(index, number, owner)| (slot(name, *index), grant(*number), job(*owner))).collect();
         let id = tm(name);
-        self.step(Input::Heartbeat(TaskManagerHeartbeat { id, memory_free_bytes: 9, allocated, figures: vec![] }))
+        self.step(Input::Heartbeat(TaskManagerHeartbeat {
+            id,
+            memory_free_bytes: 9,
+            allocated,
+            figures: vec![],
+            metrics: [("tasks".to_owned(), 3)].into(),
+        }))
     }
 
     /// Moves the clock to the next deadline and lets it pass.

@@ -166,7 +166,8 @@ impl World {
         let slot = |index| SlotId { task_manager: tm(&machine.id), index };
         let allocated = machine.granted.iter().map(|(index, (id, owner))| (slot(*index), *id, *owner)).collect();
         let id = tm(&machine.id);
-        let heartbeat = TaskManagerHeartbeat { id, memory_free_bytes: 0, allocated, figures: Vec::new() };
+        let heartbeat =
+            TaskManagerHeartbeat { id, memory_free_bytes: 0, allocated, figures: Vec::new(), metrics: BTreeMap::new() };
         machine.outgoing.push_back(Input::Heartbeat(heartbeat));
     }
 

@@ -1,0 +1,86 @@
+//! What a TaskManager has at the moment: for its heartbeats, and for whoever holds its handle.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use millrace_network::{DataPlane, Exchange};
+use millrace_sandbox::Sandbox;
+
+use crate::log::TaskLogs;
+use crate::machine;
+use crate::stale::StaleCounts;
+
+/// What a TaskManager has at the moment, and what it has dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskManagerFigures {
+    /// Tasks that run or are being cleaned up.
+    pub tasks: usize,
+    /// Instances of guests in the process's sandbox.
+    pub instances: u64,
+    /// Channels between tasks.
+    pub channels: usize,
+    /// Channels that wait for one of their ends.
+    pub waiting_channels: usize,
+    /// Connections with other TaskManagers, in both directions, those included that are about to begin.
+    pub connections: usize,
+    /// Connections, frames and channels of other TaskManagers that were refused, by reason.
+    pub refused_frames: BTreeMap<&'static str, u64>,
+    /// Messages that were dropped, by reason.
+    pub stale: BTreeMap<&'static str, u64>,
+    /// Lines of tasks' logs that were dropped because the disk was too slow.
+    pub log_lines_dropped: u64,
+}
+
+/// Where the figures are read.
+#[derive(Clone)]
+pub(crate) struct Gauges {
+    pub logs: TaskLogs,
+    pub exchange: Exchange,
+    pub data: Option<DataPlane>,
+    pub sandbox: Sandbox,
+    pub stale: StaleCounts,
+    pub tasks: Arc<AtomicUsize>,
+}
+
+impl Gauges {
+    pub(crate) fn figures(&self) -> TaskManagerFigures {
+        let data = self.data.as_ref().map(DataPlane::figures).unwrap_or_default();
+        TaskManagerFigures {
+            tasks: self.tasks.load(Ordering::Acquire),
+            instances: self.sandbox.instances_in_use(),
+            channels: self.exchange.budget().live_channels(),
+            waiting_channels: self.exchange.waiting_channels(),
+            connections: data.connections + data.half_open,
+            refused_frames: data.refused,
+            stale: self.stale.by_name(),
+            log_lines_dropped: self.logs.lines_dropped(),
+        }
+    }
+
+    /// The figures under the names that REST shows: Flink's where it has one, though there is no JVM and no Netty.
+    pub(crate) fn metrics(&self) -> BTreeMap<String, u64> {
+        let figures = self.figures();
+        let budget = self.exchange.budget();
+        let (total, free) = (budget.total_bytes() as u64, budget.free_bytes() as u64);
+        let process = machine::process();
+        let named = [
+            ("Status.Shuffle.Netty.TotalMemory", total),
+            ("Status.Shuffle.Netty.AvailableMemory", free),
+            ("Status.Shuffle.Netty.UsedMemory", total.saturating_sub(free)),
+            ("Status.JVM.CPU.Time", process.cpu_ns),
+            ("Status.JVM.Memory.Heap.Used", process.resident_bytes),
+            ("Status.JVM.Threads.Count", process.threads),
+            ("Status.JVM.FileDescriptor.Open", process.open_files),
+            ("Status.Millrace.Tasks", figures.tasks as u64),
+            ("Status.Millrace.Instances", figures.instances),
+            ("Status.Millrace.Channels", figures.channels as u64),
+            ("Status.Millrace.WaitingChannels", figures.waiting_channels as u64),
+            ("Status.Millrace.Connections", figures.connections as u64),
+            ("Status.Millrace.RefusedFrames", figures.refused_frames.values().sum()),
+            ("Status.Millrace.StaleMessages", figures.stale.values().sum()),
+            ("Status.Millrace.LogLinesDropped", figures.log_lines_dropped),
+        ];
+        named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
