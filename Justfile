@@ -41,6 +41,10 @@ verify:
     cargo deny --log-level error --all-features check bans licenses sources
     cd guest-examples && cargo deny --log-level error --all-features --config ../deny.toml check bans licenses sources
 
+# Search for bytes on which a reader breaks its promises: batch, frame, bundle or manifest. Needs cargo-fuzz.
+fuzz TARGET SECONDS="60":
+    cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none {{TARGET}} -- -max_total_time={{SECONDS}}
+
 # Measure throughput, latency and memory.
 bench: guests
     target/release/millrace-bench

@@ -4,6 +4,7 @@
 //! A test starts its own cluster on a free port with its own data folder; when the test ends, the process is killed.
 
 pub mod cluster;
+pub mod fuzz_targets;
 pub mod jobs;
 pub mod process;
 pub mod processes;

@@ -6,6 +6,7 @@ mod bad_bundles;
 mod bad_guests;
 mod bad_requests;
 mod examples;
+mod fuzz_targets;
 mod layers;
 mod lifecycle;
 mod nexmark;

@@ -1,0 +1,4 @@
+//! Searches for bytes on which the reader of a batch breaks a promise.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millrace_tests::fuzz_targets::batch(bytes));
