@@ -101,7 +101,15 @@ impl ResourceCore {
     /// Has a TaskManager free a slot; nobody gets it before that is done.
     pub(crate) fn free(&mut self, slot: &SlotId, grant: Grant, out: &mut Vec<Command>) {
         let retry_at = self.now.plus_ms(self.options.slot_timeout_ms);
-        self.set(slot, SlotState::Freeing { grant, retry_at });
+        let silence_counts_from = match self.registry.slot_mut(slot).map(|state| *state) {
+            Some(SlotState::Freeing { grant: present, silence_counts_from, .. }) if present == grant => {
+                silence_counts_from
+            }
+            Some(SlotState::Pending { .. }) => retry_at,
+            // The TaskManager offered or reported it.
+            _ => self.now,
+        };
+        self.set(slot, SlotState::Freeing { grant, silence_counts_from, retry_at });
         let (task_manager, allocation) = (slot.task_manager.clone(), grant.allocation);
         out.push(Command::FreeSlot { task_manager, allocation });
     }

@@ -70,9 +70,14 @@ impl ResourceCore {
                     self.set(slot, SlotState::Free);
                 }
             }
-            (SlotState::Freeing { grant, .. }, None) => {
-                self.notify_lost(grant, out);
-                self.set(slot, SlotState::Free);
+            (SlotState::Freeing { grant, silence_counts_from, .. }, None) => {
+                if silence_counts_from <= self.now {
+                    self.notify_lost(grant, out);
+                    self.set(slot, SlotState::Free);
+                }
+            }
+            (SlotState::Freeing { grant, retry_at, .. }, Some(reported)) if grant == reported => {
+                self.set(slot, SlotState::Freeing { grant, silence_counts_from: self.now, retry_at });
             }
             (SlotState::Free, None) | (SlotState::Allocated { .. } | SlotState::Freeing { .. }, Some(_)) => {}
         }

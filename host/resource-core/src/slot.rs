@@ -19,7 +19,13 @@ pub(crate) enum SlotState {
     /// The job has it.
     Allocated { grant: Grant, since: Timestamp },
     /// Its TaskManager was told to free it.
-    Freeing { grant: Grant, retry_at: Timestamp },
+    Freeing {
+        grant: Grant,
+        /// From when on a heartbeat without the grant means that the slot is free: at once if the TaskManager is known to
+        /// have granted it, else not before a heartbeat that was sent ahead of the grant must have arrived.
+        silence_counts_from: Timestamp,
+        retry_at: Timestamp,
+    },
 }
 
 impl SlotState {

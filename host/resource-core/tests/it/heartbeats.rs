@@ -29,6 +29,32 @@ fn a_heartbeat_that_crossed_the_request_says_nothing() {
 }
 
 #[test]
+fn a_heartbeat_that_crossed_a_request_which_is_taken_back_says_nothing_either() {
+    let mut harness = Harness::with(&[("a", 1)]);
+    harness.request(1, 1);
+    assert_eq!(harness.request(1, 0), [free("a", 1)]);
+    // It was sent before the TaskManager granted the slot, which it may still do.
+    assert_eq!(harness.heartbeat("a", &[]), []);
+    assert_eq!(requests(&harness.request(2, 1)), []);
+    assert_eq!(harness.heartbeat("a", &[(0, 1, 1)]), []);
+    // What it knows to have granted it knows to have freed.
+    assert_eq!(requests(&harness.heartbeat("a", &[])), [(slot("a", 0), grant(2), job(2))]);
+}
+
+#[test]
+fn a_request_that_never_arrived_and_is_taken_back_frees_its_slot_in_time() {
+    let mut harness = Harness::with(&[("a", 1)]);
+    harness.request(1, 1);
+    harness.request(1, 0);
+    harness.pass_ms(9_999);
+    harness.heartbeat("a", &[]);
+    assert_eq!(harness.core.slots_free(), 0);
+    harness.pass_ms(1);
+    harness.heartbeat("a", &[]);
+    assert_eq!(harness.core.slots_free(), 1);
+}
+
+#[test]
 fn an_allocated_slot_that_is_not_reported_for_long_is_lost() {
     let mut harness = Harness::with(&[("a", 1)]);
     harness.request(1, 1);
