@@ -141,9 +141,12 @@ impl Client {
         self.get(&format!("/jobs/{id}/results?from={from}&wait-ms={wait_ms}")).await
     }
 
-    /// `GET /jobs/:id/log`.
-    pub async fn log(&self, id: &str) -> Result<api::JobLog, ClientError> {
-        self.get(&format!("/jobs/{id}/log")).await
+    /// `GET /jobs/:id/log`: of all tasks, of those of a vertex, or of those of a subtask's number.
+    pub async fn log(&self, id: &str, vertex: Option<&str>, subtask: Option<u32>) -> Result<api::JobLog, ClientError> {
+        let vertex = vertex.map(|vertex| format!("vertex={vertex}"));
+        let subtask = subtask.map(|subtask| format!("subtask={subtask}"));
+        let query: Vec<String> = vertex.into_iter().chain(subtask).collect();
+        self.get(&format!("/jobs/{id}/log?{}", query.join("&"))).await
     }
 
     /// Any request, for what has no method here: method, path behind the address, optional JSON body.

@@ -5,8 +5,8 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use millrace_protocol::ToTaskManager;
-use millrace_types::{JobId, TaskManagerId, TenantId};
+use millrace_protocol::{LogRequest, ToTaskManager};
+use millrace_types::TaskManagerId;
 
 /// Why a TaskManager could not be reached.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -24,8 +24,8 @@ pub trait TaskManagerGateway: Send + Sync {
     /// Delivers a message, in order. Waits while the TaskManager's inbox is full.
     async fn send(&self, message: ToTaskManager) -> Result<(), GatewayError>;
 
-    /// The newest lines of the logs of a job's tasks, about `bytes_max` of them; empty if there are none.
-    async fn task_log(&self, tenant: &TenantId, job: JobId, bytes_max: usize) -> Result<String, GatewayError>;
+    /// The newest lines of the logs of a job's tasks; empty if there are none.
+    async fn task_log(&self, wanted: &LogRequest) -> Result<String, GatewayError>;
 
     /// The ResourceManager does not want this TaskManager, or no longer: it is to begin another life.
     fn refuse(&self, reason: &str);

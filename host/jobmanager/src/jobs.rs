@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_job_core::{Input, JobSpec, JobView};
 use millrace_metadata_core::{Command, JobRecord, JobSubmission};
-use millrace_types::{BundleId, JobId, JobStatus, TenantId};
+use millrace_protocol::LogRequest;
+use millrace_types::{BundleId, JobId, JobStatus, TenantId, VertexId};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -29,7 +30,7 @@ const ARGS_BYTES_MAX: usize = 256 * 1024;
 const RESULTS_WAIT_MS_MAX: u64 = 30_000;
 
 /// What is read of a job's log on each TaskManager.
-const LOG_BYTES_MAX: usize = 1024 * 1024;
+const LOG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A request to run a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -193,12 +194,20 @@ impl Dispatcher {
         Ok(found)
     }
 
-    /// The newest lines of the logs of a job's tasks, TaskManager by TaskManager.
-    pub async fn task_log(&self, tenant: &TenantId, job: JobId) -> Result<String, DispatcherError> {
+    /// The newest lines of the logs of a job's tasks, TaskManager by TaskManager: of all of them, of those of one vertex,
+    /// or of one subtask.
+    pub async fn task_log(
+        &self,
+        tenant: &TenantId,
+        job: JobId,
+        vertex: Option<VertexId>,
+        subtask: Option<u32>,
+    ) -> Result<String, DispatcherError> {
         self.job(tenant, job)?;
+        let wanted = LogRequest { tenant: tenant.clone(), job, vertex, subtask, bytes_max: LOG_BYTES_MAX };
         let mut log = String::new();
         for gateway in self.services.gateways.all() {
-            match gateway.task_log(tenant, job, LOG_BYTES_MAX).await {
+            match gateway.task_log(&wanted).await {
                 Ok(found) => log.push_str(&found),
                 Err(error) => tracing::warn!(%error, "logs could not be fetched"),
             }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_network::control::{ControlHandler, ControlServer, ControlServerOptions, TaskManagerLink};
-use millrace_protocol::{ToJobManager, ToTaskManager};
+use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
 use millrace_resource_core::Input as ResourceInput;
-use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, JobId, LeaderEpoch, TaskManagerId, TenantId};
+use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, LeaderEpoch, TaskManagerId, TenantId};
 
 use crate::cluster::Services;
 use crate::error::DispatcherError;
@@ -81,8 +81,8 @@ impl TaskManagerGateway for RemoteGateway {
         self.link.send(message).await.map_err(|error| self.unreachable(error.to_string()))
     }
 
-    async fn task_log(&self, tenant: &TenantId, job: JobId, bytes_max: usize) -> Result<String, GatewayError> {
-        self.link.task_log(tenant, job, bytes_max).await.map_err(|reason| self.unreachable(reason))
+    async fn task_log(&self, wanted: &LogRequest) -> Result<String, GatewayError> {
+        self.link.task_log(wanted).await.map_err(|reason| self.unreachable(reason))
     }
 
     fn refuse(&self, reason: &str) {

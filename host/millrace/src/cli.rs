@@ -236,10 +236,16 @@ pub(crate) struct Cancel {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  millrace logs 5d1c0c3b")]
+#[command(after_help = "Examples:\n  millrace logs 5d1c0c3b\n  millrace logs 5d1c0c3b --subtask 2")]
 pub(crate) struct Logs {
     /// The job's id, as `millrace list` shows it, or its first characters if these are unique.
     pub(crate) job: String,
+    /// One vertex alone, by the id that REST shows.
+    #[arg(long, value_name = "ID")]
+    pub(crate) vertex: Option<String>,
+    /// The subtasks of this number alone, from 0.
+    #[arg(long, value_name = "N")]
+    pub(crate) subtask: Option<u32>,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }

@@ -12,7 +12,7 @@ use millrace_network::control::{
     ControlClient, ControlClientOptions, ControlError, ControlEvent, ControlHandler, ControlServer,
     ControlServerOptions, TaskManagerLink,
 };
-use millrace_protocol::{TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
+use millrace_protocol::{LogRequest, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
 use millrace_types::{AllocationId, Digest, Failure, FailureKind, JobId, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -167,15 +167,17 @@ async fn logs_are_asked_for_and_components_fetched() {
     let components = client.components();
     let answering = tokio::spawn(async move {
         match client.recv().await.unwrap() {
-            ControlEvent::FetchLog { request, bytes_max, .. } => {
-                client.log_answers().answer(request, Ok(format!("{bytes_max} bytes at most"))).await;
+            ControlEvent::FetchLog { request, log } => {
+                client.log_answers().answer(request, Ok(format!("{} bytes at most", log.bytes_max))).await;
             }
             other => panic!("{other:?}"),
         }
         client
     });
     let tenant = TenantId::default_tenant();
-    let log = link.task_log(&tenant, JobId::from_bytes([1; 16]), 99).await;
+    let job = JobId::from_bytes([1; 16]);
+    let wanted = LogRequest { tenant: tenant.clone(), job, vertex: None, subtask: None, bytes_max: 99 };
+    let log = link.task_log(&wanted).await;
     assert_eq!(log.unwrap(), "99 bytes at most");
     let _client = answering.await.unwrap();
 

@@ -18,4 +18,4 @@ pub use job_manager::{
     CollectedRows, SplitId, SplitRequest, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, TaskReport,
     ToJobManager,
 };
-pub use task_manager::{SlotRequest, SplitAssignment, ToTaskManager};
+pub use task_manager::{LogRequest, SlotRequest, SplitAssignment, ToTaskManager};

@@ -1,6 +1,6 @@
 //! Messages that a TaskManager receives.
 
-use millrace_types::{AllocationId, AttemptId, JobId, LeaderEpoch, NodeId, SlotId, TenantId};
+use millrace_types::{AllocationId, AttemptId, JobId, LeaderEpoch, NodeId, SlotId, TenantId, VertexId};
 use serde::{Deserialize, Serialize};
 
 use crate::{SplitId, TaskDeployment};
@@ -31,6 +31,21 @@ pub struct SplitAssignment {
     pub splits: Vec<(SplitId, Vec<u8>)>,
     /// No more will come: the reader ends when it has read these.
     pub no_more: bool,
+}
+
+/// Which lines of the logs of a job's tasks are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRequest {
+    /// The job's owner.
+    pub tenant: TenantId,
+    /// The job.
+    pub job: JobId,
+    /// One vertex alone.
+    pub vertex: Option<VertexId>,
+    /// One subtask of the vertex alone, or the subtasks of this number of all vertices.
+    pub subtask: Option<u32>,
+    /// About how much, in bytes; the newest lines count.
+    pub bytes_max: u64,
 }
 
 /// A message to a TaskManager.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use millrace_rest_api::{CollectedResults, JobLog};
-use millrace_types::JobId;
+use millrace_types::{JobId, VertexId};
 use serde::Deserialize;
 
 use crate::error::RestError;
@@ -34,12 +34,23 @@ pub(crate) async fn results(
     Ok(Json(CollectedResults { rows, next: found.next, end: found.end }))
 }
 
-/// `GET /jobs/:id/log`.
+/// Whose lines to fetch.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct LogQuery {
+    vertex: Option<String>,
+    subtask: Option<String>,
+}
+
+/// `GET /jobs/:id/log?vertex=V&subtask=N`.
 pub(crate) async fn log(
     State(state): State<RestState>,
     Tenant(tenant): Tenant,
     Path(id): Path<String>,
+    Query(query): Query<LogQuery>,
 ) -> Result<Json<JobLog>, RestError> {
     let job: JobId = path_parameter("jobid", &id)?;
-    Ok(Json(JobLog { log: state.dispatcher.task_log(&tenant, job).await? }))
+    let vertex: Option<VertexId> = query.vertex.map(|text| query_parameter("vertex", &text)).transpose()?;
+    let subtask: Option<u32> = query.subtask.map(|text| query_parameter("subtask", &text)).transpose()?;
+    Ok(Json(JobLog { log: state.dispatcher.task_log(&tenant, job, vertex, subtask).await? }))
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use millrace_network::DataPlane;
-use millrace_protocol::ToTaskManager;
-use millrace_types::{JobId, TaskManagerId, TenantId, VertexId};
+use millrace_protocol::{LogRequest, ToTaskManager};
+use millrace_types::TaskManagerId;
 use tokio::sync::{mpsc, watch};
 
 use crate::error::TaskManagerError;
@@ -42,19 +42,12 @@ impl TaskManagerHandle {
         sent.map_err(|_| TaskManagerError::Stopped)
     }
 
-    /// The newest lines of the logs of a job's tasks, or of one vertex of it, merged by time: about `max_bytes` of
-    /// them. Empty if there are none.
+    /// The newest lines of the logs of a job's tasks, merged by time. Empty if there are none.
     ///
     /// # Errors
     /// If the TaskManager has stopped.
-    pub async fn task_log(
-        &self,
-        tenant: &TenantId,
-        job: JobId,
-        vertex: Option<VertexId>,
-        max_bytes: usize,
-    ) -> Result<String, TaskManagerError> {
-        self.0.gauges.logs.read(tenant, job, vertex, max_bytes).await
+    pub async fn task_log(&self, wanted: LogRequest) -> Result<String, TaskManagerError> {
+        self.0.gauges.logs.read(wanted).await
     }
 
     /// Where other TaskManagers send records to, as `host:port`, if it exchanges any.

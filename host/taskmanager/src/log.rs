@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use millrace_protocol::LogRequest;
 use millrace_types::{JobId, TenantId, Timestamp, VertexId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -106,19 +107,13 @@ impl TaskLogs {
         TaskLog { key, suffix, logs: self.clone(), dropped: AtomicU64::new(0) }
     }
 
-    /// The newest lines of a job's tasks, or of one vertex of it, about `bytes_max` of them.
-    pub(crate) async fn read(
-        &self,
-        tenant: &TenantId,
-        job: JobId,
-        vertex: Option<VertexId>,
-        bytes_max: usize,
-    ) -> Result<String, TaskManagerError> {
+    /// The newest lines of a job's tasks.
+    pub(crate) async fn read(&self, wanted: LogRequest) -> Result<String, TaskManagerError> {
         let (done, written) = oneshot::channel();
         self.orders.send(Order::Flush(done)).await.map_err(|_| TaskManagerError::Stopped)?;
         written.await.map_err(|_| TaskManagerError::Stopped)?;
-        let folder = files::job_folder(&self.root, tenant, job);
-        let reading = tokio::task::spawn_blocking(move || reader::read(&folder, vertex, bytes_max));
+        let folder = files::job_folder(&self.root, &wanted.tenant, wanted.job);
+        let reading = tokio::task::spawn_blocking(move || reader::read(&folder, &wanted));
         reading.await.map_err(|_| TaskManagerError::Stopped)
     }
 

@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use millrace_network::control::{
-    ComponentClient, ControlClient, ControlClientOptions, ControlError, ControlEvent, LogAnswers,
-};
+use millrace_network::control::{ComponentClient, ControlClient, ControlClientOptions, ControlError, ControlEvent};
 use millrace_protocol::ToJobManager;
 use millrace_sandbox::Sandbox;
-use millrace_types::{Digest, Failure, FailureKind, JobId, TaskManagerId, TenantId};
+use millrace_types::{Digest, Failure, FailureKind, TaskManagerId, TenantId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -121,25 +119,16 @@ async fn converse(mut client: ControlClient, handle: &TaskManagerHandle) -> Stri
                     return error.to_string();
                 }
             }
-            Ok(ControlEvent::FetchLog { request, tenant, job, bytes_max }) => {
-                let answers = client.log_answers();
-                tokio::spawn(answer_log(handle.clone(), answers, request, tenant, job, bytes_max));
+            Ok(ControlEvent::FetchLog { request, log }) => {
+                let (handle, answers) = (handle.clone(), client.log_answers());
+                tokio::spawn(async move {
+                    let text = handle.task_log(log).await;
+                    answers.answer(request, text.map_err(|error| error.to_string())).await;
+                });
             }
             Err(error) => return error.to_string(),
         }
     }
-}
-
-async fn answer_log(
-    handle: TaskManagerHandle,
-    answers: LogAnswers,
-    request: u64,
-    tenant: TenantId,
-    job: JobId,
-    bytes_max: usize,
-) {
-    let text = handle.task_log(&tenant, job, None, bytes_max).await;
-    answers.answer(request, text.map_err(|error| error.to_string())).await;
 }
 
 /// Components from the JobManager.

@@ -88,7 +88,7 @@ async fn a_log_flood_is_bounded() -> Result<()> {
     let cluster = Cluster::start(folder.path(), &["-D", "taskmanager.sandbox.log-lines-per-second=10"])?;
     let job = cluster.run(&repository::bundle("faulty")?, run("floods-the-log")).await?;
     cluster.wait_finished(&job).await?;
-    let log = cluster.client.log(&job).await?.log;
+    let log = cluster.client.log(&job, None, None).await?.log;
     assert!(log.contains("line 0") && log.lines().count() < 2_000, "{} lines", log.lines().count());
     Ok(())
 }

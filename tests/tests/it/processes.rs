@@ -182,9 +182,11 @@ async fn the_logs_of_all_task_managers_are_read_through_the_job_manager() -> Res
     let run = Run { args: vec!["floods-the-log"], parallelism: 2, ..Run::default() };
     let job = cluster.run(&repository::bundle("faulty")?, run).await?;
     cluster.wait_finished(&job).await?;
-    let log = cluster.client.log(&job).await?.log;
+    let log = cluster.client.log(&job, None, None).await?.log;
     for subtask in ["(1/2)", "(2/2)"] {
         assert!(log.lines().any(|line| line.contains(subtask) && line.contains("line ")), "{subtask} in {log}");
     }
+    let second = cluster.client.log(&job, None, Some(1)).await?.log;
+    assert!(!second.is_empty() && second.lines().all(|line| line.contains("(2/2)")), "{second}");
     Ok(())
 }

@@ -79,7 +79,7 @@ async fn printed_rows_are_in_the_log() -> Result<()> {
     let bundle = native_bundle(folder.path(), source, "{ connector = \"print\" }", "raw")?;
     let job = cluster.run(&bundle, Run::default()).await?;
     cluster.wait_finished(&job).await?;
-    let log = cluster.client.log(&job).await?.log;
+    let log = cluster.client.log(&job, None, None).await?.log;
     let printed = log.lines().filter(|line| line.contains(" to ") || line.contains("to:")).count();
     assert_eq!(printed, 20, "{log}");
     Ok(())

@@ -9,7 +9,7 @@ use crate::progress::println_stdout;
 pub(crate) async fn run(options: Logs) -> Result<()> {
     let client = client(&options.cluster)?;
     let job = resolve_job(&client, &options.job).await?;
-    let log = client.log(&job).await?;
+    let log = client.log(&job, options.vertex.as_deref(), options.subtask).await?;
     if options.cluster.json {
         return print_json(&log);
     }

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_connectors::FileRoots;
 use millrace_jobmanager::{GatewayError, TaskManagerGateway};
+use millrace_protocol::{LogRequest, ToTaskManager};
 use millrace_storage::BlobStore;
 use millrace_taskmanager::{ComponentSource, TaskManager, TaskManagerHandle, TaskManagerOptions};
-use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, JobId, TaskManagerId, TenantId};
+use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, TaskManagerId, TenantId};
 
 use crate::cli::Standalone;
 use crate::config::{self, Configuration};
@@ -69,12 +70,12 @@ struct LocalGateway(TaskManagerHandle);
 
 #[async_trait]
 impl TaskManagerGateway for LocalGateway {
-    async fn send(&self, message: millrace_protocol::ToTaskManager) -> Result<(), GatewayError> {
+    async fn send(&self, message: ToTaskManager) -> Result<(), GatewayError> {
         self.0.send(message).await.map_err(|error| self.unreachable(&error))
     }
 
-    async fn task_log(&self, tenant: &TenantId, job: JobId, bytes_max: usize) -> Result<String, GatewayError> {
-        self.0.task_log(tenant, job, None, bytes_max).await.map_err(|error| self.unreachable(&error))
+    async fn task_log(&self, wanted: &LogRequest) -> Result<String, GatewayError> {
+        self.0.task_log(wanted.clone()).await.map_err(|error| self.unreachable(&error))
     }
 
     fn refuse(&self, reason: &str) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use millrace_protocol::{ToJobManager, ToTaskManager};
-use millrace_types::{Digest, JobId, LeaderEpoch, TaskManagerId, TenantId};
+use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
+use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -44,12 +44,8 @@ pub enum ControlEvent {
     FetchLog {
         /// Names the answer.
         request: u64,
-        /// The job's owner.
-        tenant: TenantId,
-        /// The job.
-        job: JobId,
-        /// About how much, in bytes.
-        bytes_max: usize,
+        /// Which lines.
+        log: LogRequest,
     },
 }
 
@@ -125,9 +121,8 @@ impl ControlClient {
             let message = message.map_err(|status| ControlError::Closed { reason: describe(&status) })?;
             match message {
                 Some(FromJobManager::Message(message)) => return Ok(ControlEvent::Message(message)),
-                Some(FromJobManager::FetchLog { request, tenant, job, bytes_max }) => {
-                    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-                    return Ok(ControlEvent::FetchLog { request, tenant, job, bytes_max });
+                Some(FromJobManager::FetchLog { request, log }) => {
+                    return Ok(ControlEvent::FetchLog { request, log });
                 }
                 Some(FromJobManager::Alive | FromJobManager::Welcome { .. }) => {}
                 Some(FromJobManager::Refused { reason }) => return Err(ControlError::Refused { reason }),

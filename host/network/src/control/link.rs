@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millrace_protocol::ToTaskManager;
-use millrace_types::{JobId, TenantId};
+use millrace_protocol::{LogRequest, ToTaskManager};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::error::LinkClosed;
@@ -47,11 +46,11 @@ impl TaskManagerLink {
         self.push(FromJobManager::Message(Box::new(message))).await
     }
 
-    /// The newest lines of the logs of a job's tasks, about `bytes_max` of them.
+    /// The newest lines of the logs of a job's tasks.
     ///
     /// # Errors
     /// A text that says why there are none.
-    pub async fn task_log(&self, tenant: &TenantId, job: JobId, bytes_max: usize) -> Result<String, String> {
+    pub async fn task_log(&self, log: &LogRequest) -> Result<String, String> {
         let request = self.log_requests.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         {
@@ -62,8 +61,7 @@ impl TaskManagerLink {
             }
             waiters.insert(request, answer);
         }
-        let bytes_max = bytes_max as u64;
-        let asked = FromJobManager::FetchLog { request, tenant: tenant.clone(), job, bytes_max };
+        let asked = FromJobManager::FetchLog { request, log: log.clone() };
         self.push(asked).await.map_err(|error| error.to_string())?;
         match tokio::time::timeout(LOG_TIMEOUT, answered).await {
             Ok(Ok(text)) => text,

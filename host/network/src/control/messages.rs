@@ -1,8 +1,8 @@
 //! What travels on the control RPC, around the messages of [`millrace_protocol`].
 
 use bytes::Bytes;
-use millrace_protocol::{ToJobManager, ToTaskManager};
-use millrace_types::{Digest, JobId, LeaderEpoch, TaskManagerId, TenantId};
+use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
+use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// The version of the messages. Both sides must have the same one: a cluster runs one version of Millrace.
@@ -62,12 +62,8 @@ pub(crate) enum FromJobManager {
     FetchLog {
         /// Names the answer.
         request: u64,
-        /// The job's owner.
-        tenant: TenantId,
-        /// The job.
-        job: JobId,
-        /// About how much, in bytes.
-        bytes_max: u64,
+        /// Which lines.
+        log: LogRequest,
     },
 }
 

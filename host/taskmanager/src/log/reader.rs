@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use millrace_types::VertexId;
+use millrace_protocol::LogRequest;
 
 /// What is read of all files together, in bytes, apart from [`FILE_BYTES_MIN`] of each.
 const READ_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -13,9 +13,10 @@ const READ_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What is read of a file at least, in bytes.
 const FILE_BYTES_MIN: usize = 4 * 1024;
 
-/// The newest lines of a job's logs, or of one vertex', about `bytes_max` of them; empty if there are none.
-pub(super) fn read(folder: &Path, vertex: Option<VertexId>, bytes_max: usize) -> String {
-    let current = log_files(folder, vertex);
+/// The newest lines of a job's logs; empty if there are none.
+pub(super) fn read(folder: &Path, wanted: &LogRequest) -> String {
+    let bytes_max = usize::try_from(wanted.bytes_max).unwrap_or(usize::MAX);
+    let current = log_files(folder, wanted);
     let share = READ_BYTES_MAX / current.len().max(1);
     let share = bytes_max.min(share.max(FILE_BYTES_MIN));
     let mut entries: Vec<String> = current.iter().flat_map(|path| newest_entries(path, share)).collect();
@@ -37,14 +38,16 @@ fn time_of(entry: &str) -> &str {
     entry.split(' ').next().unwrap_or_default()
 }
 
-fn log_files(folder: &Path, vertex: Option<VertexId>) -> Vec<PathBuf> {
-    let prefix = vertex.map(|vertex| format!("{vertex}-")).unwrap_or_default();
+/// The files of the tasks that are wanted: `<vertex>-<subtask>.log`.
+fn log_files(folder: &Path, wanted: &LogRequest) -> Vec<PathBuf> {
+    let prefix = wanted.vertex.map(|vertex| format!("{vertex}-")).unwrap_or_default();
+    let suffix = wanted.subtask.map_or_else(|| ".log".to_owned(), |subtask| format!("-{subtask}.log"));
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
     let is_wanted = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with(&prefix) && name.ends_with(".log")
+        name.starts_with(&prefix) && name.ends_with(&suffix)
     };
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_wanted).collect();
     files.sort();

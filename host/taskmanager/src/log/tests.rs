@@ -12,9 +12,9 @@ fn key(vertex: u8, subtask: u32) -> LogKey {
     }
 }
 
-async fn read(logs: &TaskLogs, vertex: Option<u8>, bytes_max: usize) -> String {
-    let key = key(0, 0);
-    logs.read(&key.tenant, key.job, vertex.map(|v| VertexId::from_bytes([v; 16])), bytes_max).await.unwrap()
+async fn read(logs: &TaskLogs, vertex: Option<u8>, bytes_max: u64) -> String {
+    let (LogKey { tenant, job, .. }, vertex) = (key(0, 0), vertex.map(|v| VertexId::from_bytes([v; 16])));
+    logs.read(LogRequest { tenant, job, vertex, subtask: None, bytes_max }).await.unwrap()
 }
 
 #[tokio::test]

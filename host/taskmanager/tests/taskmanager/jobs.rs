@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use millrace_graph::Partitioning;
-use millrace_protocol::{ToJobManager, ToTaskManager};
-use millrace_types::{ExecutionState, FailureKind, TenantId};
+use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
+use millrace_types::{ExecutionState, FailureKind, TenantId, VertexId};
 
 use crate::graphs::Pipeline;
 use crate::support::{Cluster, EPOCH, PATIENCE, allocation, job};
@@ -67,18 +67,25 @@ async fn broadcast_reaches_every_subtask() {
     cluster.assert_clean();
 }
 
+fn logs(tenant: &TenantId, vertex: Option<VertexId>) -> LogRequest {
+    LogRequest { tenant: tenant.clone(), job: job(1), vertex, subtask: None, bytes_max: 100_000 }
+}
+
 #[tokio::test]
 async fn what_print_writes_is_in_the_tasks_log() {
     let mut cluster = Cluster::start();
     let (tasks, _) = cluster.run(&numbers(3, Partitioning::Global, 1, "print", 2)).await;
     let tenant = TenantId::default_tenant();
-    let log = cluster.handle.task_log(&tenant, job(1), None, 100_000).await.unwrap();
+    let log = cluster.handle.task_log(logs(&tenant, None)).await.unwrap();
     let lines: Vec<_> = log.lines().map(|line| line.split_once(' ').unwrap().1).collect();
     assert_eq!(lines, ["INFO  rows (1/2): 1> 0", "INFO  rows (1/2): 1> 1", "INFO  rows (1/2): 1> 2"]);
-    let source = cluster.handle.task_log(&tenant, job(1), Some(tasks[0].attempt.vertex), 100_000).await.unwrap();
+    let source = cluster.handle.task_log(logs(&tenant, Some(tasks[0].attempt.vertex))).await.unwrap();
     assert_eq!(source, "");
+    let of_subtask = |subtask| LogRequest { subtask: Some(subtask), ..logs(&tenant, None) };
+    assert_eq!(cluster.handle.task_log(of_subtask(0)).await.unwrap(), log);
+    assert_eq!(cluster.handle.task_log(of_subtask(1)).await.unwrap(), "");
     let foreign = TenantId::new("foreign").unwrap();
-    assert_eq!(cluster.handle.task_log(&foreign, job(1), None, 100_000).await.unwrap(), "");
+    assert_eq!(cluster.handle.task_log(logs(&foreign, None)).await.unwrap(), "");
 }
 
 #[tokio::test]
@@ -101,7 +108,7 @@ async fn a_failure_names_its_operator_and_is_not_hidden_by_its_consequences() {
     for task in &tasks[1..] {
         assert_eq!(outcome.last[&task.attempt].state, ExecutionState::Canceled);
     }
-    let log = cluster.handle.task_log(&TenantId::default_tenant(), job(1), None, 100_000).await.unwrap();
+    let log = cluster.handle.task_log(logs(&TenantId::default_tenant(), None)).await.unwrap();
     assert!(log.contains("ERROR numbers (1/1): MR-CONNECTOR"), "{log}");
     cluster.assert_clean();
 }
