@@ -56,7 +56,7 @@ impl ControlHandler for Handler {
     }
 
     async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Bytes, Failure> {
-        if *tenant == TenantId::default_tenant() && *digest == digest(self.component[0]) {
+        if *tenant == TenantId::default_tenant() && *digest == self::digest(self.component[0]) {
             Ok(self.component.clone())
         } else {
             Err(Failure::new(FailureKind::Internal, "there is no such component"))
@@ -182,7 +182,7 @@ async fn logs_are_asked_for_and_components_fetched() {
     let _client = answering.await.unwrap();
 
     let bytes = vec![7u8; 3_000_000];
-    let digest = digest(7);
+    let digest = self::digest(7);
     assert_eq!(components.fetch(&tenant, &digest, 3_000_000).await.unwrap(), bytes);
     let error = components.fetch(&tenant, &digest, 2_999_999).await.unwrap_err();
     assert!(error.contains("larger"), "{error}");

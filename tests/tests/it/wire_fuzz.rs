@@ -76,9 +76,8 @@ async fn garbage_on_every_port_disturbs_nobody() -> Result<()> {
     let mut rng = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir()?;
     let mut cluster = Processes::start(folder.path(), 2, 2, &["--file-root", "/"]).await?;
-    let running =
-        cluster.run(&repository::bundle("faulty")?, Run { args: vec!["passes"], parallelism: 2, ..Run::default() });
-    let running = running.await?;
+    let faulty = repository::bundle("faulty")?;
+    let running = cluster.run(&faulty, Run { args: vec!["passes"], parallelism: 2, ..Run::default() }).await?;
     cluster.wait_running(&running).await?;
     let hello = recorded_hello().await?;
     bombard(cluster.rpc_address(), &hello, &mut rng).await?;
