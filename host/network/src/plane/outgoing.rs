@@ -82,11 +82,13 @@ impl RemoteLink {
     /// Queues an item. Never waits.
     pub(crate) fn send(&self, item: Item, credit: Option<Credit>) -> Result<(), Cause> {
         let handle = self.handle;
+        // Asked before anything is said: the consumer answers an end by closing the channel, perhaps at once.
+        let closed = self.grants.closed().cloned();
         if item == Item::EndOfInput {
             self.connection.say_last(handle, Frame::End { handle });
         }
-        if let Some(cause) = self.grants.closed() {
-            return Err(cause.clone());
+        if let Some(cause) = closed {
+            return Err(cause);
         }
         if item.byte_len() > BATCH_FRAME_BYTES_MAX as usize {
             let len = item.byte_len();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use millrace_network::{ChannelSender, ExchangeError, Gate, Item};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::support::{BUDGET_BYTES, Node, batch, channel, channels, eventually, id, patiently, send};
@@ -229,4 +230,29 @@ async fn nobody_there_is_an_error_at_once() {
     assert!(matches!(error, ExchangeError::Unreachable { .. }), "{error}");
     patiently(hangs_up).await.unwrap();
     a.is_clean().await;
+}
+
+/// The consumer's answer to an end may be there before the producer has gone on.
+#[tokio::test]
+async fn an_end_that_is_answered_at_once_is_no_failure() {
+    // Threads of their own, as in a TaskManager: the kernel lets them run whenever they are woken.
+    let threads = || Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (near, far) = (threads(), threads());
+    let start = |name, threads: &Runtime| {
+        let _entered = threads.enter();
+        Node::start(name)
+    };
+    let (a, b) = (start("a", &near), start("b", &far));
+    let kept_open = channels(&a, &b, "b", &[channel(1, 0)]).await;
+    for gate in 0..2_000 {
+        let (mut senders, mut gate) = channels(&a, &b, "b", &[channel(0, gate)]).await;
+        let ending = std::thread::spawn(move || senders[0].end());
+        while patiently(gate.recv()).await.unwrap().is_some() {}
+        ending.join().unwrap().unwrap();
+    }
+    drop(kept_open);
+    a.is_clean().await;
+    b.is_clean().await;
+    near.shutdown_background();
+    far.shutdown_background();
 }

@@ -16,6 +16,7 @@ use crate::support::{Cluster, EPOCH, PATIENCE, allocation, job};
 struct Two {
     clusters: [Cluster; 2],
     tasks: Vec<TaskDeployment>,
+    splits: VecDeque<(SplitId, Vec<u8>)>,
     last: BTreeMap<millrace_types::AttemptId, TaskReport>,
     rows: Vec<u64>,
 }
@@ -30,7 +31,7 @@ fn start(name: &str) -> Cluster {
 
 /// Where a task runs: subtasks are dealt out, differently for each vertex.
 fn place(vertex_name: &str, subtask: u32) -> usize {
-    (subtask as usize + usize::from(vertex_name == "rows")) % 2
+    (subtask as usize + usize::from(vertex_name.contains("rows"))) % 2
 }
 
 impl Two {
@@ -56,22 +57,37 @@ impl Two {
         for task in &tasks {
             clusters[place(&task.vertex.name, task.attempt.subtask)].deploy(task).await;
         }
-        Self { clusters, tasks, last: BTreeMap::new(), rows: Vec::new() }
+        let splits = enumerate_splits(&pipeline.source_connector(), pipeline.source.2, &FileRoots::unrestricted());
+        let splits = (0..).map(SplitId).zip(splits.unwrap()).collect();
+        Self { clusters, tasks, splits, last: BTreeMap::new(), rows: Vec::new() }
     }
 
+    /// The next message of either that is neither a registration nor a heartbeat. One that has stopped sends none.
     async fn next(&mut self) -> (usize, ToJobManager) {
         let [first, second] = &mut self.clusters;
-        tokio::select! {
-            message = first.next() => (0, message),
-            message = second.next() => (1, message),
-        }
+        let next = async {
+            loop {
+                let (at, message) = tokio::select! {
+                    Some(message) = first.messages.recv() => (0, message),
+                    Some(message) = second.messages.recv() => (1, message),
+                    else => panic!("both have stopped"),
+                };
+                if !matches!(message, ToJobManager::Register(_) | ToJobManager::Heartbeat(_)) {
+                    return (at, message);
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, next).await.expect("a message in time")
     }
 
-    /// Plays the JobMaster until all tasks have ended.
-    async fn run(&mut self, pipeline: &Pipeline) {
-        let splits = enumerate_splits(&pipeline.source_connector(), pipeline.source.2, &FileRoots::unrestricted());
-        let mut splits: VecDeque<_> = (0..).map(SplitId).zip(splits.unwrap()).collect();
-        while self.last.values().filter(|report| report.state.is_terminal()).count() < self.tasks.len() {
+    /// How many tasks were last said to be in such a state.
+    fn tasks_in(&self, state: impl Fn(ExecutionState) -> bool) -> usize {
+        self.last.values().filter(|report| state(report.state)).count()
+    }
+
+    /// Plays the JobMaster until all tasks are in such a state.
+    async fn run_until(&mut self, state: impl Fn(ExecutionState) -> bool) {
+        while self.tasks_in(&state) < self.tasks.len() {
             let (at, message) = self.next().await;
             let answer = match message {
                 ToJobManager::TaskReport(report) => {
@@ -79,9 +95,9 @@ impl Two {
                     continue;
                 }
                 ToJobManager::SplitRequest(request) => {
-                    let given: Vec<_> = splits.pop_front().into_iter().collect();
+                    let given: Vec<_> = self.splits.pop_front().into_iter().collect();
                     let (attempt, node) = (request.attempt, request.node);
-                    let assignment = SplitAssignment { attempt, node, splits: given, no_more: splits.is_empty() };
+                    let assignment = SplitAssignment { attempt, node, splits: given, no_more: self.splits.is_empty() };
                     ToTaskManager::AssignSplits { epoch: EPOCH, assignment }
                 }
                 ToJobManager::Collected(collected) => {
@@ -133,7 +149,7 @@ async fn a_job_over_two_task_managers_loses_nothing() {
     ] {
         let pipeline = pipeline(&format!("{{\"rows\": {ROWS}}}"), partitioning, sources, sinks);
         let mut two = Two::deploy(&pipeline).await;
-        two.run(&pipeline).await;
+        two.run_until(ExecutionState::is_terminal).await;
         two.rows.sort_unstable();
         assert!(two.rows.iter().copied().eq(0..ROWS), "{partitioning}: {} rows", two.rows.len());
         assert!(two.last.values().all(|report| report.state == ExecutionState::Finished), "{:?}", two.last);
@@ -145,16 +161,11 @@ async fn a_job_over_two_task_managers_loses_nothing() {
 async fn tasks_whose_peers_are_stopped_fail_with_the_connection_as_their_reason() {
     let pipeline = pipeline("{}", Partitioning::Rebalance, 2, 2);
     let mut two = Two::deploy(&pipeline).await;
-    let mut running = 0;
-    while running < two.tasks.len() {
-        if let (_, ToJobManager::TaskReport(report)) = two.next().await {
-            running += usize::from(report.state == ExecutionState::Running);
-        }
-    }
+    two.run_until(|state| state == ExecutionState::Running).await;
     let connections = two.clusters.each_ref().map(|cluster| cluster.handle.figures().connections);
     assert_eq!(connections, [2, 2], "one in each direction");
     tokio::time::timeout(PATIENCE, two.clusters[1].handle.shutdown()).await.unwrap();
-    two.run(&pipeline).await;
+    two.run_until(ExecutionState::is_terminal).await;
     for task in &two.tasks {
         let TaskReport { state, failure, .. } = &two.last[&task.attempt];
         if place(&task.vertex.name, task.attempt.subtask) == 1 {
