@@ -68,6 +68,8 @@ impl Processes {
     pub fn restart_job_manager(&mut self) -> Result<()> {
         self.job_manager.kill()?;
         self.job_manager = job_manager(&self.folder, &self.rest, &self.rpc, &self.arguments)?;
+        // The old client's connections are dead.
+        self.jobs = Jobs::at(&self.rest)?;
         Ok(())
     }
 

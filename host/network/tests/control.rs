@@ -21,9 +21,9 @@ use tokio::sync::mpsc;
 /// What a handler saw.
 #[derive(Debug)]
 enum Seen {
-    Connected(TaskManagerId, TaskManagerLink),
+    Connected(TaskManagerLink),
     Received(ToJobManager),
-    Disconnected(TaskManagerId, String),
+    Disconnected(String),
 }
 
 struct Handler {
@@ -42,7 +42,7 @@ impl ControlHandler for Handler {
         if !self.known.lock().unwrap().insert(id.clone()) {
             return Err("it is connected already".to_owned());
         }
-        self.seen.send(Seen::Connected(id.clone(), link)).unwrap();
+        self.seen.send(Seen::Connected(link)).unwrap();
         Ok(())
     }
 
@@ -52,7 +52,7 @@ impl ControlHandler for Handler {
 
     async fn disconnected(&self, id: &TaskManagerId, reason: &str) {
         self.known.lock().unwrap().remove(id);
-        self.seen.send(Seen::Disconnected(id.clone(), reason.to_owned())).unwrap();
+        self.seen.send(Seen::Disconnected(reason.to_owned())).unwrap();
     }
 
     async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Bytes, Failure> {
@@ -103,14 +103,14 @@ impl Fixture {
 
     async fn link(&mut self) -> TaskManagerLink {
         match self.seen.recv().await.unwrap() {
-            Seen::Connected(_, link) => link,
+            Seen::Connected(link) => link,
             other => panic!("{other:?}"),
         }
     }
 
     async fn disconnected(&mut self) -> String {
         loop {
-            if let Seen::Disconnected(_, reason) = self.seen.recv().await.unwrap() {
+            if let Seen::Disconnected(reason) = self.seen.recv().await.unwrap() {
                 return reason;
             }
         }

@@ -6,6 +6,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use futures::StreamExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::RestError;
@@ -14,6 +15,9 @@ use crate::{bundles, cluster, jobs, landing, metrics, results, vertices};
 
 /// How many times the largest upload is read before the connection is cut.
 const UPLOAD_DRAINED_FACTOR: usize = 8;
+
+/// What is read of a body that nobody wants before its connection is cut.
+const REFUSED_BODY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// The largest JSON body.
 const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -65,6 +69,15 @@ pub(crate) fn router(state: RestState) -> Router {
 async fn no_submissions(request: Request, next: Next) -> Response {
     if request.method() == Method::GET {
         return next.run(request).await;
+    }
+    // A client that is hung up on while it sends sees no answer.
+    let mut body = request.into_body().into_data_stream();
+    let mut drained = 0;
+    while let Some(Ok(chunk)) = body.next().await {
+        drained += chunk.len();
+        if drained > REFUSED_BODY_BYTES_MAX {
+            break;
+        }
     }
     let text =
         "this cluster runs one application alone and takes no bundles: submit to a cluster of `millrace jobmanager`";

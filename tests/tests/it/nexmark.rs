@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use millrace_tests::cluster::{Cluster, Run};
+use millrace_tests::cluster::Cluster;
+use millrace_tests::jobs::{Jobs, Run};
+use millrace_tests::processes::Processes;
 use millrace_tests::repository;
 use sha2::{Digest, Sha256};
 
@@ -77,21 +79,26 @@ fn found(query: &str, folder: &Path) -> Result<Summary> {
     Ok(summary)
 }
 
+/// The same rows at every parallelism, in one process and in three.
 async fn gives_the_expected_rows(query: &str, records: &str) -> Result<()> {
     let expected = expected(query, records)?;
     assert!(expected.rows > 0);
     let folder = tempfile::tempdir()?;
-    let cluster = Cluster::start(folder.path(), &["--slots", "4"])?;
-    let bundle = repository::bundle("nexmark")?;
-    for parallelism in [1, 2, 4] {
-        let output = folder.path().join(format!("rows-{parallelism}"));
-        let path = output.to_str().context("a path that is no text")?;
-        let args = vec!["--query", query, "--events", records, "--output", path];
-        let job = cluster.run(&bundle, Run { args, parallelism, ..Run::default() }).await?;
-        cluster.wait_finished(&job).await?;
-        assert_eq!(found(query, &output)?, expected, "{query} at parallelism {parallelism}");
-        // Hundreds of megabytes.
-        std::fs::remove_dir_all(&output)?;
+    let one = Cluster::start(folder.path(), &["--slots", "4"])?;
+    let three = Processes::start(folder.path(), 2, 2, &["--file-root", "/"]).await?;
+    let clusters: [(&str, &Jobs); 2] = [("one process", &one), ("three processes", &three)];
+    for (place, cluster) in clusters {
+        for parallelism in [1, 2, 4] {
+            let output = folder.path().join("rows");
+            let path = output.to_str().context("a path that is no text")?;
+            let args = vec!["--query", query, "--events", records, "--output", path];
+            let bundle = repository::bundle("nexmark")?;
+            let job = cluster.run(&bundle, Run { args, parallelism, ..Run::default() }).await?;
+            cluster.wait_finished(&job).await?;
+            assert_eq!(found(query, &output)?, expected, "{query} at parallelism {parallelism} in {place}");
+            // Hundreds of megabytes.
+            std::fs::remove_dir_all(&output)?;
+        }
     }
     Ok(())
 }

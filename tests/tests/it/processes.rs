@@ -67,7 +67,9 @@ async fn a_job_that_lacks_slots_waits_and_starts_when_a_task_manager_joins() -> 
     let mut cluster = Processes::start(folder.path(), 1, 2, &ALL_FILES).await?;
     let run = Run { args: vec!["unbounded"], parallelism: 4, ..Run::default() };
     let job = cluster.run(&repository::bundle("faulty")?, run).await?;
-    let waiting = cluster.wait_for(&job, |details| waits_for(details, "needs 4 slots and has 2")).await?;
+    let waiting = cluster
+        .wait_for(&job, |details| waits_for(details, "needs 4 slots and has 0; 2 of the cluster's 2 are free"))
+        .await?;
     assert_eq!(waiting.state, JobStatus::Created);
     assert!(waiting.vertices.iter().all(|vertex| vertex.status == ExecutionState::Scheduled), "{waiting:#?}");
     cluster.add_task_manager()?;
