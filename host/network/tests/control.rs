@@ -18,6 +18,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+/// What a test has not looked at yet.
+const SEEN_MAX: usize = 64;
+
 /// What a handler saw.
 #[derive(Debug)]
 enum Seen {
@@ -27,7 +30,7 @@ enum Seen {
 }
 
 struct Handler {
-    seen: mpsc::UnboundedSender<Seen>,
+    seen: mpsc::Sender<Seen>,
     known: Mutex<BTreeSet<TaskManagerId>>,
     component: Bytes,
 }
@@ -42,17 +45,18 @@ impl ControlHandler for Handler {
         if !self.known.lock().unwrap().insert(id.clone()) {
             return Err("it is connected already".to_owned());
         }
-        self.seen.send(Seen::Connected(link)).unwrap();
+        self.seen.try_send(Seen::Connected(link)).unwrap();
         Ok(())
     }
 
     async fn received(&self, _: &TaskManagerId, message: ToJobManager) {
-        self.seen.send(Seen::Received(message)).unwrap();
+        self.seen.send(Seen::Received(message)).await.unwrap();
     }
 
     async fn disconnected(&self, id: &TaskManagerId, reason: &str) {
         self.known.lock().unwrap().remove(id);
-        self.seen.send(Seen::Disconnected(reason.to_owned())).unwrap();
+        // The test may be over.
+        let _ = self.seen.send(Seen::Disconnected(reason.to_owned())).await;
     }
 
     async fn component(&self, tenant: &TenantId, digest: &Digest) -> Result<Bytes, Failure> {
@@ -70,12 +74,12 @@ fn digest(of: u8) -> Digest {
 
 struct Fixture {
     server: ControlServer,
-    seen: mpsc::UnboundedReceiver<Seen>,
+    seen: mpsc::Receiver<Seen>,
 }
 
 impl Fixture {
     fn new(heartbeat_interval: Duration, heartbeat_timeout: Duration) -> Self {
-        let (sender, seen) = mpsc::unbounded_channel();
+        let (sender, seen) = mpsc::channel(SEEN_MAX);
         let component = Bytes::from(vec![7u8; 3_000_000]);
         let handler = Arc::new(Handler { seen: sender, known: Mutex::default(), component });
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
