@@ -44,14 +44,14 @@ impl<T> Chunk<T> {
     }
 
     /// Whether there is room for a record with this timestamp.
-    #[inline]
+    #[inline(always)]
     pub fn accepts(&self, at: i64) -> bool {
         let fits = self.values.len() < Self::CAPACITY && self.is_timed == (at != NO_TIMESTAMP);
         fits || self.values.is_empty()
     }
 
     /// Adds a record that the chunk accepts.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, value: T, at: i64) {
         if at != NO_TIMESTAMP {
             self.times.push(at);

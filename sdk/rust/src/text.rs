@@ -53,7 +53,7 @@ impl Text {
     }
 
     /// The text that these bytes are.
-    #[inline]
+    #[inline(always)]
     fn checked(bytes: &[u8]) -> Result<Self, DecodeError> {
         if !is_text(bytes) {
             return Err(DecodeError::BadUtf8);
@@ -65,7 +65,8 @@ impl Text {
 }
 
 impl From<&str> for Text {
-    #[inline]
+    // Inlined, as all that makes or reads short text is: else it is moved through memory several times.
+    #[inline(always)]
     fn from(text: &str) -> Self {
         Self(match pack(text.as_bytes()) {
             Some(words) => Repr::Short(words),
@@ -89,7 +90,7 @@ impl From<Text> for String {
 impl Data for Text {
     const MIN_BYTES: usize = 1;
 
-    #[inline]
+    #[inline(always)]
     fn encode(&self, out: &mut Vec<u8>) {
         match &self.0 {
             Repr::Short(words) => {
@@ -103,7 +104,7 @@ impl Data for Text {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let length = input.count(1)?;
         Self::checked(input.take(length)?)

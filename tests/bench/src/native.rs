@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use millrace::{Data, Text};
 use millrace::batch::{BatchReader, BatchWriter, NO_TIMESTAMP};
+use millrace::{Data, Text};
 use nexmark::events::{Bid, Event};
 use nexmark::generator::Generator;
 use nexmark::sentences::Sentences;

@@ -17,7 +17,7 @@ fn word(bytes: &[u8], offset: usize) -> u64 {
 }
 
 /// Up to eight bytes as a word: the first one is the lowest, and what is not there is zero.
-#[inline]
+#[inline(always)]
 pub(crate) fn short_word(bytes: &[u8]) -> u64 {
     let count = bytes.len();
     if count >= 8 {
@@ -101,7 +101,7 @@ pub(crate) const WORDS_BYTES_MAX: usize = 23;
 pub(crate) type Words = [u64; 3];
 
 /// Packs bytes, if they are few enough.
-#[inline]
+#[inline(always)]
 pub(crate) fn pack(bytes: &[u8]) -> Option<Words> {
     let count = (bytes.len() as u64) << 56;
     if bytes.len() <= 8 {
@@ -116,13 +116,13 @@ pub(crate) fn pack(bytes: &[u8]) -> Option<Words> {
 }
 
 /// How many bytes were packed.
-#[inline]
+#[inline(always)]
 pub(crate) fn packed_count(words: &Words) -> usize {
     (words[2] >> 56) as usize
 }
 
 /// Appends what was packed: all of it is copied, which needs no branches, and cut.
-#[inline]
+#[inline(always)]
 pub(crate) fn append_packed(out: &mut Vec<u8>, words: &Words) {
     let end = out.len() + packed_count(words);
     let mut bytes = [0; 24];
