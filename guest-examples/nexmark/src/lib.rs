@@ -59,7 +59,7 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
         }
         "wc" => {
             let words = source(env, &run, Sentences::default(), "sentences").flat_map(queries::split).name("split");
-            let counts = words.key_by_ref(|word| word).process(queries::Count).name("count");
+            let counts = words.key_by_self().process(queries::Count).name("count");
             run.write(&counts, Clone::clone);
         }
         "chain" => {

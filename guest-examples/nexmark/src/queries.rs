@@ -24,15 +24,15 @@ pub fn words(sentence: &str) -> impl Iterator<Item = &str> {
 
 /// wc: a record for each word of a sentence.
 #[inline]
-pub fn split(sentence: String, out: &mut Collector<String>) {
-    words(&sentence).for_each(|word| out.collect(word.to_owned()));
+pub fn split(sentence: String, out: &mut Collector<Text>) {
+    words(&sentence).for_each(|word| out.collect(Text::from(word)));
 }
 
 /// wc: how often each word has come so far.
 pub struct Count;
 
-impl KeyedProcessFunction<String, String> for Count {
-    type Output = (String, u64);
+impl KeyedProcessFunction<Text, Text> for Count {
+    type Output = (Text, u64);
     type States = ValueState<u64>;
 
     fn open(&self, states: &mut States) -> Result<Self::States> {
@@ -40,7 +40,7 @@ impl KeyedProcessFunction<String, String> for Count {
     }
 
     #[inline]
-    fn process(&self, count: &Self::States, word: String, ctx: &mut KeyedContext<String, Self::Output>) -> Result<()> {
+    fn process(&self, count: &Self::States, word: Text, ctx: &mut KeyedContext<Text, Self::Output>) -> Result<()> {
         let seen = count.modify(|count| {
             let seen = count.unwrap_or(0) + 1;
             *count = Some(seen);

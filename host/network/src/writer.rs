@@ -23,6 +23,9 @@ use crate::error::{ChannelClosed, WriteError};
 use crate::item::Item;
 use crate::selector::{KeyShare, Selector};
 
+/// So many batches are worth waking a consumer for: waking a thread costs about as much as handling a batch does.
+const BATCHES_TOGETHER: usize = 4;
+
 /// What an edge's writer needs to know.
 #[derive(Debug, Clone)]
 pub struct EdgeOptions {
@@ -46,11 +49,13 @@ pub struct OutputEdgeWriter {
     budget: BufferBudget,
     /// One for each channel where rows are spread by key, else one.
     builders: Vec<BatchBuilder>,
-    /// When the oldest row of the builders must go.
+    /// When the oldest row that waits must go.
     flush_at: Option<Instant>,
     buffer_timeout: Duration,
     /// What is to be sent, with the channel's position.
     pending: VecDeque<(usize, Item)>,
+    /// What is pending waits for nothing more.
+    is_urgent: bool,
     bytes_out: u64,
 }
 
@@ -76,6 +81,7 @@ impl OutputEdgeWriter {
             flush_at: None,
             buffer_timeout: options.buffer_timeout,
             pending: VecDeque::new(),
+            is_urgent: false,
             bytes_out: 0,
         })
     }
@@ -92,12 +98,15 @@ impl OutputEdgeWriter {
         }
         if self.buffer_timeout.is_zero() {
             self.flush();
-        } else if self.builders.iter().all(BatchBuilder::is_empty) {
-            self.flush_at = None;
         } else if self.flush_at.is_none() {
             self.flush_at = Some(now + self.buffer_timeout);
         }
         Ok(())
+    }
+
+    /// Whether so much is pending that it should be sent: enough batches, or rows that have waited long enough.
+    pub fn is_ready(&self) -> bool {
+        self.is_urgent || self.pending.len() >= BATCHES_TOGETHER
     }
 
     /// Batches that are worth it travel as they are; small ones are joined, and what no frame carries is taken apart.
@@ -194,6 +203,7 @@ impl OutputEdgeWriter {
     pub fn flush(&mut self) {
         (0..self.builders.len()).for_each(|builder| self.finish_builder(builder));
         self.flush_at = None;
+        self.is_urgent = !self.pending.is_empty();
     }
 
     /// Lets rows go if the oldest one has waited for the buffer timeout.
@@ -239,6 +249,10 @@ impl OutputEdgeWriter {
                 return Ok(false);
             };
             self.send_front(credit)?;
+        }
+        self.is_urgent = false;
+        if self.builders.iter().all(BatchBuilder::is_empty) {
+            self.flush_at = None;
         }
         Ok(true)
     }

@@ -6,8 +6,12 @@
 
 use crate::batch::NO_TIMESTAMP;
 
-/// The most records in a chunk: enough to make the call cheap, few enough for the nearest cache.
-pub(crate) const CHUNK_RECORDS: usize = 128;
+/// What the records of a chunk take, about, without what they keep on the heap: a part of the nearest cache.
+const CHUNK_BYTES: usize = 4096;
+/// The fewest records that make the call cheap.
+const RECORDS_MIN: usize = 32;
+/// More records make it no cheaper.
+const RECORDS_MAX: usize = 256;
 
 /// Some records in order, with their timestamps.
 pub(crate) struct Chunk<T> {
@@ -18,6 +22,18 @@ pub(crate) struct Chunk<T> {
 }
 
 impl<T> Chunk<T> {
+    /// The most records in a chunk.
+    const CAPACITY: usize = {
+        let fit = if size_of::<T>() == 0 { RECORDS_MAX } else { CHUNK_BYTES / size_of::<T>() };
+        if fit < RECORDS_MIN {
+            RECORDS_MIN
+        } else if fit > RECORDS_MAX {
+            RECORDS_MAX
+        } else {
+            fit
+        }
+    };
+
     pub const fn new() -> Self {
         Self { values: Vec::new(), times: Vec::new(), is_timed: false }
     }
@@ -28,14 +44,14 @@ impl<T> Chunk<T> {
     }
 
     /// Whether there is room for a record with this timestamp.
-    #[inline]
+    #[inline(always)]
     pub fn accepts(&self, at: i64) -> bool {
-        let fits = self.values.len() < CHUNK_RECORDS && self.is_timed == (at != NO_TIMESTAMP);
+        let fits = self.values.len() < Self::CAPACITY && self.is_timed == (at != NO_TIMESTAMP);
         fits || self.values.is_empty()
     }
 
     /// Adds a record that the chunk accepts.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, value: T, at: i64) {
         if at != NO_TIMESTAMP {
             self.times.push(at);
@@ -163,7 +179,12 @@ mod tests {
     #[test]
     fn a_chunk_is_bounded() {
         let mut full = Chunk::new();
-        (0..CHUNK_RECORDS).for_each(|value| full.push(value, NO_TIMESTAMP));
+        (0..RECORDS_MAX).for_each(|_| {
+            assert!(full.accepts(NO_TIMESTAMP));
+            full.push(7u8, NO_TIMESTAMP);
+        });
         assert!(!full.accepts(NO_TIMESTAMP));
+        assert_eq!((Chunk::<()>::CAPACITY, Chunk::<[u64; 8]>::CAPACITY), (RECORDS_MAX, 64));
+        assert_eq!(Chunk::<[u8; CHUNK_BYTES]>::CAPACITY, RECORDS_MIN);
     }
 }

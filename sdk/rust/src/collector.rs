@@ -29,13 +29,13 @@ impl<T> Collector<T> {
     }
 
     /// Emits a record with the timestamp of the record, or timer, that is being handled.
-    #[inline]
+    #[inline(always)]
     pub fn collect(&mut self, value: T) {
         self.collect_at(value, self.at);
     }
 
     /// Emits a record with a timestamp of its own, in milliseconds since 1970.
-    #[inline]
+    #[inline(always)]
     pub fn collect_at(&mut self, value: T, timestamp_ms: i64) {
         if !self.chunk.accepts(timestamp_ms) {
             self.hand_on();

@@ -12,7 +12,7 @@ mod reader;
 mod tuples;
 
 pub use fingerprint::Fingerprint;
-pub(crate) use primitives::text;
+pub(crate) use primitives::{is_text, text};
 pub use reader::{DecodeError, Reader};
 
 /// A value that can travel between operators, be a key, or be kept in state.

@@ -23,6 +23,7 @@ mod program;
 pub mod runtime;
 mod state;
 mod stream;
+mod text;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -52,6 +53,7 @@ pub use stream::{
     Component, ConnectedKeyedStreams, ConnectedStreams, GlobalWindows, IntoSink, KeyedStream, SinkHandle, Stream,
     WindowedStream,
 };
+pub use text::Text;
 
 /// What most applications need.
 pub mod prelude {
@@ -59,6 +61,6 @@ pub mod prelude {
         AggregateFunction, Args, Clock, CollectSink, Collector, Component, Data, DatagenSource, DiscardSink,
         Environment, Error, Fields, FileSink, FileSource, GlobalWindows, Json, KeyedCoProcessFunction, KeyedContext,
         KeyedProcessFunction, KeyedStream, Level, NativeSink, NativeSource, OutputTag, PrintSink, ProcessContext, Raw,
-        Result, Source, SourceOutput, SourceStatus, States, Stream, ValueState, WatermarkStrategy,
+        Result, Source, SourceOutput, SourceStatus, States, Stream, Text, ValueState, WatermarkStrategy,
     };
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use anyhow::{Result, bail};
-use millrace::Data;
 use millrace::batch::{BatchReader, BatchWriter, NO_TIMESTAMP};
+use millrace::{Data, Text};
 use nexmark::events::{Bid, Event};
 use nexmark::generator::Generator;
 use nexmark::sentences::Sentences;
@@ -77,17 +77,17 @@ fn bids(records: u64, mut take: impl FnMut(Bid, i64) -> Result<()>) -> Result<()
 
 fn word_count(records: u64) -> Result<()> {
     let (mut exchange, mut sink) = (Port::keyed(), Port::plain());
-    let mut counts: HashMap<String, u64> = HashMap::new();
+    let mut counts: HashMap<Text, u64> = HashMap::new();
     let mut count = |batch: &[u8]| -> Result<()> {
         for row in BatchReader::new(batch)?.rows() {
-            let word = String::from_bytes(row.payload)?;
+            let word = Text::from_bytes(row.key)?;
             let seen = match counts.get_mut(&word) {
                 Some(seen) => {
                     *seen += 1;
                     *seen
                 }
                 None => {
-                    counts.insert(String::from_bytes(row.key)?, 1);
+                    counts.insert(word.clone(), 1);
                     1
                 }
             };
@@ -99,8 +99,7 @@ fn word_count(records: u64) -> Result<()> {
     for index in 0..records {
         let sentence = sentences.sentence(index).to_owned();
         for word in queries::words(&sentence) {
-            let word = word.to_owned();
-            exchange.write_keyed(&word, &word, NO_TIMESTAMP, &mut count)?;
+            exchange.write_key(&Text::from(word), &mut count)?;
         }
     }
     exchange.flush(&mut count)?;
@@ -143,16 +142,10 @@ impl Port {
         self.end(full)
     }
 
-    fn write_keyed<K: Data, T: Data>(
-        &mut self,
-        key: &K,
-        value: &T,
-        at: i64,
-        full: impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
-        self.begin(at);
+    /// Writes a row that is its own key.
+    fn write_key<K: Data>(&mut self, key: &K, full: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.begin(NO_TIMESTAMP);
         self.writer.key(|out| key.encode(out));
-        value.encode(self.writer.payload());
         self.end(full)
     }
 

@@ -55,7 +55,7 @@ impl Chain {
     pub(crate) async fn process(&mut self, node: NodeId, port: u32, batch: &BatchView) -> Result<(), TaskError> {
         self.segment(node)?.process(node, port, batch).await?;
         self.settle().await?;
-        self.note_watermarks()?;
+        self.note_watermarks(false)?;
         self.advance().await
     }
 
@@ -63,13 +63,15 @@ impl Chain {
     pub(crate) async fn read(&mut self, node: NodeId, split: &Split) -> Result<(bytes::Bytes, ReadStatus), TaskError> {
         let polled = self.segment(node)?.read(node, split).await?;
         self.settle().await?;
-        self.note_watermarks()?;
+        self.note_watermarks(false)?;
         self.advance().await?;
         Ok(polled)
     }
 
     /// Something happened to the inputs' watermarks or ends.
     pub(crate) async fn apply(&mut self, input: Input) -> Result<(), TaskError> {
+        // What ends here must not overtake what was emitted in front of it.
+        self.note_watermarks(true)?;
         self.progress.apply(input).map_err(Failure::from)?;
         self.advance().await
     }
@@ -92,11 +94,11 @@ impl Chain {
         }
     }
 
-    /// Tells the progress which watermarks operators emitted.
-    fn note_watermarks(&mut self) -> Result<(), TaskError> {
+    /// Tells the progress which watermarks operators emitted: those that are due, or all.
+    fn note_watermarks(&mut self, all: bool) -> Result<(), TaskError> {
         for segment in &mut self.segments {
             let Some(outlet) = segment.outlet()? else { continue };
-            for (node, watermark) in outlet.take_watermarks() {
+            for (node, watermark) in outlet.take_watermarks(all) {
                 self.progress.apply(Input::Emitted { node, watermark }).map_err(Failure::from)?;
             }
         }
@@ -120,7 +122,7 @@ impl Chain {
                 Command::EndOutputs => self.end_outputs().await?,
             }
             self.settle().await?;
-            self.note_watermarks()?;
+            self.note_watermarks(false)?;
         }
         Ok(())
     }
@@ -157,7 +159,7 @@ impl Chain {
                 timer = [timer, next].into_iter().flatten().min();
             }
             if let Some(outlet) = segment.outlet()? {
-                deadline = [deadline, outlet.next_flush_deadline()].into_iter().flatten().min();
+                deadline = [deadline, outlet.next_deadline()].into_iter().flatten().min();
             }
         }
         let timer = timer.map(|at| Instant::now() + wall_clock_until(at));
@@ -175,10 +177,9 @@ impl Chain {
         let now_ms = EventTime::try_from(wall_clock().0).unwrap_or(EventTime::MAX);
         while let Some(node) = self.timer_due(now_ms)? {
             self.fire(node, Clock::ProcessingTime, now_ms).await?;
-            self.note_watermarks()?;
-            self.advance().await?;
         }
-        Ok(())
+        self.note_watermarks(false)?;
+        self.advance().await
     }
 
     /// An operator with a timer that is due by the wall clock.

@@ -3,10 +3,12 @@
 //! Invariants:
 //! - A batch for a later segment of the chain is queued and processed when the call that emitted it has returned; what
 //!   a call may emit bounds the queue.
+//! - A watermark may be told later than it was emitted: it holds for the rows that pass it as well.
 //! - A batch for another task is written before `emit` returns: waiting there is backpressure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use millrace_network::{OutputEdgeWriter, WriteError};
 use millrace_types::{EventTime, Failure, FailureKind, NodeId};
@@ -15,6 +17,10 @@ use tokio::time::Instant;
 
 use crate::run::shared::{TaskError, TaskShared};
 use crate::time_account::Activity;
+
+/// How long a watermark waits for a later one to take its place. Each one costs a call of every operator behind it, and
+/// operators emit one in every call of their own.
+const WATERMARK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// An operator of a later segment, and its port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +44,10 @@ pub(crate) struct Outlet {
     routes: BTreeMap<(NodeId, u32), Route>,
     edges: Vec<(NodeId, OutputEdgeWriter)>,
     queue: VecDeque<(ChainTarget, BatchView)>,
-    /// Watermarks that operators emitted, in order.
+    /// The latest watermarks that operators emitted and that the chain was not told of.
     watermarks: Vec<(NodeId, EventTime)>,
+    /// When the chain is to be told; none: there are no watermarks.
+    watermarks_due: Option<Instant>,
     /// What the edges had sent when it was counted last, in bytes.
     bytes_counted: u64,
     shared: Arc<TaskShared>,
@@ -52,7 +60,15 @@ impl Outlet {
         edges: Vec<(NodeId, OutputEdgeWriter)>,
         shared: Arc<TaskShared>,
     ) -> Self {
-        Self { routes, edges, queue: VecDeque::new(), watermarks: Vec::new(), bytes_counted: 0, shared }
+        Self {
+            routes,
+            edges,
+            queue: VecDeque::new(),
+            watermarks: Vec::new(),
+            watermarks_due: None,
+            bytes_counted: 0,
+            shared,
+        }
     }
 
     /// Takes a batch from an operator's port.
@@ -76,20 +92,27 @@ impl Outlet {
             writer.flush_due(now);
         }
         self.shared.metrics.count_out(batch.len(), 0);
-        self.drain().await
+        if self.edges.iter().any(|(_, writer)| writer.is_ready()) { self.drain().await } else { Ok(()) }
     }
 
     /// Takes note of a watermark that an operator emitted.
     pub(crate) fn emit_watermark(&mut self, node: NodeId, timestamp: EventTime) {
-        match self.watermarks.last_mut() {
-            Some((last, watermark)) if *last == node => *watermark = (*watermark).max(timestamp),
-            _ => self.watermarks.push((node, timestamp)),
+        match self.watermarks.iter_mut().find(|(emitter, _)| *emitter == node) {
+            Some((_, watermark)) => *watermark = (*watermark).max(timestamp),
+            None => self.watermarks.push((node, timestamp)),
         }
+        let wait = if timestamp == EventTime::MAX { Duration::ZERO } else { WATERMARK_INTERVAL };
+        let due = Instant::now() + wait;
+        self.watermarks_due = Some(self.watermarks_due.map_or(due, |known| known.min(due)));
     }
 
-    /// The watermarks that were emitted since this was asked last.
-    pub(crate) fn take_watermarks(&mut self) -> Vec<(NodeId, EventTime)> {
-        std::mem::take(&mut self.watermarks)
+    /// The watermarks of which the chain is to be told now; with `all`, also those that could wait.
+    pub(crate) fn take_watermarks(&mut self, all: bool) -> Vec<(NodeId, EventTime)> {
+        if self.watermarks_due.is_some_and(|due| all || due <= Instant::now()) {
+            self.watermarks_due = None;
+            return std::mem::take(&mut self.watermarks);
+        }
+        Vec::new()
     }
 
     /// The next batch for a later segment.
@@ -113,9 +136,10 @@ impl Outlet {
         self.drain().await
     }
 
-    /// When rows must go that wait for more.
-    pub(crate) fn next_flush_deadline(&self) -> Option<Instant> {
-        self.edges.iter().filter_map(|(_, writer)| writer.next_flush_deadline()).min()
+    /// When rows must go that wait for more, or watermarks be told.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let rows = self.edges.iter().filter_map(|(_, writer)| writer.next_flush_deadline());
+        rows.chain(self.watermarks_due).min()
     }
 
     /// Sends the rows that have waited long enough.

@@ -11,6 +11,9 @@ use crate::run::outlet::Outlet;
 use crate::run::shared::TaskError;
 use crate::splits::{ReadStatus, Split};
 
+/// What a guest's source is asked for at once. It emits full batches while it is at that, and a call has its price.
+const POLL_BYTES: u32 = 4 * BATCH_BYTES;
+
 /// The port that native sources emit to.
 const NATIVE_PORT: u32 = 0;
 
@@ -75,7 +78,7 @@ impl Segment {
     pub(crate) async fn read(&mut self, node: NodeId, split: &Split) -> Result<(Bytes, ReadStatus), TaskError> {
         match self {
             Self::Guest(guest) => {
-                let polled = guest.poll(node, &split.bytes, &split.offset, BATCH_BYTES).await?;
+                let polled = guest.poll(node, &split.bytes, &split.offset, POLL_BYTES).await?;
                 let status = match polled.status {
                     GuestPollStatus::More => ReadStatus::More,
                     GuestPollStatus::Idle(ms) => ReadStatus::IdleMs(ms),

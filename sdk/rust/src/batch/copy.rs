@@ -17,7 +17,7 @@ fn word(bytes: &[u8], offset: usize) -> u64 {
 }
 
 /// Up to eight bytes as a word: the first one is the lowest, and what is not there is zero.
-#[inline]
+#[inline(always)]
 pub(crate) fn short_word(bytes: &[u8]) -> u64 {
     let count = bytes.len();
     if count >= 8 {
@@ -33,7 +33,7 @@ pub(crate) fn short_word(bytes: &[u8]) -> u64 {
 }
 
 /// Appends bytes.
-#[inline]
+#[inline(always)]
 pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
     if bytes.len() > SHORT_BYTES_MAX {
         return out.extend_from_slice(bytes);
@@ -52,7 +52,7 @@ pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
 ///
 /// # Safety
 /// `to` can be written for as many bytes.
-#[inline]
+#[inline(always)]
 #[expect(unsafe_code, reason = "see `append`")]
 unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
     let (from, count) = (bytes.as_ptr(), bytes.len());
@@ -91,6 +91,46 @@ unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
             0 => {}
         }
     }
+}
+
+/// The most bytes that fit into [`Words`].
+pub(crate) const WORDS_BYTES_MAX: usize = 23;
+
+/// A few bytes in three words: the first byte is the lowest, the last byte of all is their number, and what is not there is
+/// zero. Put together and moved in words: bytes that were written in pieces which overlap are slow to read.
+pub(crate) type Words = [u64; 3];
+
+/// Packs bytes, if they are few enough.
+#[inline(always)]
+pub(crate) fn pack(bytes: &[u8]) -> Option<Words> {
+    let count = (bytes.len() as u64) << 56;
+    if bytes.len() <= 8 {
+        Some([short_word(bytes), 0, count])
+    } else if bytes.len() <= 16 {
+        Some([short_word(bytes), short_word(&bytes[8..]), count])
+    } else if bytes.len() <= WORDS_BYTES_MAX {
+        Some([short_word(bytes), short_word(&bytes[8..]), short_word(&bytes[16..]) | count])
+    } else {
+        None
+    }
+}
+
+/// How many bytes were packed.
+#[inline(always)]
+pub(crate) fn packed_count(words: &Words) -> usize {
+    (words[2] >> 56) as usize
+}
+
+/// Appends what was packed: all of it is copied, which needs no branches, and cut.
+#[inline(always)]
+pub(crate) fn append_packed(out: &mut Vec<u8>, words: &Words) {
+    let end = out.len() + packed_count(words);
+    let mut bytes = [0; 24];
+    for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *place = word.to_le_bytes();
+    }
+    out.extend_from_slice(&bytes);
+    out.truncate(end);
 }
 
 #[cfg(test)]

@@ -114,14 +114,21 @@ impl Data for () {
 /// The text that these bytes are.
 #[inline]
 pub(crate) fn text(bytes: &[u8]) -> Result<String, DecodeError> {
-    let mut text = Vec::new();
-    append(&mut text, bytes);
-    if is_ascii(bytes) {
-        #[expect(unsafe_code, reason = "checking the bytes a second time costs more than all else that is done here")]
-        // SAFETY: bytes below 128 are UTF-8.
-        return Ok(unsafe { String::from_utf8_unchecked(text) });
+    if !is_text(bytes) {
+        return Err(DecodeError::BadUtf8);
     }
-    String::from_utf8(text).map_err(|_| DecodeError::BadUtf8)
+    let mut text = Vec::with_capacity(bytes.len());
+    append(&mut text, bytes);
+    #[expect(unsafe_code, reason = "checking the bytes a second time costs more than all else that is done here")]
+    // SAFETY: they are text.
+    Ok(unsafe { String::from_utf8_unchecked(text) })
+}
+
+/// Whether bytes are UTF-8.
+#[inline]
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    // Bytes below 128 are.
+    is_ascii(bytes) || std::str::from_utf8(bytes).is_ok()
 }
 
 /// Whether all bytes are below 128: by words, for the few bytes of a usual field.

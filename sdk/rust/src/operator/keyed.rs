@@ -30,6 +30,8 @@ pub(crate) struct KeyedOperator<K, U, F, S, T> {
 pub(crate) struct KeyedInput<O, V, C> {
     pub operator: Rc<RefCell<O>>,
     pub call: C,
+    /// The records are their own keys, and have no payload.
+    pub is_own_key: bool,
     pub record: std::marker::PhantomData<fn(V)>,
 }
 
@@ -67,9 +69,9 @@ where
     C: Fn(&F, &S, V, &mut KeyedContext<K, U>) -> Result<()>,
 {
     fn process(&mut self, batch: &BatchReader<'_>) -> Result<()> {
-        let call = &self.call;
+        let (call, is_own_key) = (&self.call, self.is_own_key);
         self.operator.borrow_mut().each_row(batch, |operator, row, _| {
-            let value = V::from_bytes(row.payload)?;
+            let value = V::from_bytes(if is_own_key { row.key } else { row.payload })?;
             call(&operator.function, &operator.states, value, &mut operator.context)
         })
     }

@@ -115,26 +115,25 @@ pub(crate) fn plain_port<T: 'static, E: Encode<T>>() -> PortFactory<T> {
     Rc::new(|port| Box::new(Plain::<T, E> { port, types: PhantomData }))
 }
 
-/// Writes records with the keys that `encode` appends.
+/// Writes records with their keys.
 struct Keyed<F> {
     port: PortHandle,
-    encode: Rc<F>,
+    write: Rc<F>,
 }
 
-impl<T: Data, F: Fn(&T, &mut Vec<u8>)> Receiver<T> for Keyed<F> {
+impl<T: Data, F: Fn(&T, &mut BatchWriter)> Receiver<T> for Keyed<F> {
     fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
         let port = &mut *self.port.borrow_mut();
         port.label.enter();
         port.rows(chunk, |value, writer| {
-            writer.key(|out| (self.encode)(value, out));
-            value.encode(writer.payload());
+            (self.write)(value, writer);
             Ok(())
         })
     }
 }
 
-/// The factory of a port whose records carry keys. `encode` appends a record's key.
-pub(crate) fn keyed_port<T: Data>(encode: impl Fn(&T, &mut Vec<u8>) + 'static) -> PortFactory<T> {
-    let encode = Rc::new(encode);
-    Rc::new(move |port| Box::new(Keyed { port, encode: Rc::clone(&encode) }))
+/// The factory of a port whose records carry keys. `write` writes a record's key and payload.
+pub(crate) fn keyed_port<T: Data>(write: impl Fn(&T, &mut BatchWriter) + 'static) -> PortFactory<T> {
+    let write = Rc::new(write);
+    Rc::new(move |port| Box::new(Keyed { port, write: Rc::clone(&write) }))
 }

@@ -1,32 +1,21 @@
 //! Key bytes as words, and a fast hash of them, for tables in this instance's memory alone: key groups are the host's
 //! affair.
 
-use crate::batch::short_word;
+use crate::batch::{Words, pack, short_word};
 
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
-/// The longest key that fits into words, in bytes. The last byte of the words is the key's length.
-pub(crate) const PACKED_BYTES_MAX: usize = 23;
 /// Says in the place of the length that a key is longer than the words.
 const LONG: u64 = 0xff << 56;
 
 /// A key of few bytes, or something that stands for a longer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Packed([u64; 3]);
+pub(crate) struct Packed(Words);
 
 impl Packed {
     /// Packs a key. Short keys are equal exactly if their words are; of longer ones the bytes have to be compared too.
     #[inline]
     pub fn new(key: &[u8]) -> Self {
-        let length = (key.len() as u64) << 56;
-        if key.len() <= 8 {
-            Self([short_word(key), 0, length])
-        } else if key.len() <= 16 {
-            Self([short_word(key), short_word(&key[8..]), length])
-        } else if key.len() <= PACKED_BYTES_MAX {
-            Self([short_word(key), short_word(&key[8..]), short_word(&key[16..]) | length])
-        } else {
-            Self([hash_bytes(key), key.len() as u64, LONG])
-        }
+        Self(pack(key).unwrap_or_else(|| [hash_bytes(key), key.len() as u64, LONG]))
     }
 
     /// Whether the key is longer than the words.
@@ -67,7 +56,7 @@ mod tests {
     #[test]
     fn keys_that_differ_have_different_words() {
         let bytes = [7u8; 40];
-        let mut packed: Vec<Packed> = (0..=PACKED_BYTES_MAX).map(|length| Packed::new(&bytes[..length])).collect();
+        let mut packed: Vec<Packed> = (0..24).map(|length| Packed::new(&bytes[..length])).collect();
         for length in [1, 8, 9, 16, 17, 23] {
             for at in 0..length {
                 let mut other = bytes[..length].to_vec();

@@ -98,10 +98,11 @@ pub struct ConnectedKeyedStreams<K, A, B> {
 impl<K: Data, A: Data, B: Data> ConnectedKeyedStreams<K, A, B> {
     /// Runs a function with state and timers for each key that both streams share.
     pub fn process<F: KeyedCoProcessFunction<K, A, B>>(&self, function: F) -> Stream<F::Output> {
+        let own_keys = [self.first.is_own_key, self.second.is_own_key];
         let node = NodeDef::operator(
             "co-keyed-process",
             "Co-Keyed-Process",
-            Box::new(|assembly| {
+            Box::new(move |assembly| {
                 let (states, context) = assembly.keyed::<K, F::Output, F::States>(|states| function.open(states))?;
                 let operator = Rc::new(RefCell::new(KeyedOperator {
                     label: assembly.label(),
@@ -120,6 +121,7 @@ impl<K: Data, A: Data, B: Data> ConnectedKeyedStreams<K, A, B> {
                         call: |function: &F, states: &_, value: A, context: &mut _| {
                             function.process1(states, value, context)
                         },
+                        is_own_key: own_keys[0],
                         record: PhantomData,
                     }),
                 );
@@ -130,6 +132,7 @@ impl<K: Data, A: Data, B: Data> ConnectedKeyedStreams<K, A, B> {
                         call: |function: &F, states: &_, value: B, context: &mut _| {
                             function.process2(states, value, context)
                         },
+                        is_own_key: own_keys[1],
                         record: PhantomData,
                     }),
                 );

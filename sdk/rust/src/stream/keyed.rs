@@ -19,6 +19,8 @@ pub struct KeyedStream<K, T> {
     /// The number of the `key_by` that made it.
     pub(crate) selector: u32,
     pub(crate) factory: PortFactory<T>,
+    /// Records are their own keys, and have no payload.
+    pub(crate) is_own_key: bool,
     pub(crate) key: PhantomData<fn() -> K>,
 }
 
@@ -29,10 +31,11 @@ impl<K: Data, T: Data> KeyedStream<K, T> {
         name: &str,
         function: F,
     ) -> Stream<F::Output> {
+        let is_own_key = self.is_own_key;
         let node = NodeDef::operator(
             kind_name,
             name,
-            Box::new(|assembly| {
+            Box::new(move |assembly| {
                 let (states, context) = assembly.keyed::<K, F::Output, F::States>(|states| function.open(states))?;
                 let operator = Rc::new(RefCell::new(KeyedOperator {
                     label: assembly.label(),
@@ -51,6 +54,7 @@ impl<K: Data, T: Data> KeyedStream<K, T> {
                         call: |function: &F, states: &_, value: T, context: &mut _| {
                             function.process(states, value, context)
                         },
+                        is_own_key,
                         record: PhantomData,
                     }),
                 );
@@ -91,6 +95,7 @@ impl<K, T> Clone for KeyedStream<K, T> {
             stream: self.stream.clone(),
             selector: self.selector,
             factory: Rc::clone(&self.factory),
+            is_own_key: self.is_own_key,
             key: PhantomData,
         }
     }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::Stream;
 use super::connected::ConnectedStreams;
 use super::keyed::KeyedStream;
+use crate::batch::BatchWriter;
 use crate::chunk::Chunk;
 use crate::collector::{Collector, OutputTag};
 use crate::data::Data;
@@ -184,19 +185,23 @@ impl<T: Data> Stream<T> {
 
     /// Gives each record a key: records with the same key meet in the same subtask.
     pub fn key_by<K: Data>(&self, select: impl Fn(&T) -> K + 'static) -> KeyedStream<K, T> {
-        self.keyed(move |value, out| select(value).encode(out))
+        self.keyed(false, move |value, writer| {
+            writer.key(|out| select(value).encode(out));
+            value.encode(writer.payload());
+        })
     }
 
-    /// The same for a key that is a part of the record: it is not copied.
-    pub fn key_by_ref<K: Data>(&self, select: impl Fn(&T) -> &K + 'static) -> KeyedStream<K, T> {
-        self.keyed(move |value, out| select(value).encode(out))
+    /// Makes each record its own key. It travels once, where `key_by(Clone::clone)` would send it twice.
+    pub fn key_by_self(&self) -> KeyedStream<T, T> {
+        self.keyed(true, |value, writer| writer.key(|out| value.encode(out)))
     }
 
-    fn keyed<K: Data>(&self, encode: impl Fn(&T, &mut Vec<u8>) + 'static) -> KeyedStream<K, T> {
+    fn keyed<K: Data>(&self, is_own_key: bool, write: impl Fn(&T, &mut BatchWriter) + 'static) -> KeyedStream<K, T> {
         let stream = self.owned();
         let definition = &mut *self.definition.borrow_mut();
         definition.selectors += 1;
-        KeyedStream { stream, selector: definition.selectors, factory: keyed_port(encode), key: PhantomData }
+        let (selector, factory) = (definition.selectors, keyed_port(write));
+        KeyedStream { stream, selector, factory, is_own_key, key: PhantomData }
     }
 
     /// Sends the records through an operator of another component, perhaps in another language.
