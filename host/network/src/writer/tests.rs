@@ -149,8 +149,8 @@ async fn small_batches_are_joined_and_large_ones_pass_uncopied() {
     assert_eq!(writer.next_flush_deadline(), Some(now + Duration::from_millis(5)));
     let large = keyed_batch(&[3; 60], 6, 1_000);
     writer.push_batch(&large, now).unwrap();
-    assert_eq!(writer.next_flush_deadline(), None, "nothing waits any more");
     writer.drain().await.unwrap();
+    assert_eq!(writer.next_flush_deadline(), None, "nothing waits any more");
     let mut received = BTreeMap::new();
     take_all(&mut gate, &mut received);
     let items = &received[&0];
@@ -158,6 +158,29 @@ async fn small_batches_are_joined_and_large_ones_pass_uncopied() {
     assert_eq!(rows(items).len(), 66);
     let Item::Batch(passed) = &items[1] else { panic!("a batch") };
     assert_eq!(passed.as_bytes().as_ptr(), large.as_bytes().as_ptr());
+    writer.push_end();
+}
+
+#[tokio::test]
+async fn some_batches_wait_for_each_other_but_not_beyond_the_timeout() {
+    let (mut writer, _gate) = writer(Partitioning::Forward, 1, &BufferBudget::default()).await;
+    let now = Instant::now();
+    let deadline = now + Duration::from_millis(5);
+    let large = keyed_batch(&[3; 60], 0, 1_000);
+    for _ in 1..BATCHES_TOGETHER {
+        writer.push_batch(&large, now).unwrap();
+        assert_eq!((writer.is_ready(), writer.next_flush_deadline()), (false, Some(deadline)));
+    }
+    writer.flush_due(deadline);
+    assert!(writer.is_ready(), "the oldest has waited long enough");
+    writer.drain().await.unwrap();
+    assert_eq!((writer.is_ready(), writer.next_flush_deadline()), (false, None));
+    for _ in 0..BATCHES_TOGETHER {
+        assert!(!writer.is_ready());
+        writer.push_batch(&large, now).unwrap();
+    }
+    assert!(writer.is_ready(), "enough of them");
+    writer.drain().await.unwrap();
     writer.push_end();
 }
 
