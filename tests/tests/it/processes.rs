@@ -81,7 +81,7 @@ async fn a_job_that_lacks_slots_waits_and_starts_when_a_task_manager_joins() -> 
     cluster.wait_for_slots(2, 4).await
 }
 
-/// The example of the issue of slots: six slots are left of eight, and nothing is used up by waiting for a spare.
+/// Six slots are left of eight; the job keeps them and waits for a spare.
 #[tokio::test]
 async fn a_dead_task_manager_costs_one_attempt_and_waiting_for_a_spare_none() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -107,6 +107,56 @@ async fn a_dead_task_manager_costs_one_attempt_and_waiting_for_a_spare_none() ->
     cluster.client.cancel(&job).await?;
     cluster.wait_for(&job, |details| details.state == JobStatus::Canceled).await?;
     cluster.wait_for_slots(4, 8).await
+}
+
+/// An operator that always fails shows how often each strategy tries.
+#[tokio::test]
+async fn each_restart_strategy_tries_as_often_as_it_is_told() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cluster = Processes::start(folder.path(), 2, 1, &[]).await?;
+    let bundle = repository::bundle("faulty")?;
+    let strategies: [(u32, &[(&str, &str)]); 4] = [
+        (0, &[("restart-strategy.type", "none")]),
+        (
+            3,
+            &[
+                ("restart-strategy.type", "fixed-delay"),
+                ("restart-strategy.fixed-delay.attempts", "3"),
+                ("restart-strategy.fixed-delay.delay", "5 ms"),
+            ],
+        ),
+        (
+            2,
+            &[
+                ("restart-strategy.type", "failure-rate"),
+                ("restart-strategy.failure-rate.max-failures-per-interval", "2"),
+                ("restart-strategy.failure-rate.failure-rate-interval", "1 h"),
+                ("restart-strategy.failure-rate.delay", "5 ms"),
+            ],
+        ),
+        (
+            4,
+            &[
+                ("restart-strategy.type", "exponential-delay"),
+                ("restart-strategy.exponential-delay.initial-backoff", "5 ms"),
+                ("restart-strategy.exponential-delay.max-backoff", "20 ms"),
+                ("restart-strategy.exponential-delay.attempts-before-reset-backoff", "4"),
+            ],
+        ),
+    ];
+    for (restarts, options) in strategies {
+        let run = Run { args: vec!["panic-at-1000"], parallelism: 2, options: options.to_vec(), ..Run::default() };
+        let job = cluster.run(&bundle, run).await?;
+        let failure = cluster.wait_failed(&job).await?;
+        assert!(failure.contains("panicked at record 1000"), "{failure}");
+        let details = cluster.client.job(&job).await?;
+        let vertex = cluster.client.vertex(&job, &details.vertices[0].id).await?;
+        let attempts: Vec<u32> = vertex.subtasks.iter().map(|subtask| subtask.attempt).collect();
+        assert_eq!(attempts, [restarts; 2], "{options:?}");
+        let history = cluster.client.exceptions(&job).await?.exception_history;
+        assert_eq!(history.entries.len(), restarts as usize + 1, "one entry for each failure: {options:?}");
+    }
+    cluster.wait_for_slots(2, 2).await
 }
 
 #[tokio::test]
