@@ -12,7 +12,6 @@ mod reader;
 mod tuples;
 
 pub use fingerprint::Fingerprint;
-pub(crate) use primitives::{is_text, text};
 pub use reader::{DecodeError, Reader};
 
 /// A value that can travel between operators, be a key, or be kept in state.

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::batch::append;
-use crate::data::{Data, DecodeError, text};
+use crate::batch::{append, text};
+use crate::data::{Data, DecodeError};
 use crate::error::{Error, Result};
 use crate::fields::{Fields, ToFields};
 use crate::graph::Format;
@@ -136,7 +136,7 @@ impl RawRecord for String {
     }
 
     fn from_raw(bytes: &[u8]) -> Result<Self, DecodeError> {
-        text(bytes)
+        text(bytes).ok_or(DecodeError::BadUtf8)
     }
 }
 

@@ -10,8 +10,8 @@ use std::rc::Rc;
 #[cfg(target_endian = "big")]
 compile_error!("short text is kept in little-endian words");
 
-use crate::batch::{Words, append_packed, pack, packed_count};
-use crate::data::{Data, DecodeError, Fingerprint, Reader, encode_length, is_text};
+use crate::batch::{Words, append_packed, is_packed_ascii, pack, packed_count};
+use crate::data::{Data, DecodeError, Fingerprint, Reader, encode_length};
 use crate::format::RawRecord;
 
 /// Immutable text. Up to 23 bytes stand in place, without an allocation; longer text is shared by its copies.
@@ -43,7 +43,7 @@ impl Text {
             Repr::Short(words) => {
                 let count = packed_count(words);
                 #[expect(unsafe_code, reason = "the text was checked when it came in")]
-                // SAFETY: at most 23 of the 24 bytes count, and these were copied from a `str`.
+                // SAFETY: at most 23 of the 24 bytes count, and these are those of a `str`, or all below 128.
                 unsafe {
                     std::str::from_utf8_unchecked(std::slice::from_raw_parts(words.as_ptr().cast(), count))
                 }
@@ -55,12 +55,10 @@ impl Text {
     /// The text that these bytes are.
     #[inline(always)]
     fn checked(bytes: &[u8]) -> Result<Self, DecodeError> {
-        if !is_text(bytes) {
-            return Err(DecodeError::BadUtf8);
+        match pack(bytes) {
+            Some(words) if is_packed_ascii(&words) => Ok(Self(Repr::Short(words))),
+            _ => std::str::from_utf8(bytes).map(Self::from).map_err(|_| DecodeError::BadUtf8),
         }
-        #[expect(unsafe_code, reason = "checking the bytes a second time costs more than all else that is done here")]
-        // SAFETY: they are text.
-        Ok(Self::from(unsafe { std::str::from_utf8_unchecked(bytes) }))
     }
 }
 

@@ -20,6 +20,7 @@ use millrace_types::{
 };
 use nexmark::events::Bid;
 use nexmark::sentences::word;
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
 
 /// Drops output and has no state: what is measured is the way there.
@@ -85,8 +86,9 @@ impl Fixture {
         let program = repository::millrace().unwrap();
         let compiler = CompilerCommand { program, args: vec!["compile-component".to_owned()] };
         let sandbox = Sandbox::new(SandboxOptions::new(folder.path(), compiler)).unwrap();
-        let (tenant, digest) = (TenantId::default_tenant(), Digest::from_bytes([7; 32]));
-        let component = runtime.block_on(sandbox.compile(&tenant, &digest, component())).unwrap();
+        let bytes = component();
+        let (tenant, digest) = (TenantId::default_tenant(), Digest::from_bytes(Sha256::digest(&bytes).into()));
+        let component = runtime.block_on(sandbox.compile(&tenant, &digest, bytes)).unwrap();
         Self { runtime, sandbox, component, _folder: folder }
     }
 

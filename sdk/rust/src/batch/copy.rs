@@ -43,53 +43,61 @@ pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
     #[expect(unsafe_code, reason = "safe code asks for room at every word, which costs more than the words")]
     // SAFETY: there is room up to `end`, and all that lies in front of it has been written.
     unsafe {
-        copy_short(bytes, out.as_mut_ptr().add(out.len()));
+        let _ = copy_short(bytes, out.as_mut_ptr().add(out.len()));
         out.set_len(end);
     }
 }
 
-/// Copies at most [`SHORT_BYTES_MAX`] bytes in words, of which the first reach up to the last ones, or over them.
+/// Copies at most [`SHORT_BYTES_MAX`] bytes in words, of which the first reach up to the last ones, or over them. Returns all
+/// of them joined by *or*: with [`is_ascii`] it tells whether a byte is above 127.
 ///
 /// # Safety
 /// `to` can be written for as many bytes.
 #[inline(always)]
 #[expect(unsafe_code, reason = "see `append`")]
-unsafe fn copy_short(bytes: &[u8], to: *mut u8) {
+unsafe fn copy_short(bytes: &[u8], to: *mut u8) -> u128 {
     let (from, count) = (bytes.as_ptr(), bytes.len());
     /// Moves a word at an offset.
     macro_rules! word {
-        ($type:ty, $at:expr) => {
-            to.add($at).cast::<$type>().write_unaligned(from.add($at).cast::<$type>().read_unaligned())
-        };
+        ($type:ty, $at:expr) => {{
+            let word = from.add($at).cast::<$type>().read_unaligned();
+            to.add($at).cast::<$type>().write_unaligned(word);
+            u128::from(word)
+        }};
     }
     // SAFETY: every word lies within the `count` bytes of both.
     unsafe {
         match count {
-            33.. => {
-                word!(u128, 0);
-                word!(u128, 16);
-                word!(u128, count - 32);
-                word!(u128, count - 16);
-            }
-            16..=32 => {
-                word!(u128, 0);
-                word!(u128, count - 16);
-            }
-            8..=15 => {
-                word!(u64, 0);
-                word!(u64, count - 8);
-            }
-            4..=7 => {
-                word!(u32, 0);
-                word!(u32, count - 4);
-            }
-            1..=3 => {
-                word!(u8, 0);
-                word!(u8, count / 2);
-                word!(u8, count - 1);
-            }
-            0 => {}
+            33.. => word!(u128, 0) | word!(u128, 16) | word!(u128, count - 32) | word!(u128, count - 16),
+            16..=32 => word!(u128, 0) | word!(u128, count - 16),
+            8..=15 => word!(u64, 0) | word!(u64, count - 8),
+            4..=7 => word!(u32, 0) | word!(u32, count - 4),
+            1..=3 => word!(u8, 0) | word!(u8, count / 2) | word!(u8, count - 1),
+            0 => 0,
         }
+    }
+}
+
+/// Whether joined bytes are all below 128.
+#[inline]
+fn is_ascii(joined: u128) -> bool {
+    joined & u128::from_ne_bytes([0x80; 16]) == 0
+}
+
+/// The text that these bytes are, if they are.
+#[inline]
+pub(crate) fn text(bytes: &[u8]) -> Option<String> {
+    let mut text = Vec::with_capacity(bytes.len());
+    if bytes.len() > SHORT_BYTES_MAX {
+        text.extend_from_slice(bytes);
+        return String::from_utf8(text).ok();
+    }
+    #[expect(unsafe_code, reason = "see `append`; checking for UTF-8 costs more than all else")]
+    // SAFETY: there is room for the bytes, which are written, and bytes below 128 are UTF-8.
+    unsafe {
+        let joined = copy_short(bytes, text.as_mut_ptr());
+        text.set_len(bytes.len());
+        if is_ascii(joined) { Some(String::from_utf8_unchecked(text)) } else { String::from_utf8(text).ok() }
     }
 }
 
@@ -113,6 +121,12 @@ pub(crate) fn pack(bytes: &[u8]) -> Option<Words> {
     } else {
         None
     }
+}
+
+/// Whether packed bytes are all below 128. Their number is.
+#[inline(always)]
+pub(crate) fn is_packed_ascii(words: &Words) -> bool {
+    (words[0] | words[1] | words[2]) & 0x8080_8080_8080_8080 == 0
 }
 
 /// How many bytes were packed.
@@ -145,6 +159,23 @@ mod tests {
             append(&mut out, &bytes[..count]);
             append(&mut out, b"!");
             assert_eq!(out, [b"before", &bytes[..count], b"!"].concat(), "{count} bytes");
+        }
+    }
+
+    #[test]
+    fn text_is_told_from_other_bytes() {
+        let letters = "é€𝄞 and plain letters ".repeat(4);
+        for end in 0..=letters.len() {
+            let bytes = &letters.as_bytes()[..end];
+            assert_eq!(text(bytes).as_deref(), std::str::from_utf8(bytes).ok());
+            assert_eq!(pack(bytes).is_some_and(|words| is_packed_ascii(&words)), end < 24 && bytes.is_ascii());
+        }
+        for length in 1..=70 {
+            for at in 0..length {
+                let mut bytes = vec![b'a'; length];
+                bytes[at] = 0xff;
+                assert_eq!(text(&bytes), None);
+            }
         }
     }
 

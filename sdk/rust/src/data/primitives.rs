@@ -1,6 +1,6 @@
 //! Numbers, booleans, characters, strings and boxes.
 
-use crate::batch::{append, short_word};
+use crate::batch::{append, text};
 
 use super::{Data, DecodeError, Fingerprint, Reader, encode_length};
 
@@ -111,34 +111,6 @@ impl Data for () {
     }
 }
 
-/// The text that these bytes are.
-#[inline]
-pub(crate) fn text(bytes: &[u8]) -> Result<String, DecodeError> {
-    if !is_text(bytes) {
-        return Err(DecodeError::BadUtf8);
-    }
-    let mut text = Vec::with_capacity(bytes.len());
-    append(&mut text, bytes);
-    #[expect(unsafe_code, reason = "checking the bytes a second time costs more than all else that is done here")]
-    // SAFETY: they are text.
-    Ok(unsafe { String::from_utf8_unchecked(text) })
-}
-
-/// Whether bytes are UTF-8.
-#[inline]
-pub(crate) fn is_text(bytes: &[u8]) -> bool {
-    // Bytes below 128 are.
-    is_ascii(bytes) || std::str::from_utf8(bytes).is_ok()
-}
-
-/// Whether all bytes are below 128: by words, for the few bytes of a usual field.
-#[inline]
-fn is_ascii(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let seen = words.iter().fold(short_word(rest), |seen, word| seen | u64::from_le_bytes(*word));
-    seen & 0x8080_8080_8080_8080 == 0
-}
-
 impl Data for String {
     const MIN_BYTES: usize = 1;
 
@@ -151,7 +123,7 @@ impl Data for String {
     #[inline]
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let length = input.count(1)?;
-        text(input.take(length)?)
+        text(input.take(length)?).ok_or(DecodeError::BadUtf8)
     }
 
     fn describe(fingerprint: &mut Fingerprint) {
