@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - Whatever is sent waits for credit first: a channel holds at most [`CHANNEL_ITEMS_MAX`] items, all channels of a
-//!   TaskManager together at most the bytes of its [`BufferBudget`] and one batch for each channel.
+//!   TaskManager together at most the bytes of its [`BufferBudget`] and one batch for each channel. A writer holds a
+//!   few batches more that have not asked for credit yet.
 //! - A channel whose consumer takes what arrives always moves on, whatever other channels do (the argument stands at
 //!   [`BufferBudget`]).
 //! - A batch is moved or shared, and copied only where rows are regrouped: spread by key, or too few to travel alone.

@@ -4,7 +4,8 @@
 //! - A batch for a later segment of the chain is queued and processed when the call that emitted it has returned; what
 //!   a call may emit bounds the queue.
 //! - A watermark may be told later than it was emitted: it holds for the rows that pass it as well.
-//! - A batch for another task is written before `emit` returns: waiting there is backpressure.
+//! - `emit` takes a batch for another task and returns when few enough are left to be sent: waiting there is
+//!   backpressure. What is left goes with the next batches, or when the buffer timeout is over.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - Whatever the task waits for, being told to stop ends it: its future is dropped, a guest's call included.
-//! - When the task's end is told, nothing of it is left: no channel, no instance, no unfinished output.
+//! - When the task's end is told, nothing of it is left in this process: no instance, no unfinished output, no channel
+//!   but those to other TaskManagers, which last until what was sent has been taken and both sides have said so.
 //! - A task whose peer is gone leaves it to the peer to tell the cause: it waits to be cancelled before it fails.
 
 use std::collections::BTreeMap;
