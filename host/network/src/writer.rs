@@ -87,7 +87,7 @@ impl OutputEdgeWriter {
     }
 
     /// Takes a batch in. The caller drains when [`Self::is_ready`] says so, before it pushes the next one: so what is
-    /// pending stays below [`BATCHES_TOGETHER`] batches and what one more is spread into.
+    /// pending stays below a few batches and what one more is spread into.
     pub fn push_batch(&mut self, batch: &BatchView, now: Instant) -> Result<(), WriteError> {
         if batch.is_empty() {
             return Ok(());
