@@ -46,6 +46,8 @@ fn node(name: &str, kind: NodeKind) -> Node {
         slot_sharing_group: None,
         chaining: Chaining::Always,
         generates_watermarks: false,
+        idle_timeout_ms: None,
+        alignment: None,
     }
 }
 

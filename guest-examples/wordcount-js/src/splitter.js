@@ -1,6 +1,6 @@
 // The component: the interface `operator` of sdk/wit/millrace.wit.
 
-import host from "millrace:app/host@0.1.0";
+import host from "millrace:app/host@0.2.0";
 
 import { splitBatch } from "./split.js";
 

@@ -4,9 +4,11 @@
 //! `option` is the byte 0, or the byte 1 and the value.
 //!
 //! ```text
-//! graph  "millrace stream-graph 1", text name, u64 number of nodes, nodes, u64 number of edges, edges
+//! graph  "millrace stream-graph 2", text name, u64 number of nodes, nodes, u64 number of edges, edges
 //! node   text uid, text name, kind, option u32 parallelism, option u32 max parallelism,
-//!        option text slot sharing group, u8 chaining (0 always, 1 head, 2 never), u8 generates watermarks
+//!        option text slot sharing group, u8 chaining (0 always, 1 head, 2 never), u8 generates watermarks,
+//!        option u64 idle timeout, option alignment
+//! alignment  text group, u64 maximum drift, u64 update interval
 //! kind   u8 0 source or 1 operator, then option text component, text function, text config;
 //!        u8 2 native source or 3 native sink, then text connector, text options
 //! edge   u32 source, u32 source port, u32 target, u32 target port,
@@ -32,8 +34,12 @@ impl Encoder {
         self.0.update(value.to_le_bytes());
     }
 
+    fn wide(&mut self, value: u64) {
+        self.0.update(value.to_le_bytes());
+    }
+
     fn length(&mut self, value: usize) {
-        self.0.update((value as u64).to_le_bytes());
+        self.wide(value as u64);
     }
 
     fn text(&mut self, text: &str) {
@@ -79,6 +85,12 @@ impl Encoder {
             Chaining::Never => 2,
         });
         self.byte(node.generates_watermarks.into());
+        self.option(node.idle_timeout_ms, Self::wide);
+        self.option(node.alignment.as_ref(), |digest, alignment| {
+            digest.text(&alignment.group);
+            digest.wide(alignment.max_drift_ms);
+            digest.wide(alignment.update_interval_ms);
+        });
     }
 
     fn edge(&mut self, edge: &StreamEdge) {
@@ -109,7 +121,7 @@ impl StreamGraph {
     /// The SHA-256 of the graph, the same on every machine and in every version that reads this encoding.
     pub fn digest(&self) -> Digest {
         let mut encoder = Encoder(Sha256::new());
-        encoder.0.update(b"millrace stream-graph 1");
+        encoder.0.update(b"millrace stream-graph 2");
         encoder.text(&self.name);
         encoder.length(self.nodes.len());
         self.nodes.iter().for_each(|node| encoder.node(node));

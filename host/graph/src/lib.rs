@@ -29,4 +29,5 @@ pub use plan::{Empty, JobPlan, PlanInput, PlanNode};
 pub use slot_sharing::{SlotSharing, required_slots, slot_sharing_group_id};
 pub use stream_graph::{
     Chaining, Format, GuestCode, NativeConnector, NodeKind, Partitioning, StreamEdge, StreamGraph, StreamNode,
+    WatermarkAlignment,
 };

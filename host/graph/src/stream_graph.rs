@@ -162,6 +162,24 @@ pub struct StreamNode {
     /// Whether it decides its output watermark itself.
     #[serde(default)]
     pub generates_watermarks: bool,
+    /// After how long without a watermark a node that generates them is idle, in milliseconds; `None`: never.
+    #[serde(default)]
+    pub idle_timeout_ms: Option<u64>,
+    /// How the source of a node that generates watermarks waits for others; `None`: it does not.
+    #[serde(default)]
+    pub alignment: Option<WatermarkAlignment>,
+}
+
+/// Holds back sources that are ahead of others of their group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatermarkAlignment {
+    /// Sources of one group wait for each other.
+    pub group: String,
+    /// How far a source's watermark may be ahead of the group's least one, in milliseconds.
+    pub max_drift_ms: u64,
+    /// How often the sources tell and learn, in milliseconds.
+    pub update_interval_ms: u64,
 }
 
 /// A stream between two nodes.

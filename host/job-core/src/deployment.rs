@@ -57,6 +57,7 @@ impl Placement<'_> {
             inputs: self.inputs(vertex, subtask),
             outputs: self.outputs(vertex, subtask),
             settings: spec.settings.clone(),
+            restore: None,
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use millrace_protocol::SplitId;
 use millrace_types::{AttemptId, Failure, FailureKind};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ pub const SPLITS_BYTES_MAX: usize = 256 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handout {
     /// The splits, at most one.
-    pub splits: Vec<(SplitId, Vec<u8>)>,
+    pub splits: Vec<(SplitId, Vec<u8>, Bytes)>,
     /// Whether there are no more for anybody.
     pub no_more: bool,
     /// How many of the splits that the reader says it finished were not its own.
@@ -92,8 +93,9 @@ impl SplitAssigner {
                 None => unknown += 1,
             }
         }
-        let splits: Vec<_> = self.waiting.pop_front().into_iter().collect();
-        for (split, _) in &splits {
+        let splits: Vec<_> =
+            self.waiting.pop_front().into_iter().map(|(id, split)| (id, split, Bytes::new())).collect();
+        for (split, _, _) in &splits {
             self.assigned.insert(*split, Assigned { to: attempt, finished: false });
         }
         Handout { splits, no_more: self.waiting.is_empty(), unknown }

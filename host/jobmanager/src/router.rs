@@ -46,6 +46,9 @@ pub(crate) async fn route(message: ToJobManager, resources: &ResourceManager, jo
                 tell(&master, job, JobInput::SplitRequested(request)).await;
             }
         }
+        ToJobManager::CheckpointAcknowledged(_)
+        | ToJobManager::CheckpointDeclined(_)
+        | ToJobManager::WatermarkReached { .. } => {}
         ToJobManager::Collected(rows) => {
             if let Some(master) = jobs.master(rows.attempt.job) {
                 // A JobMaster that has ended needs no rows.

@@ -94,6 +94,7 @@ impl RunSettings {
         TaskSettings {
             buffer_timeout_ms: self.buffer_timeout_ms.unwrap_or(options.buffer_timeout_ms),
             discard_instances_seed: self.discard_instances_seed,
+            ..TaskSettings::default()
         }
     }
 }

@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 
 use millrace_graph::{Format, JobVertex, Partitioning};
-use millrace_types::{AllocationId, AttemptId, Digest, JobId, NodeId, SandboxLimits, TaskManagerId, TenantId};
+use millrace_types::{
+    AllocationId, AttemptId, BUFFER_TIMEOUT_MS, Digest, JobId, NodeId, SandboxLimits, StateBackendKind, TaskManagerId,
+    TenantId,
+};
 use serde::{Deserialize, Serialize};
+
+use crate::TaskRestore;
 
 /// A component of the job's bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +89,25 @@ pub struct OutputEdge {
     pub channels: Vec<OutputChannel>,
 }
 
+/// Where and how a task writes its part of checkpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointSettings {
+    /// The job's checkpoint folder, an absolute path that all processes share.
+    pub folder: String,
+    /// What at most travels with the acknowledgement instead of a file: Flink's
+    /// `execution.checkpointing.data-inline-threshold`, in bytes.
+    pub inline_bytes_max: u32,
+    /// Whether checkpoints are taken without being asked for: then transactions are committed by them, and a bounded
+    /// task with transactions ends with a last one. Otherwise there are savepoints alone.
+    pub periodic: bool,
+}
+
+impl Default for CheckpointSettings {
+    fn default() -> Self {
+        Self { folder: String::new(), inline_bytes_max: 20 * 1024, periodic: false }
+    }
+}
+
 /// What a run may set for its tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSettings {
@@ -91,6 +115,21 @@ pub struct TaskSettings {
     pub buffer_timeout_ms: u64,
     /// Seed of a test mode that flushes and throws away instances after random calls.
     pub discard_instances_seed: Option<u64>,
+    /// What keyed state is kept in.
+    pub state_backend: StateBackendKind,
+    /// Where checkpoints and savepoints are written.
+    pub checkpoints: CheckpointSettings,
+}
+
+impl Default for TaskSettings {
+    fn default() -> Self {
+        Self {
+            buffer_timeout_ms: BUFFER_TIMEOUT_MS,
+            discard_instances_seed: None,
+            state_backend: StateBackendKind::default(),
+            checkpoints: CheckpointSettings::default(),
+        }
+    }
 }
 
 /// One subtask to run: everything it needs, so that a TaskManager asks nobody.
@@ -120,4 +159,6 @@ pub struct TaskDeployment {
     pub outputs: Vec<OutputEdge>,
     /// How it runs.
     pub settings: TaskSettings,
+    /// What it begins with; `None`: nothing.
+    pub restore: Option<TaskRestore>,
 }

@@ -7,6 +7,8 @@ use millrace_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::{CheckpointAck, CheckpointDecline};
+
 /// A split's number within its source, given by the JobMaster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -127,4 +129,17 @@ pub enum ToJobManager {
     SplitRequest(SplitRequest),
     /// To a JobMaster: rows of a `collect` sink.
     Collected(CollectedRows),
+    /// To a JobMaster: a subtask's part of a checkpoint is durable.
+    CheckpointAcknowledged(Box<CheckpointAck>),
+    /// To a JobMaster: a subtask cannot take part in a checkpoint.
+    CheckpointDeclined(CheckpointDecline),
+    /// To a JobMaster: how far the watermark of a source that waits for others is.
+    WatermarkReached {
+        /// The source's task.
+        attempt: AttemptId,
+        /// The node that generates it.
+        node: NodeId,
+        /// The watermark, in milliseconds since 1970.
+        watermark: i64,
+    },
 }

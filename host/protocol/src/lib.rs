@@ -7,12 +7,18 @@
 //! - Every message that concerns a task names its attempt; a receiver drops and counts one that is stale.
 //! - Nothing here does IO or holds a handle: a message is plain data.
 
+mod checkpoint;
 mod deployment;
 mod job_manager;
 mod task_manager;
 
+pub use checkpoint::{
+    CheckpointAck, CheckpointDecline, InFlight, OperatorRestore, OperatorSnapshot, ReaderSnapshot, SnapshotFigures,
+    SplitPosition, StateBlob, StateSegment, SubtaskSnapshot, TaskRestore, WatermarkLimit,
+};
 pub use deployment::{
-    ChannelId, ComponentRef, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment, TaskSettings,
+    ChannelId, CheckpointSettings, ComponentRef, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment,
+    TaskSettings,
 };
 pub use job_manager::{
     CollectedRows, SplitId, SplitRequest, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, TaskReport,

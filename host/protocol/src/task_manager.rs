@@ -1,9 +1,12 @@
 //! Messages that a TaskManager receives.
 
-use millrace_types::{AllocationId, AttemptId, JobId, LeaderEpoch, NodeId, SlotId, TenantId, VertexId};
+use bytes::Bytes;
+use millrace_types::{
+    AllocationId, AttemptId, Barrier, CheckpointId, JobId, LeaderEpoch, NodeId, SlotId, TenantId, VertexId,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{SplitId, TaskDeployment};
+use crate::{SplitId, TaskDeployment, WatermarkLimit};
 
 /// The ResourceManager asks a TaskManager to offer a slot to a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +30,8 @@ pub struct SplitAssignment {
     pub attempt: AttemptId,
     /// The source.
     pub node: NodeId,
-    /// The splits to read, opaque to all but the source.
-    pub splits: Vec<(SplitId, Vec<u8>)>,
+    /// The splits to read, and where to go on in each (empty: at its beginning); opaque to all but the source.
+    pub splits: Vec<(SplitId, Vec<u8>, Bytes)>,
     /// No more will come: the reader ends when it has read these.
     pub no_more: bool,
 }
@@ -91,5 +94,48 @@ pub enum ToTaskManager {
         node: NodeId,
         /// The number of rows that arrived.
         received: u64,
+    },
+    /// Begin a checkpoint: to tasks whose inputs bring no barrier, since they have none or all have ended.
+    TriggerCheckpoint {
+        /// The leader that asks.
+        epoch: LeaderEpoch,
+        /// The task.
+        attempt: AttemptId,
+        /// The barrier to send on.
+        barrier: Barrier,
+    },
+    /// A checkpoint is complete: commit what was prepared for it or an earlier one. To every task.
+    CheckpointCompleted {
+        /// The leader that asks.
+        epoch: LeaderEpoch,
+        /// The task.
+        attempt: AttemptId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// A checkpoint will not be complete. To every task.
+    CheckpointAborted {
+        /// The leader that asks.
+        epoch: LeaderEpoch,
+        /// The task.
+        attempt: AttemptId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// The job is stopped with draining: the source is to end as if it were read to its end.
+    DrainSource {
+        /// The leader that asks.
+        epoch: LeaderEpoch,
+        /// The source's task.
+        attempt: AttemptId,
+    },
+    /// How far a source may be ahead of others.
+    LimitWatermark {
+        /// The leader that asks.
+        epoch: LeaderEpoch,
+        /// The source's task.
+        attempt: AttemptId,
+        /// How far.
+        limit: WatermarkLimit,
     },
 }

@@ -64,13 +64,13 @@ pub enum ComponentError {
         message: String,
     },
     /// An import that no guest gets.
-    #[error("the component imports `{name}`, which is neither `millrace:app@0.1` nor WASI 0.2")]
+    #[error("the component imports `{name}`, which is neither `millrace:app@0.2` nor WASI 0.2")]
     ForeignImport {
         /// The import's name.
         name: String,
     },
     /// An import or export of another version of the contract.
-    #[error("the component was built against `{name}`; this Millrace knows millrace:app@0.1")]
+    #[error("the component was built against `{name}`; this Millrace knows millrace:app@0.2")]
     UnknownVersion {
         /// The import's or export's name.
         name: String,

@@ -3,6 +3,7 @@
 
 use millrace_graph::{
     Chaining, Format, GuestCode, NativeConnector, NodeKind, Partitioning, StreamEdge, StreamGraph, StreamNode,
+    WatermarkAlignment,
 };
 use millrace_types::NodeId;
 
@@ -63,6 +64,15 @@ fn node_from(node: wit::Node, texts: &mut Texts) -> Result<StreamNode, String> {
             wit::Chaining::Never => Chaining::Never,
         },
         generates_watermarks: node.generates_watermarks,
+        idle_timeout_ms: node.idle_timeout_ms,
+        alignment: match node.alignment {
+            None => None,
+            Some(alignment) => Some(WatermarkAlignment {
+                group: texts.take(alignment.group)?,
+                max_drift_ms: alignment.max_drift_ms,
+                update_interval_ms: alignment.update_interval_ms,
+            }),
+        },
     })
 }
 

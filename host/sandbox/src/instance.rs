@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_graph::GuestCode;
-use millrace_types::{Digest, EventTime, NodeId, SandboxLimits};
+use millrace_types::{Digest, EventTime, NodeId, SandboxLimits, StateKind};
 
 use crate::bindings::exports::millrace::app::operator as wit;
 use crate::bindings::millrace::app::host as wit_host;
@@ -72,6 +72,10 @@ pub struct StateDescriptor {
     pub name: String,
     /// Names the type of the key and of the value.
     pub fingerprint: String,
+    /// Whose it is.
+    pub kind: StateKind,
+    /// Whether its values begin with the time from which on the host may drop them.
+    pub expires: bool,
 }
 
 /// What a source says about going on.
@@ -140,7 +144,18 @@ impl OperatorInstance {
     fn accept_states(&mut self, descriptors: Vec<wit::StateDescriptor>) -> Result<Vec<StateDescriptor>, GuestError> {
         let states: Vec<_> = descriptors
             .into_iter()
-            .map(|state| StateDescriptor { node: NodeId(state.node), name: state.name, fingerprint: state.fingerprint })
+            .map(|state| StateDescriptor {
+                node: NodeId(state.node),
+                name: state.name,
+                fingerprint: state.fingerprint,
+                kind: match state.kind {
+                    wit::StateKind::Keyed => StateKind::Keyed,
+                    wit::StateKind::List => StateKind::List,
+                    wit::StateKind::Union => StateKind::Union,
+                    wit::StateKind::Broadcast => StateKind::Broadcast,
+                },
+                expires: state.expires,
+            })
             .collect();
         let mut names: Vec<_> = states.iter().map(|state| (state.node, &state.name)).collect();
         names.sort_unstable();

@@ -192,6 +192,11 @@ impl TaskManager {
             ToTaskManager::CollectAcknowledged { attempt, node, received, .. } => {
                 self.tasks.acknowledge(attempt, node, received)
             }
+            ToTaskManager::TriggerCheckpoint { .. }
+            | ToTaskManager::CheckpointCompleted { .. }
+            | ToTaskManager::CheckpointAborted { .. }
+            | ToTaskManager::DrainSource { .. }
+            | ToTaskManager::LimitWatermark { .. } => Ok(()),
         }
     }
 
@@ -252,6 +257,11 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::Deploy { epoch, .. }
         | ToTaskManager::Cancel { epoch, .. }
         | ToTaskManager::AssignSplits { epoch, .. }
-        | ToTaskManager::CollectAcknowledged { epoch, .. } => *epoch,
+        | ToTaskManager::CollectAcknowledged { epoch, .. }
+        | ToTaskManager::TriggerCheckpoint { epoch, .. }
+        | ToTaskManager::CheckpointCompleted { epoch, .. }
+        | ToTaskManager::CheckpointAborted { epoch, .. }
+        | ToTaskManager::DrainSource { epoch, .. }
+        | ToTaskManager::LimitWatermark { epoch, .. } => *epoch,
     }
 }

@@ -112,14 +112,14 @@ impl SplitQueue {
     }
 
     /// Splits have come, as an answer or unasked.
-    pub(crate) fn assign(&mut self, splits: Vec<(SplitId, Vec<u8>)>, no_more: bool, now_ms: u64) {
+    pub(crate) fn assign(&mut self, splits: Vec<(SplitId, Vec<u8>, Bytes)>, no_more: bool, now_ms: u64) {
         self.requested = false;
         self.no_more |= no_more;
         if splits.is_empty() {
             self.request_not_before_ms = now_ms + REQUEST_PAUSE_MS;
         }
-        for (id, bytes) in splits {
-            let split = Split { id, bytes: Bytes::from(bytes), offset: Bytes::new(), ready_at_ms: now_ms };
+        for (id, bytes, offset) in splits {
+            let split = Split { id, bytes: Bytes::from(bytes), offset, ready_at_ms: now_ms };
             self.active.push_back(split);
         }
     }
@@ -130,8 +130,8 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    fn split(id: u32) -> (SplitId, Vec<u8>) {
-        (SplitId(id), vec![id as u8])
+    fn split(id: u32) -> (SplitId, Vec<u8>, Bytes) {
+        (SplitId(id), vec![id as u8], Bytes::new())
     }
 
     fn front(queue: &SplitQueue) -> u32 {

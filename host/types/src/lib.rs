@@ -6,6 +6,7 @@
 //!   `FromStr` of every id), so that no later reader has to.
 
 mod blob;
+mod checkpoint;
 mod failure;
 mod ids;
 mod key_group;
@@ -15,6 +16,9 @@ mod status;
 mod time;
 
 pub use blob::{BlobKey, BlobKind};
+pub use checkpoint::{
+    Alignment, Barrier, CheckpointId, SAVEPOINT_FOLDER_BYTES_MAX, SnapshotKind, StateBackendKind, StateKind,
+};
 pub use failure::{Failure, FailureKind};
 pub use ids::{
     AllocationId, AttemptId, BundleId, Digest, IdError, JobId, LeaderEpoch, NodeId, SlotId, TaskManagerId, TenantId,

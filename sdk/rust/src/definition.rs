@@ -7,7 +7,7 @@ use std::any::{Any, TypeId};
 use std::rc::Rc;
 
 use crate::error::Result;
-use crate::graph::{Chaining, Edge, Format, GuestCode, NativeConnector, NodeKind, Partitioning};
+use crate::graph::{Chaining, Edge, Format, GuestCode, NativeConnector, NodeKind, Partitioning, WatermarkAlignment};
 use crate::operator::source::ErasedSource;
 use crate::runtime::assembly::Assembly;
 
@@ -64,6 +64,8 @@ pub(crate) struct NodeDef {
     pub slot_sharing_group: Option<String>,
     pub chaining: Chaining,
     pub generates_watermarks: bool,
+    pub idle_timeout_ms: Option<u64>,
+    pub alignment: Option<WatermarkAlignment>,
     pub inputs: Vec<InputDef>,
     pub ports: Vec<PortDef>,
     pub sides: Vec<SideDef>,
@@ -84,6 +86,8 @@ impl NodeDef {
             slot_sharing_group: None,
             chaining: Chaining::Always,
             generates_watermarks: false,
+            idle_timeout_ms: None,
+            alignment: None,
             inputs: Vec::new(),
             ports: Vec::new(),
             sides: Vec::new(),

@@ -98,6 +98,21 @@ pub struct Node {
     pub chaining: Chaining,
     /// Whether it decides its output watermark itself.
     pub generates_watermarks: bool,
+    /// After how long without a watermark it is idle, in milliseconds; `None`: never.
+    pub idle_timeout_ms: Option<u64>,
+    /// How its source waits for others; `None`: it does not.
+    pub alignment: Option<WatermarkAlignment>,
+}
+
+/// Holds back sources that are ahead of others of their group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WatermarkAlignment {
+    /// Sources of one group wait for each other.
+    pub group: String,
+    /// How far a source's watermark may be ahead of the group's least one, in milliseconds.
+    pub max_drift_ms: u64,
+    /// How often the sources tell and learn, in milliseconds.
+    pub update_interval_ms: u64,
 }
 
 /// A stream between two nodes.

@@ -84,6 +84,8 @@ fn finish(definition: &Definition) -> Result<StreamGraph> {
             slot_sharing_group: node.slot_sharing_group.clone(),
             chaining: node.chaining,
             generates_watermarks: node.generates_watermarks,
+            idle_timeout_ms: node.idle_timeout_ms,
+            alignment: node.alignment.clone(),
         })
         .collect();
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();

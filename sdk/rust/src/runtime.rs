@@ -12,4 +12,4 @@ pub(crate) mod port;
 pub(crate) mod receiver;
 
 pub use current::operator_name;
-pub use instance::{Instance, OpenContext, PollStatus, Polled, StateDescriptor};
+pub use instance::{Instance, OpenContext, PollStatus, Polled, StateDescriptor, StateKind};

@@ -38,6 +38,8 @@ pub fn node(name: &str, kind: NodeKind) -> StreamNode {
         slot_sharing_group: None,
         chaining: Chaining::Always,
         generates_watermarks: false,
+        idle_timeout_ms: None,
+        alignment: None,
     }
 }
 

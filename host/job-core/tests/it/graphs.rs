@@ -23,6 +23,8 @@ fn node(name: &str, parallelism: u32, kind: NodeKind) -> StreamNode {
         slot_sharing_group: None,
         chaining: Chaining::Always,
         generates_watermarks: false,
+        idle_timeout_ms: None,
+        alignment: None,
     }
 }
 
@@ -87,7 +89,7 @@ pub fn spec(graph: JobGraph) -> JobSpec {
         default_parallelism: 1,
         first_attempt: 0,
         recorded_attempt: 0,
-        settings: TaskSettings { buffer_timeout_ms: 5, discard_instances_seed: None },
+        settings: TaskSettings::default(),
         options: JobOptions { exceptions_max: 2, ..JobOptions::default() },
     }
 }

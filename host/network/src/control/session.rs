@@ -182,6 +182,11 @@ fn sender(message: &ToJobManager) -> Option<&TaskManagerId> {
         ToJobManager::Heartbeat(heartbeat) => Some(&heartbeat.id),
         ToJobManager::SlotFreed { slot, .. } => Some(&slot.task_manager),
         ToJobManager::OfferSlots { slots, .. } => slots.first().map(|(slot, _)| &slot.task_manager),
-        ToJobManager::TaskReport(_) | ToJobManager::SplitRequest(_) | ToJobManager::Collected(_) => None,
+        ToJobManager::TaskReport(_)
+        | ToJobManager::SplitRequest(_)
+        | ToJobManager::Collected(_)
+        | ToJobManager::CheckpointAcknowledged(_)
+        | ToJobManager::CheckpointDeclined(_)
+        | ToJobManager::WatermarkReached { .. } => None,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_sandbox::{Clock, CompilerCommand, GuestErrorKind, LogLevel, LogSource, PollStatus, StateDescriptor};
-use millrace_types::{NodeId, SandboxLimits, TenantId};
+use millrace_types::{NodeId, SandboxLimits, StateKind, TenantId};
 
 use crate::support::{Host, NODE, digest, fixture, host, into_host, spec};
 use crate::wat::Guest;
@@ -74,7 +74,13 @@ async fn poll_and_open_return_what_the_guest_says() {
     );
     let fixture = fixture(|_| {});
     let mut instance = fixture.open(&guest).await;
-    let state = StateDescriptor { node: NODE, name: "ab".to_owned(), fingerprint: "a".to_owned() };
+    let state = StateDescriptor {
+        node: NODE,
+        name: "ab".to_owned(),
+        fingerprint: "a".to_owned(),
+        kind: StateKind::Keyed,
+        expires: false,
+    };
     assert_eq!(instance.states(), [state]);
     let polled = instance.poll(NODE, b"split", b"", 100).await.unwrap();
     assert_eq!((polled.offset, polled.status), (Bytes::from_static(b"ab"), PollStatus::Idle(9)));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use millrace_graph::{
     Chaining, Format, GuestCode, NativeConnector, NodeKind, Partitioning, StreamEdge, StreamGraph, StreamNode,
+    WatermarkAlignment,
 };
 use millrace_types::NodeId;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,12 @@ pub struct ManifestNode {
     pub chaining: Chaining,
     /// Whether it decides its output watermark itself.
     pub generates_watermarks: bool,
+    /// After how long without a watermark it is idle, in milliseconds, if it decides its output watermark itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_ms: Option<u64>,
+    /// How its source waits for others, if it decides its output watermark itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alignment: Option<WatermarkAlignment>,
     /// A source in a component.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<GuestCode>,
@@ -159,6 +166,8 @@ impl Manifest {
             slot_sharing_group: node.slot_sharing_group.clone(),
             chaining: node.chaining,
             generates_watermarks: node.generates_watermarks,
+            idle_timeout_ms: node.idle_timeout_ms,
+            alignment: node.alignment.clone(),
         })
     }
 

@@ -52,6 +52,8 @@ pub fn vertex(kinds: &[Kind], edges: &[(u32, u32)]) -> JobVertex {
             slot_sharing_group: None,
             chaining: Chaining::Always,
             generates_watermarks: kind.generates(),
+            idle_timeout_ms: None,
+            alignment: None,
         };
         (NodeId(id), node)
     });

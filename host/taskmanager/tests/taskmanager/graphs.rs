@@ -21,6 +21,8 @@ fn node(name: &str, kind: NodeKind, parallelism: u32) -> StreamNode {
         slot_sharing_group: None,
         chaining: Chaining::Always,
         generates_watermarks: false,
+        idle_timeout_ms: None,
+        alignment: None,
     }
 }
 
@@ -104,9 +106,10 @@ impl Pipeline {
                     inputs: inputs(&graph, job, here, at, subtask),
                     outputs: outputs(&graph, job, here, at, subtask),
                     settings: TaskSettings {
-                        buffer_timeout_ms: 5,
                         discard_instances_seed: self.relay.and_then(|relay| relay.discard_instances_seed),
+                        ..TaskSettings::default()
                     },
+                    restore: None,
                 });
             }
         }

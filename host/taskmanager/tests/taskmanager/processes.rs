@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use millrace_connectors::{FileRoots, enumerate_splits};
 use millrace_graph::Partitioning;
 use millrace_protocol::{SplitAssignment, SplitId, TaskDeployment, TaskReport, ToJobManager, ToTaskManager};
@@ -95,7 +96,8 @@ impl Two {
                     continue;
                 }
                 ToJobManager::SplitRequest(request) => {
-                    let given: Vec<_> = self.splits.pop_front().into_iter().collect();
+                    let given: Vec<_> =
+                        self.splits.pop_front().into_iter().map(|(id, split)| (id, split, Bytes::new())).collect();
                     let (attempt, node) = (request.attempt, request.node);
                     let assignment = SplitAssignment { attempt, node, splits: given, no_more: self.splits.is_empty() };
                     ToTaskManager::AssignSplits { epoch: EPOCH, assignment }

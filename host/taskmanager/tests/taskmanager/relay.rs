@@ -65,7 +65,7 @@ impl Relay {
         let Self { process, flush } = self;
         let export = |name: &str, signature: &str, body: &str| {
             format!(
-                "(func (export \"millrace:app/operator@0.1.0#{name}\") {signature} (result i32)
+                "(func (export \"millrace:app/operator@0.2.0#{name}\") {signature} (result i32)
                    (global.set $free (i32.const {HEAP})) {body})\n"
             )
         };
@@ -86,7 +86,7 @@ impl Relay {
             ("put", "(param i32 i32 i32)"),
             ("set-timers", "(param i32 i32 i32 i32)"),
         ] {
-            let _ = writeln!(wat, "(import \"millrace:app/host@0.1.0\" \"{name}\" (func ${name} {signature}))");
+            let _ = writeln!(wat, "(import \"millrace:app/host@0.2.0\" \"{name}\" (func ${name} {signature}))");
         }
         let _ = write!(
             wat,

@@ -182,7 +182,8 @@ impl Cluster {
                     outcome.last.insert(report.attempt, report);
                 }
                 ToJobManager::SplitRequest(request) => {
-                    let given: Vec<_> = splits.pop_front().into_iter().collect();
+                    let given: Vec<_> =
+                        splits.pop_front().into_iter().map(|(id, split)| (id, split, Bytes::new())).collect();
                     let (attempt, node) = (request.attempt, request.node);
                     let assignment = SplitAssignment { attempt, node, splits: given, no_more: splits.is_empty() };
                     self.send(ToTaskManager::AssignSplits { epoch: EPOCH, assignment }).await;
@@ -206,7 +207,8 @@ impl Cluster {
         loop {
             if let ToJobManager::SplitRequest(request) = self.next().await {
                 let (attempt, node) = (request.attempt, request.node);
-                let assignment = SplitAssignment { attempt, node, splits: vec![split], no_more: true };
+                let assignment =
+                    SplitAssignment { attempt, node, splits: vec![(split.0, split.1, Bytes::new())], no_more: true };
                 return self.send(ToTaskManager::AssignSplits { epoch: EPOCH, assignment }).await;
             }
         }

@@ -4,7 +4,7 @@ use super::bindings::exports::millrace::app::{operator, program};
 use super::bindings::millrace::app::{graph as abi, host};
 use crate::graph::{Chaining, Edge, Format, GuestCode, NativeConnector, Node, NodeKind, Partitioning, StreamGraph};
 use crate::host::{Clock, Level};
-use crate::runtime::{PollStatus, Polled, StateDescriptor};
+use crate::runtime::{PollStatus, Polled, StateDescriptor, StateKind};
 
 pub(super) fn graph(graph: &StreamGraph) -> program::StreamGraph {
     program::StreamGraph {
@@ -33,6 +33,12 @@ fn node(node: &Node) -> abi::Node {
             Chaining::Never => abi::Chaining::Never,
         },
         generates_watermarks: node.generates_watermarks,
+        idle_timeout_ms: node.idle_timeout_ms,
+        alignment: node.alignment.as_ref().map(|alignment| abi::WatermarkAlignment {
+            group: alignment.group.clone(),
+            max_drift_ms: alignment.max_drift_ms,
+            update_interval_ms: alignment.update_interval_ms,
+        }),
     }
 }
 
@@ -70,7 +76,18 @@ fn edge(edge: &Edge) -> abi::Edge {
 }
 
 pub(super) fn descriptor(state: &StateDescriptor) -> operator::StateDescriptor {
-    operator::StateDescriptor { node: state.node, name: state.name.clone(), fingerprint: state.fingerprint.clone() }
+    operator::StateDescriptor {
+        node: state.node,
+        name: state.name.clone(),
+        fingerprint: state.fingerprint.clone(),
+        kind: match state.kind {
+            StateKind::Keyed => operator::StateKind::Keyed,
+            StateKind::List => operator::StateKind::List,
+            StateKind::Union => operator::StateKind::Union,
+            StateKind::Broadcast => operator::StateKind::Broadcast,
+        },
+        expires: state.expires,
+    }
 }
 
 pub(super) fn polled(polled: Polled) -> operator::Polled {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::current::Label;
 use super::input::{BatchInput, InputFactory};
-use super::instance::{OpenContext, StateDescriptor};
+use super::instance::{OpenContext, StateDescriptor, StateKind};
 use super::port::{PortBuffer, PortFactory, PortHandle};
 use super::receiver::{BoxReceiver, join};
 use crate::batch::{BatchReader, BatchWriter};
@@ -273,7 +273,13 @@ impl<'a> Assembly<'a> {
         let handles = open(&mut states).map_err(|error| label.error(error))?;
         let node = self.node;
         let descriptors = states.declared.into_iter();
-        self.states.extend(descriptors.map(|(name, fingerprint)| StateDescriptor { node, name, fingerprint }));
+        self.states.extend(descriptors.map(|(name, fingerprint)| StateDescriptor {
+            node,
+            name,
+            fingerprint,
+            kind: StateKind::Keyed,
+            expires: false,
+        }));
         let budget_bytes = self.context.state_cache_bytes as usize / self.keyed_operators.max(1);
         let store = KeyedStore::new(self.host(), states.tables, current, budget_bytes);
         let context = KeyedContext::new(self.collector()?, self.side_outputs()?, store, self.host());

@@ -35,6 +35,24 @@ pub struct StateDescriptor {
     pub name: String,
     /// Names the types of key and value.
     pub fingerprint: String,
+    /// Whose it is.
+    pub kind: StateKind,
+    /// Whether its values begin with the time from which on the host may drop them.
+    pub expires: bool,
+}
+
+/// Whose a state is, and what becomes of it at another parallelism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StateKind {
+    /// Each key's.
+    #[default]
+    Keyed,
+    /// The subtask's: a list whose elements are dealt out among the new subtasks.
+    List,
+    /// The subtask's: a list; each new subtask gets the elements of all.
+    Union,
+    /// The same in each subtask.
+    Broadcast,
 }
 
 /// How reading a split goes on.
