@@ -50,6 +50,8 @@ impl SegmentHost {
             uid: uid(state.node),
             name: state.name.clone(),
             fingerprint: state.fingerprint.clone(),
+            kind: state.kind,
+            expires: state.expires,
         });
         self.states = self.backend.open_segment(descriptors)?;
         Ok(())
