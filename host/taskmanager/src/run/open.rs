@@ -239,6 +239,8 @@ impl Opener<'_> {
             subtask: self.task.attempt.subtask,
             parallelism: self.task.vertex.parallelism,
             attempt: self.task.attempt.attempt,
+            checkpointed: false,
+            restored: None,
             roots: self.environment.file_roots.clone(),
             log: Arc::new(SinkLog { shared: Arc::clone(&shared), name: node.name.clone() }),
             collect: Arc::new(CollectLink::new(id, outbound, acknowledged, shared)),
