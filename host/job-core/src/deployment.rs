@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use millrace_graph::{JobEdge, SlotSharing};
+use millrace_graph::{JobEdge, Partitioning, SlotSharing};
 use millrace_protocol::{ChannelId, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment};
 use millrace_types::{AllocationId, AttemptId, SlotId, TaskManagerId};
 
@@ -79,6 +79,7 @@ impl Placement<'_> {
             .map(|(position, edge)| InputGate {
                 target: edge.target,
                 target_port: edge.target_port,
+                by_key: edge.partitioning == Partitioning::Hash,
                 channels: graph
                     .sources_of(position, subtask)
                     .map(|source| InputChannel {

@@ -11,6 +11,7 @@ mod open;
 mod orders;
 mod outlet;
 mod overtaken;
+mod restore;
 mod segment;
 mod shared;
 mod snapshot;

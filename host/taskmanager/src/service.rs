@@ -78,6 +78,7 @@ impl TaskManager {
             data: data.clone(),
             file_roots: options.file_roots.clone(),
             outbound: outbound.clone(),
+            scratch: options.data_dir.join("state"),
         };
         let tasks = TaskTable::new(Arc::new(environment), logs.clone(), runtime, Arc::clone(&live));
         let gauges = Gauges { logs, exchange, data, sandbox, stale: stale.clone(), tasks: live };

@@ -219,17 +219,22 @@ impl Chain {
 
     /// Whether there are sinks whose output waits for checkpoints.
     pub(crate) fn ends_by_checkpoint(&self) -> bool {
-        self.segments.iter().any(|segment| matches!(segment, Segment::Sink(sink) if sink.by_checkpoints))
+        self.segments.iter().any(|segment| matches!(segment, Segment::Sink(sink) if sink.sink.transactional()))
     }
 
-    /// Ends a task behind a savepoint that stops the job: nothing more is processed, and what was written is visible.
-    pub(crate) async fn stop(&mut self) -> Result<(), TaskError> {
+    /// Ends the sinks that were not ended with their input.
+    pub(crate) async fn publish(&mut self) -> Result<(), TaskError> {
         for segment in &mut self.segments {
             if let Segment::Sink(sink) = segment {
                 sink.publish().await?;
             }
         }
-        self.end_outputs().await
+        Ok(())
+    }
+
+    /// Ends a task behind a savepoint that stops the job: nothing more is processed.
+    pub(crate) async fn stop(&mut self) -> Result<(), TaskError> {
+        if self.ended { Ok(()) } else { self.end_outputs().await }
     }
 
     async fn end_outputs(&mut self) -> Result<(), TaskError> {

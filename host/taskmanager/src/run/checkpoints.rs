@@ -7,16 +7,17 @@
 //! - Behind the barrier of a savepoint that stops the job nothing is processed, unless the savepoint is aborted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use millrace_protocol::{ReaderSnapshot, SnapshotFigures, ToJobManager};
-use millrace_types::{Barrier, CheckpointId, SnapshotKind};
+use millrace_protocol::{CheckpointDecline, ReaderSnapshot, SnapshotFigures, ToJobManager};
+use millrace_types::{Barrier, CheckpointId, Failure, FailureKind, SnapshotKind};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::run::chain::Chain;
 use crate::run::orders::{OrderBox, Orders};
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
-use crate::run::snapshot::{OvertakenRecords, Snapshot};
+use crate::run::snapshot::Snapshot;
 use crate::run::uploads::Uploads;
 use crate::time_account::Activity;
 
@@ -35,12 +36,11 @@ pub(crate) struct TaskCheckpoints {
     stopped: bool,
 }
 
-/// What a snapshot is to have besides what the operators have.
+/// What is known of a snapshot besides what the operators have.
 #[derive(Debug, Default)]
 pub(crate) struct SnapshotExtras {
     /// The source's uid and where its reader is.
     pub reader: Option<(String, ReaderSnapshot)>,
-    pub overtaken: Vec<OvertakenRecords>,
     /// When the first barrier came; none: just now.
     pub first_barrier: Option<Instant>,
     pub unaligned: bool,
@@ -89,50 +89,67 @@ impl TaskCheckpoints {
         Ok(())
     }
 
-    /// Takes a snapshot and sends the barrier on. Behind a savepoint that stops the job it returns when that is complete
-    /// or aborted.
+    /// Takes a snapshot, sends the barrier on, and hands the snapshot over. Behind a savepoint that stops the job it
+    /// returns when that is complete or aborted.
     pub(crate) async fn snapshot(
         &mut self,
-        barrier: Arc<Barrier>,
+        barrier: &Arc<Barrier>,
         extras: SnapshotExtras,
         chain: &mut Chain,
         shared: &TaskShared,
     ) -> Result<(), TaskError> {
+        let snapshot = self.take(barrier, extras, chain).await?;
+        self.hand_over(snapshot).await?;
+        chain.drained().await?;
+        if let SnapshotKind::Savepoint { stop: true } = barrier.kind {
+            self.stopping = Some(barrier.checkpoint);
+            self.wait_for_savepoint(chain, shared).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot and pushes the barrier out; what cannot be sent yet is sent later.
+    pub(crate) async fn take(
+        &mut self,
+        barrier: &Arc<Barrier>,
+        extras: SnapshotExtras,
+        chain: &mut Chain,
+    ) -> Result<Snapshot, TaskError> {
         let began = Instant::now();
         let checkpoint = barrier.checkpoint;
         self.newest = self.newest.max(Some(checkpoint));
         if chain.has_ended() {
             self.last.get_or_insert(checkpoint);
         }
-        let mut operators = chain.snapshot(&barrier).await?;
+        let mut operators = chain.snapshot(barrier).await?;
         if let Some((uid, reader)) = extras.reader {
             operators.entry(uid).or_default().reader = Some(reader);
         }
-        let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let first_barrier = extras.first_barrier.unwrap_or(began);
         let since_trigger = wall_clock().since_ms(barrier.triggered_at);
         let figures = SnapshotFigures {
-            start_delay_ms: since_trigger.saturating_sub(ms(first_barrier.elapsed())),
-            alignment_ms: ms(began - first_barrier),
-            sync_ms: ms(began.elapsed()),
+            start_delay_ms: since_trigger.saturating_sub(millis(first_barrier.elapsed())),
+            alignment_ms: millis(began - first_barrier),
+            sync_ms: millis(began.elapsed()),
             unaligned: extras.unaligned,
             ..SnapshotFigures::default()
         };
-        let stops = matches!(barrier.kind, SnapshotKind::Savepoint { stop: true });
-        let snapshot = Snapshot {
-            barrier: (*barrier).clone(),
-            operators,
-            overtaken: extras.overtaken,
-            figures,
-            taken_at: Instant::now(),
-        };
-        self.uploads.take(snapshot).await?;
-        chain.drained().await?;
-        if stops {
-            self.stopping = Some(checkpoint);
-            self.wait_for_savepoint(chain, shared).await?;
-        }
-        Ok(())
+        let (barrier, taken_at) = ((**barrier).clone(), Instant::now());
+        Ok(Snapshot { barrier, operators, overtaken: Vec::new(), figures, taken_at })
+    }
+
+    /// Has a snapshot made durable and acknowledged.
+    pub(crate) async fn hand_over(&self, snapshot: Snapshot) -> Result<(), TaskError> {
+        self.uploads.take(snapshot).await
+    }
+
+    /// Tells that the task does not take part in a checkpoint, since a newer one has come.
+    pub(crate) async fn decline(&self, checkpoint: CheckpointId, newer: CheckpointId, shared: &TaskShared) {
+        let message = format!("checkpoint {newer} came before checkpoint {checkpoint} was complete");
+        let failure = Failure::new(FailureKind::Checkpoint, message);
+        let decline = CheckpointDecline { attempt: shared.attempt, checkpoint, failure };
+        // Whoever is gone needs no word.
+        let _ = self.outbound.send(ToJobManager::CheckpointDeclined(decline)).await;
     }
 
     async fn wait_for_savepoint(&mut self, chain: &mut Chain, shared: &TaskShared) -> Result<(), TaskError> {
@@ -171,12 +188,17 @@ impl TaskCheckpoints {
             committed = self.stopped || self.last.is_some_and(|last| Some(last) <= orders.completed);
             for barrier in orders.triggers.into_values().filter(|_| !committed) {
                 if self.is_news(barrier.checkpoint) {
-                    self.snapshot(Arc::new(barrier), extras(), chain, shared).await?;
+                    self.snapshot(&Arc::new(barrier), extras(), chain, shared).await?;
                 }
             }
         }
+        chain.publish().await?;
         // What was acknowledged has to be told before the end is.
         self.uploads.finished().await;
         Ok(())
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

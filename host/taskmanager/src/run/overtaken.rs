@@ -1,12 +1,15 @@
 //! Records that the barrier of an unaligned checkpoint overtook: processed before all others when it is restored.
 
+use std::path::Path;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use millrace_protocol::{InFlight, TaskDeployment};
+use millrace_protocol::{StateBlob, TaskDeployment, TaskRestore};
 use millrace_storage::CheckpointStore;
 use millrace_types::{Failure, FailureKind, KeyGroupRange, key_group_for_key};
 use millrace_wire::{BatchBuilder, BatchView};
 
 use crate::run::chain::Chain;
+use crate::run::restore;
 use crate::run::shared::TaskError;
 
 /// The batches as a snapshot has them: each behind its length.
@@ -44,23 +47,26 @@ fn of_key_groups(batch: &BatchView, range: KeyGroupRange, max_parallelism: u32) 
 }
 
 /// Processes what a restored checkpoint has of such records.
-pub(crate) async fn replay(
-    in_flight: &[InFlight],
-    store: &CheckpointStore,
-    task: &TaskDeployment,
-    chain: &mut Chain,
-) -> Result<(), TaskError> {
+pub(crate) async fn replay(restore: &TaskRestore, task: &TaskDeployment, chain: &mut Chain) -> Result<(), TaskError> {
     let vertex = &task.vertex;
     let range = KeyGroupRange::of_subtask(task.attempt.subtask, vertex.parallelism, vertex.max_parallelism);
-    for records in in_flight {
+    let folder = restore::folder(restore, task);
+    for records in &restore.in_flight {
         let Some((node, _)) = vertex.nodes.iter().find(|(_, node)| node.uid == records.target_uid) else {
             let message = format!("the checkpoint has records for the operator \"{}\"", records.target_uid);
             return Err(Failure::new(FailureKind::Internal, message + ", which is not here").into());
         };
-        let bytes = store.read_blob(&records.batches).await.map_err(Failure::from)?;
+        let bytes = match &records.batches {
+            StateBlob::Inline(bytes) => bytes.clone(),
+            file @ StateBlob::File { .. } => {
+                let store = CheckpointStore::open_local(Path::new(&folder));
+                let store = store.map_err(|error| restore::unreadable(&error))?;
+                store.read_blob(file).await.map_err(|error| restore::unreadable(&error))?
+            }
+        };
         let batches = decode(bytes).map_err(|reason| {
             let what = format!("records in flight to \"{}\" cannot be read: {reason}", records.target_uid);
-            Failure::new(FailureKind::StateLost, what)
+            Failure::new(FailureKind::StateUnreadable, what)
         })?;
         for batch in batches {
             let own = if records.by_key { of_key_groups(&batch, range, vertex.max_parallelism) } else { Some(batch) };

@@ -34,10 +34,8 @@ pub(crate) struct NativeSink {
     pub sink: Box<dyn Sink>,
     /// It was made visible or removed: nothing else may be called.
     pub closed: bool,
-    /// Transactions that are prepared and not committed, by the checkpoint that they were prepared for.
+    /// What was not committed at the barriers of checkpoints that are not complete, by checkpoint.
     pub prepared: BTreeMap<CheckpointId, Vec<Bytes>>,
-    /// Its output is made visible by checkpoints alone: what it has at its end waits for one.
-    pub by_checkpoints: bool,
 }
 
 /// One segment.
@@ -102,7 +100,7 @@ impl Segment {
     pub(crate) async fn finish(&mut self, node: NodeId) -> Result<(), TaskError> {
         match self {
             Self::Guest(guest) => guest.finish(node).await,
-            Self::Sink(sink) if sink.by_checkpoints => Ok(()),
+            Self::Sink(sink) if sink.sink.transactional() => Ok(()),
             Self::Sink(sink) => sink.publish().await,
             Self::Source(_) => Ok(()),
         }
@@ -127,26 +125,25 @@ impl NativeSink {
         Ok(())
     }
 
-    /// Prepares what was written since the last checkpoint. Returns all transactions that are not committed: those of
-    /// a checkpoint that was aborted belong to the next one.
+    /// Prepares what was written. Returns all that is not committed: what was prepared for a checkpoint that was aborted
+    /// belongs to the next one.
     pub(crate) async fn prepare(&mut self, checkpoint: CheckpointId) -> Result<Vec<Bytes>, TaskError> {
-        if !self.closed {
-            let prepared = self.sink.prepare(checkpoint).await;
-            let prepared = prepared.map_err(|error| connector_failed(&self.name, error))?;
-            if !prepared.is_empty() {
-                self.prepared.insert(checkpoint, prepared);
-            }
+        if self.closed {
+            return Ok(Vec::new());
         }
-        Ok(self.prepared.values().flatten().cloned().collect())
+        let prepared = self.sink.prepare(checkpoint).await.map_err(|error| connector_failed(&self.name, error))?;
+        if !prepared.is_empty() {
+            self.prepared.insert(checkpoint, prepared.clone());
+        }
+        Ok(prepared)
     }
 
-    /// Commits what was prepared for a checkpoint that is complete, or an earlier one.
+    /// Commits what was prepared for a checkpoint that is complete.
     pub(crate) async fn commit(&mut self, completed: CheckpointId) -> Result<(), TaskError> {
-        while let Some(entry) = self.prepared.first_entry()
-            && *entry.key() <= completed
-        {
-            let transactions = entry.remove();
-            self.sink.commit(&transactions).await.map_err(|error| connector_failed(&self.name, error))?;
+        let later = self.prepared.split_off(&CheckpointId(completed.0.saturating_add(1)));
+        // The newest one has what the earlier ones had.
+        if let Some((_, committables)) = std::mem::replace(&mut self.prepared, later).pop_last() {
+            self.sink.commit(&committables).await.map_err(|error| connector_failed(&self.name, error))?;
         }
         Ok(())
     }

@@ -144,7 +144,7 @@ impl SourceDriver {
             if checkpoints.is_news(barrier.checkpoint) && !chain.has_ended() {
                 let reader = Some((self.uid.clone(), self.queue.snapshot()));
                 let extras = SnapshotExtras { reader, ..SnapshotExtras::default() };
-                checkpoints.snapshot(Arc::new(barrier), extras, chain, shared).await?;
+                checkpoints.snapshot(&Arc::new(barrier), extras, chain, shared).await?;
             }
         }
         if orders.drain {

@@ -28,6 +28,7 @@ use crate::run::overtaken;
 use crate::run::shared::{TaskError, TaskShared};
 use crate::run::snapshot::{OperatorParts, Snapshot};
 pub(crate) use blob::BlobReader;
+pub(crate) use writing::open_segment;
 use writing::{Folder, Writer};
 
 /// Snapshots that were taken and are not durable yet. With more of them the task waits.
@@ -191,6 +192,11 @@ impl Worker {
             _ => Folder::Job,
         };
         let mut written = SubtaskSnapshot::default();
+        let mut operators = operators;
+        for uid in self.operators.keys() {
+            // Nothing of it was opened again, and what was restored is its state still.
+            operators.entry(uid.clone()).or_default();
+        }
         for (uid, parts) in operators {
             let OperatorParts { sealed, fingerprints, operator_state, reader, committables } = parts;
             // Without periodic checkpoints a seal is all there is, and belongs to this savepoint alone.
