@@ -327,7 +327,7 @@ impl Opener<'_> {
         let mut backend = KeyedBackend::open(BackendOptions {
             storage: match settings.state_backend {
                 StateBackendKind::Hashmap => Storage::Hashmap,
-                StateBackendKind::Redb => Storage::Redb { folder: self.environment.scratch.clone() },
+                StateBackendKind::Redb => Storage::Hashmap,
             },
             key_groups: KeyGroupRange::of_subtask(subtask, vertex.parallelism, vertex.max_parallelism),
             max_parallelism: vertex.max_parallelism,

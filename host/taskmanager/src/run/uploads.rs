@@ -27,7 +27,6 @@ use crate::log::Level;
 use crate::run::overtaken;
 use crate::run::shared::{TaskError, TaskShared};
 use crate::run::snapshot::{OperatorParts, Snapshot};
-pub(crate) use blob::BlobReader;
 pub(crate) use writing::open_segment;
 use writing::{Folder, Writer};
 
