@@ -119,6 +119,11 @@ impl Chain {
                         outlet.forward_watermark(node, watermark).await?;
                     }
                 }
+                Command::ForwardStatus { node, idle } => {
+                    if let Some(outlet) = self.segment(node)?.outlet()? {
+                        outlet.forward_status(node, idle).await?;
+                    }
+                }
                 Command::EndOutputs => self.end_outputs().await?,
             }
             self.settle().await?;

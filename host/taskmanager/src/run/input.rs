@@ -91,10 +91,16 @@ impl Inputs {
                 return chain.process(entry.node, entry.port, &batch).await;
             }
             Item::Watermark(watermark) => entry.valve.watermark(channel, watermark),
+            Item::Status { idle } => entry.valve.status(channel, idle),
+            // Nobody triggers a checkpoint yet.
+            Item::Barrier(_) => return Ok(()),
             Item::EndOfInput => entry.valve.end(channel),
         };
         if let Some(watermark) = progress.watermark {
             chain.apply(Input::GateWatermark { gate, watermark }).await?;
+        }
+        if let Some(idle) = progress.idle {
+            chain.apply(if idle { Input::GateIdle { gate } } else { Input::GateActive { gate } }).await?;
         }
         if progress.ended {
             chain.apply(Input::GateEnded { gate }).await?;

@@ -131,6 +131,16 @@ impl Outlet {
         self.drain().await
     }
 
+    /// Tells all that read an operator from outside the chain whether it is idle.
+    pub(crate) async fn forward_status(&mut self, node: NodeId, idle: bool) -> Result<(), TaskError> {
+        for (source, writer) in &mut self.edges {
+            if *source == node {
+                writer.push_status(idle);
+            }
+        }
+        self.drain().await
+    }
+
     /// Ends all channels.
     pub(crate) async fn end(&mut self) -> Result<(), TaskError> {
         self.edges.iter_mut().for_each(|(_, writer)| writer.push_end());
