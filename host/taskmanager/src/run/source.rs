@@ -65,7 +65,7 @@ impl SourceDriver {
     }
 
     /// Tells how far the watermark is when it is time to. Returns until when nothing may be read, if so.
-    async fn align(&mut self, chain: &Chain, shared: &TaskShared) -> Result<Option<Instant>, TaskError> {
+    async fn align(&mut self, chain: &mut Chain, shared: &TaskShared) -> Result<Option<Instant>, TaskError> {
         let Some(alignment) = &mut self.alignment else { return Ok(None) };
         let watermark = chain.output_watermark(alignment.node);
         if alignment.next_report <= Instant::now() {
