@@ -61,11 +61,6 @@ impl TaskCheckpoints {
         self.orders.arrived().await;
     }
 
-    /// Whether the task has stopped behind a savepoint.
-    pub(crate) fn has_stopped(&self) -> bool {
-        self.stopped
-    }
-
     /// Whether a barrier, or the order to begin a checkpoint, is news.
     pub(crate) fn is_news(&self, checkpoint: CheckpointId) -> bool {
         self.newest.is_none_or(|newest| checkpoint > newest)
