@@ -4,6 +4,8 @@ mod calls;
 mod restore;
 mod seal;
 
+use std::collections::BTreeMap;
+
 use millrace_types::{KeyGroupRange, StateKind};
 
 use crate::address::Space;
@@ -11,7 +13,9 @@ use crate::error::StateError;
 use crate::fingerprint::fingerprint_accepts;
 use crate::limits::StateLimits;
 use crate::registry::{SegmentStates, StateDescriptor, StateId};
+use crate::sealed::SealedSegment;
 use crate::store::Store;
+use crate::store::scratch::{ScratchOptions, ScratchStore};
 use crate::store::table::Table;
 
 /// Where the entries of a state are.
@@ -36,6 +40,8 @@ pub enum Storage {
     /// In memory, up to [`StateLimits::total_bytes_max`].
     #[default]
     Hashmap,
+    /// In a scratch file, larger than memory.
+    Redb(ScratchOptions),
 }
 
 /// What a backend is opened with.
@@ -67,6 +73,8 @@ pub struct KeyedBackend {
     opened: bool,
     /// There were changes that nobody tracked.
     base_due: bool,
+    /// Segments of changes that could not stay in memory until they are sealed, by uid.
+    cut: BTreeMap<String, Vec<SealedSegment>>,
 }
 
 impl KeyedBackend {
@@ -75,6 +83,9 @@ impl KeyedBackend {
         let keyed = Space::Keyed { range: options.key_groups, max_parallelism: options.max_parallelism };
         let store = match &options.storage {
             Storage::Hashmap => Store::Memory(Vec::new()),
+            Storage::Redb(scratch) => {
+                Store::Scratch(Box::new(ScratchStore::open(scratch).map_err(StateError::Scratch)?))
+            }
         };
         Ok(Self {
             keyed,
@@ -85,6 +96,7 @@ impl KeyedBackend {
             tracking: false,
             opened: false,
             base_due: false,
+            cut: BTreeMap::new(),
         })
     }
 

@@ -53,4 +53,5 @@ pub use segment::{
     FileSource, SEGMENT_CHUNK_BYTES, SegmentError, SegmentFault, SegmentInput, SegmentSink, SegmentSource,
     SegmentSummary,
 };
+pub use store::scratch::ScratchOptions;
 pub use timer::{StateTimer, TimerClock, TimerUpdate};

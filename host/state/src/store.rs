@@ -1,22 +1,33 @@
 //! Where keyed entries are: in memory, or in a scratch file behind a buffer.
 
 pub(crate) mod arena;
+pub(crate) mod buffer;
+mod disk;
+pub(crate) mod scratch;
 pub(crate) mod table;
 
 use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
 
+use millrace_types::KeyGroup;
 use millrace_wire::Change;
 
 use crate::address::Space;
 use crate::error::Refusal;
 use crate::limits::StateLimits;
 use crate::sealed::Body;
+use crate::segment::Section;
+use arena::Arena;
+use buffer::Buffer;
+use scratch::ScratchStore;
 use table::{Growth, Table};
 
 /// The tables of all keyed states, by number.
 #[derive(Debug)]
 pub(crate) enum Store {
     Memory(Vec<Table>),
+    Scratch(Box<ScratchStore>),
 }
 
 /// The slots, prefix and place of a scan.
@@ -35,6 +46,7 @@ impl Store {
                 tables.push(Table::new(space));
                 tables.len() - 1
             }
+            Self::Scratch(store) => store.add(space),
         }
     }
 
@@ -48,6 +60,7 @@ impl Store {
     ) -> Result<R, Refusal> {
         match self {
             Self::Memory(tables) => Ok(show(tables.get(table).and_then(|table| table.get(slot, key)))),
+            Self::Scratch(store) => store.get(table, slot, key, show),
         }
     }
 
@@ -65,6 +78,7 @@ impl Store {
                 }
                 Ok(())
             }
+            Self::Scratch(store) => store.scan(table, range, visit),
         }
     }
 
@@ -83,41 +97,89 @@ impl Store {
                 Some(table) => table.change(slot, key, change, limits, tracked),
                 None => Ok(Growth::default()),
             },
+            // What is on disk has a limit of its own.
+            Self::Scratch(store) => store.change(table, slot, key, change, limits).map(|()| Growth::default()),
         }
     }
 
-    /// Takes what changed in some tables since the last time; the bodies' states are positions in `tables`.
-    pub(crate) fn take_changes(&mut self, tables: &[usize]) -> Vec<Body> {
+    /// Sets apart what changed since the last time, for [`Self::changes`].
+    pub(crate) fn freeze(&mut self) -> Result<Frozen, Refusal> {
+        match self {
+            Self::Memory(_) => Ok(Frozen(None)),
+            Self::Scratch(store) => store.freeze().map(Frozen),
+        }
+    }
+
+    /// Takes what changed in some tables, whose positions in `tables` are the body's states. `None`: nothing.
+    pub(crate) fn changes(&mut self, frozen: &Frozen, tables: &[usize]) -> Option<Body> {
         match self {
             Self::Memory(all) => {
-                let mut sections = Vec::new();
-                for (state, table) in tables.iter().enumerate() {
-                    let changes = all.get_mut(*table).map(Table::take_changes).unwrap_or_default();
-                    sections.extend(changes.into_iter().map(|(group, arena)| ((state as u32, group.0), arena)));
-                }
-                if sections.is_empty() { Vec::new() } else { vec![Body::Copied(sections)] }
+                let take = |table: &usize| all.get_mut(*table).map(Table::take_changes).unwrap_or_default();
+                let sections = sections(tables.iter().map(take));
+                (!sections.is_empty()).then_some(Body::Copied(sections))
+            }
+            Self::Scratch(_) => {
+                let buffer = frozen.0.clone()?;
+                let changed = tables.iter().any(|table| buffer.table(*table).next().is_some());
+                changed.then(|| Body::Buffered { buffer, tables: tables.to_vec() })
             }
         }
     }
 
-    /// Takes a picture of some tables; its states are positions in `tables`.
-    pub(crate) fn snapshot(&self, tables: &[usize]) -> Body {
+    /// Takes a picture of some tables, whose positions in `tables` are the body's states. Changes must have been frozen.
+    pub(crate) fn snapshot(&mut self, tables: &[usize]) -> Result<Body, Refusal> {
         match self {
             Self::Memory(all) => {
-                let mut sections = Vec::new();
-                for (state, table) in tables.iter().enumerate() {
-                    let entries = all.get(*table).map(Table::copy).unwrap_or_default();
-                    sections.extend(entries.into_iter().map(|(group, arena)| ((state as u32, group.0), arena)));
-                }
-                Body::Copied(sections)
+                let copy = |table: &usize| all.get(*table).map(Table::copy).unwrap_or_default();
+                Ok(Body::Copied(sections(tables.iter().map(copy))))
+            }
+            Self::Scratch(store) => {
+                let (picture, bytes) = store.take_picture()?;
+                Ok(Body::Stored { picture, tables: tables.to_vec(), bytes })
             }
         }
     }
 
-    /// Forgets which entries have changed.
+    /// Forgets which entries have changed. What is buffered for the disk has to be frozen instead.
     pub(crate) fn forget_changes(&mut self) {
         match self {
             Self::Memory(tables) => tables.iter_mut().for_each(Table::forget_changes),
+            Self::Scratch(_) => {}
         }
     }
+
+    /// Whether changes must not wait in memory any longer.
+    pub(crate) fn overflows(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Scratch(store) => store.is_full(),
+        }
+    }
+
+    /// Where segments go that are cut from changes that were set apart; `None`: changes are never set apart.
+    pub(crate) fn scratch_folder(&self) -> Option<&Path> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Scratch(store) => Some(store.folder()),
+        }
+    }
+
+    /// Does some of what was put off, after a call with so many changes.
+    pub(crate) fn settle(&mut self, changed: usize) -> Result<(), Refusal> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Scratch(store) => store.move_some(changed),
+        }
+    }
+}
+
+/// Changes that were set apart, if they are not copied one by one.
+pub(crate) struct Frozen(Option<Arc<Buffer>>);
+
+/// Numbers the entries of some tables.
+fn sections(tables: impl Iterator<Item = Vec<(KeyGroup, Arena)>>) -> Vec<(Section, Arena)> {
+    let numbered = (0u32..).zip(tables);
+    numbered
+        .flat_map(|(state, groups)| groups.into_iter().map(move |(group, arena)| ((state, group.0), arena)))
+        .collect()
 }

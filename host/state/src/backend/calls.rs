@@ -38,7 +38,8 @@ impl KeyedBackend {
             return Err(unknown(state, count));
         };
         let put = state.put(store, changes, &options.limits, total_bytes, *tracking);
-        put.map_err(|cause| state.blame(cause))
+        put.map_err(|cause| state.blame(cause))?;
+        self.settle(changes.len())
     }
 }
 

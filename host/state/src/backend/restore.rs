@@ -49,6 +49,8 @@ impl KeyedBackend {
                 self.restore_run(uid, fingerprints, run, &mut timers)?;
             }
         }
+        // What was restored is not a change.
+        self.store.freeze().map_err(StateError::Scratch)?;
         Ok(timers.into_iter().collect())
     }
 
@@ -131,6 +133,9 @@ impl KeyedBackend {
         self.total_bytes = self.total_bytes.saturating_sub(before).saturating_add(after);
         if self.total_bytes > limits.total_bytes_max {
             return Err(state.blame(Refusal::TotalTooLarge { max: limits.total_bytes_max }));
+        }
+        if self.store.overflows() {
+            self.store.freeze().map_err(StateError::Scratch)?;
         }
         Ok(())
     }

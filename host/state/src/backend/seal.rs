@@ -1,13 +1,14 @@
 //! Sealing: what an operator had at a barrier.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use millrace_types::StateKind;
 
 use super::{KeyedBackend, Place, State};
 use crate::error::StateError;
 use crate::operator_state::{OperatorState, SubtaskState};
-use crate::sealed::{Layout, Sealed, SealedOperator, SealedSegment, timer_rows};
+use crate::sealed::{Body, Layout, Sealed, SealedOperator, SealedSegment, timer_rows};
 use crate::segment::{SegmentState, Stamp};
 use crate::timer::TimerUpdate;
 
@@ -23,6 +24,7 @@ impl KeyedBackend {
         }
         self.tracking = on;
         self.base_due |= self.opened;
+        self.cut.clear();
         self.store.forget_changes();
     }
 
@@ -35,44 +37,92 @@ impl KeyedBackend {
     /// Takes what has changed since the last seal, of each operator that has states or timers, and what changed of its
     /// timers: as changes, or as all timers that are set if [`Self::base_due`]. Costs time for what has changed.
     pub fn seal(&mut self, timers: Timers) -> Result<Sealed, StateError> {
-        let base = self.base_due();
-        let sealed = self.seal_all(timers, base)?;
-        if base {
-            self.store.forget_changes();
-            self.base_due = false;
+        if !self.base_due() {
+            return self.seal_changes(timers);
         }
+        let sealed = self.seal_bases(timers)?;
+        self.store.forget_changes();
+        self.base_due = false;
         Ok(sealed)
     }
 
     /// Takes all that each operator has, together with all timers that are set, for a savepoint. What the next
     /// [`Self::seal`] gives is not touched by it.
     pub fn seal_base(&mut self, timers: Timers) -> Result<Sealed, StateError> {
-        self.seal_all(timers, true)
+        self.seal_bases(timers)
     }
 
-    fn seal_all(&mut self, mut timers: Timers, base: bool) -> Result<Sealed, StateError> {
-        let uids = self.states.iter().map(|state| &state.descriptor.uid).chain(timers.keys());
-        let uids: BTreeSet<String> = uids.cloned().collect();
-        let mut sealed = Sealed::new();
-        for uid in uids {
+    /// Does what a call with so many changes leaves to be done.
+    pub(super) fn settle(&mut self, changed: usize) -> Result<(), StateError> {
+        if self.store.overflows() {
+            self.freeze()?;
+        }
+        self.store.settle(changed).map_err(StateError::Scratch)
+    }
+
+    /// Sees to it that no change is in memory only, and that those that are tracked are in segments.
+    fn freeze(&mut self) -> Result<(), StateError> {
+        let folder = self.store.scratch_folder().map(Path::to_path_buf);
+        let frozen = self.store.freeze().map_err(StateError::Scratch)?;
+        let Some(folder) = folder.filter(|_| !self.base_due()) else { return Ok(()) };
+        for uid in self.uids() {
             let Layout { states, tables } = self.layout(&uid);
-            let stamp = Stamp { max_parallelism: self.options.max_parallelism, base, states };
+            let Some(body) = self.store.changes(&frozen, &tables) else { continue };
+            let stamp = Stamp { max_parallelism: self.options.max_parallelism, base: false, states };
+            let segment = SealedSegment { stamp, key_groups: self.options.key_groups, body, timers: BTreeMap::new() };
+            let cut = segment.cut(&folder).map_err(|cause| StateError::Segment { uid: uid.clone(), cause })?;
+            self.cut.entry(uid).or_default().push(cut);
+        }
+        Ok(())
+    }
+
+    fn seal_changes(&mut self, mut timers: Timers) -> Result<Sealed, StateError> {
+        let frozen = self.store.freeze().map_err(StateError::Scratch)?;
+        let mut sealed = Sealed::new();
+        for uid in self.uids_with(&timers) {
+            let Layout { states, tables } = self.layout(&uid);
+            let stamp = Stamp { max_parallelism: self.options.max_parallelism, base: false, states };
             let timers = timer_rows(timers.remove(&uid).unwrap_or_default(), &stamp);
-            let bodies = if base { vec![self.store.snapshot(&tables)] } else { self.store.take_changes(&tables) };
-            let key_groups = self.options.key_groups;
-            let segment = |body| SealedSegment { stamp: stamp.clone(), key_groups, body, timers: BTreeMap::new() };
-            let mut segments: Vec<_> = bodies.into_iter().map(segment).collect();
-            segments.retain(|segment| base || !segment.body.is_empty());
-            match segments.last_mut() {
-                Some(last) => last.timers = timers,
-                None if timers.is_empty() => {}
-                None => segments.push(SealedSegment { timers, ..segment(crate::sealed::Body::Copied(Vec::new())) }),
+            let mut segments = self.cut.remove(&uid).unwrap_or_default();
+            let changes = self.store.changes(&frozen, &tables);
+            if changes.is_some() || !timers.is_empty() {
+                let body = changes.unwrap_or(Body::Copied(Vec::new()));
+                segments.push(SealedSegment { stamp, key_groups: self.options.key_groups, body, timers });
             }
-            let operator_state = self.operator_state(&uid).map(|state| state.encode());
-            let fingerprints = self.fingerprints(&uid);
-            sealed.insert(uid, SealedOperator { segments, fingerprints, operator_state });
+            let operator = self.sealed_operator(&uid, segments);
+            sealed.insert(uid, operator);
         }
         Ok(sealed)
+    }
+
+    fn seal_bases(&mut self, mut timers: Timers) -> Result<Sealed, StateError> {
+        self.freeze()?;
+        let mut sealed = Sealed::new();
+        for uid in self.uids_with(&timers) {
+            let Layout { states, tables } = self.layout(&uid);
+            let stamp = Stamp { max_parallelism: self.options.max_parallelism, base: true, states };
+            let timers = timer_rows(timers.remove(&uid).unwrap_or_default(), &stamp);
+            let body = self.store.snapshot(&tables).map_err(StateError::Scratch)?;
+            let segment = SealedSegment { stamp, key_groups: self.options.key_groups, body, timers };
+            let operator = self.sealed_operator(&uid, vec![segment]);
+            sealed.insert(uid, operator);
+        }
+        Ok(sealed)
+    }
+
+    fn sealed_operator(&self, uid: &str, segments: Vec<SealedSegment>) -> SealedOperator {
+        let operator_state = self.operator_state(uid).map(|state| state.encode());
+        SealedOperator { segments, fingerprints: self.fingerprints(uid), operator_state }
+    }
+
+    fn uids(&self) -> BTreeSet<String> {
+        self.states.iter().map(|state| state.descriptor.uid.clone()).collect()
+    }
+
+    fn uids_with(&self, timers: &Timers) -> BTreeSet<String> {
+        let mut uids = self.uids();
+        uids.extend(timers.keys().cloned());
+        uids
     }
 
     fn states_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a State> {

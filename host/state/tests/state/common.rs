@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use millrace_state::{
-    BackendOptions, KeyedBackend, StateDescriptor, StateId, StateLimits, Storage, split_state_key, state_key,
+    BackendOptions, KeyedBackend, ScratchOptions, StateDescriptor, StateId, StateLimits, Storage, split_state_key,
+    state_key,
 };
 use millrace_types::{KeyGroup, KeyGroupRange, StateKind, key_group_for_key};
 use millrace_wire::{BatchBuilder, BatchFlags, BatchView, Change, read_scan};
@@ -19,9 +20,23 @@ pub type Model = BTreeMap<(KeyGroup, Vec<u8>), Vec<u8>>;
 /// A change: state key, tag, bytes.
 pub type Row = (Vec<u8>, u8, Vec<u8>);
 
+/// A backend of each kind; the buffers of the second one are full after some entries.
+pub fn storages() -> [Storage; 2] {
+    let scratch = ScratchOptions { folder: std::env::temp_dir(), memory_bytes: 2000, disk_bytes_max: 1 << 30 };
+    [Storage::Hashmap, Storage::Redb(scratch)]
+}
+
 pub fn backend(range: KeyGroupRange, max_parallelism: u32, limits: StateLimits) -> KeyedBackend {
-    KeyedBackend::open(BackendOptions { storage: Storage::Hashmap, key_groups: range, max_parallelism, limits })
-        .unwrap()
+    backend_in(Storage::Hashmap, range, max_parallelism, limits)
+}
+
+pub fn backend_in(
+    storage: Storage,
+    key_groups: KeyGroupRange,
+    max_parallelism: u32,
+    limits: StateLimits,
+) -> KeyedBackend {
+    KeyedBackend::open(BackendOptions { storage, key_groups, max_parallelism, limits }).unwrap()
 }
 
 pub fn descriptor(name: &str, fingerprint: &str) -> StateDescriptor {

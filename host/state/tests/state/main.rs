@@ -6,4 +6,5 @@ mod damage;
 mod model;
 mod operator_state;
 mod refusals;
+mod rules;
 mod snapshots;

@@ -1,13 +1,14 @@
 //! The backend against a model: a map from (key group, state key) to value for each state.
 
-use millrace_state::{KeyedBackend, SegmentStates, StateId, StateLimits};
+use millrace_state::{KeyedBackend, SegmentStates, StateId, StateLimits, Storage};
 use millrace_types::KeyGroupRange;
 use millrace_wire::{BatchView, read_scan, read_values};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::common::{
-    MAX_PARALLELISM, Model, Row, any_state_key, apply, backend, descriptor, group, keys_batch, place, put, rows,
+    MAX_PARALLELISM, Model, Row, any_state_key, apply, backend_in, descriptor, group, keys_batch, place, put, rows,
+    storages,
 };
 
 #[derive(Debug, Clone)]
@@ -60,47 +61,59 @@ fn check_total(backend: &KeyedBackend, models: &[Model; 2]) {
     assert_eq!(backend.total_bytes(), bytes);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    #[test]
-    fn the_backend_is_its_model((subtask, parallelism) in prop_oneof![Just((0, 1)), Just((0, 2)), Just((1, 3))], steps in vec(step(), 1..40)) {
-        let range = KeyGroupRange::of_subtask(subtask, parallelism, MAX_PARALLELISM);
-        let mine = |key: &[u8]| range.contains(group(key));
-        let mut backend = backend(range, MAX_PARALLELISM, StateLimits::default());
-        let mut segment = open(&mut backend);
-        let mut models = [Model::new(), Model::new()];
-        for step in steps {
-            match step {
-                Step::Put(state, mut rows) => {
-                    rows.retain(|(key, _, _)| mine(key));
-                    put(&mut backend, segment.resolve(state).unwrap(), &rows);
-                    rows.iter().for_each(|row| apply(&mut models[state as usize], row));
-                }
-                Step::Get(state, mut keys) => {
-                    keys.retain(|key| mine(key));
-                    let answer = backend.get(segment.resolve(state).unwrap(), &keys_batch(keys.iter().map(Vec::as_slice))).unwrap();
-                    let answer = BatchView::parse(answer).unwrap();
-                    let values: Vec<_> = read_values(&answer).unwrap().map(Result::unwrap).collect();
-                    let model = &models[state as usize];
-                    let expected: Vec<_> = keys.iter().map(|key| model.get(&place(key)).map(Vec::as_slice)).collect();
-                    prop_assert_eq!(values, expected);
-                }
-                Step::Scan { state, prefix, after, bytes_max } => {
-                    let after = after.filter(|key| mine(key));
-                    let id = segment.resolve(state).unwrap();
-                    check_scan(&backend, id, &models[state as usize], &prefix, after.as_deref(), bytes_max);
-                }
-                Step::Reopen => segment = open(&mut backend),
+fn run(storage: Storage, range: KeyGroupRange, steps: Vec<Step>) {
+    let in_memory = storage == Storage::Hashmap;
+    let mine = |key: &[u8]| range.contains(group(key));
+    let mut backend = backend_in(storage, range, MAX_PARALLELISM, StateLimits::default());
+    let mut segment = open(&mut backend);
+    let mut models = [Model::new(), Model::new()];
+    for step in steps {
+        match step {
+            Step::Put(state, mut rows) => {
+                rows.retain(|(key, _, _)| mine(key));
+                put(&mut backend, segment.resolve(state).unwrap(), &rows);
+                rows.iter().for_each(|row| apply(&mut models[state as usize], row));
             }
+            Step::Get(state, mut keys) => {
+                keys.retain(|key| mine(key));
+                let keys_batch = keys_batch(keys.iter().map(Vec::as_slice));
+                let answer = backend.get(segment.resolve(state).unwrap(), &keys_batch).unwrap();
+                let answer = BatchView::parse(answer).unwrap();
+                let values: Vec<_> = read_values(&answer).unwrap().map(Result::unwrap).collect();
+                let model = &models[state as usize];
+                let expected: Vec<_> = keys.iter().map(|key| model.get(&place(key)).map(Vec::as_slice)).collect();
+                assert_eq!(values, expected);
+            }
+            Step::Scan { state, prefix, after, bytes_max } => {
+                let after = after.filter(|key| mine(key));
+                let id = segment.resolve(state).unwrap();
+                check_scan(&backend, id, &models[state as usize], &prefix, after.as_deref(), bytes_max);
+            }
+            Step::Reopen => segment = open(&mut backend),
+        }
+        if in_memory {
             check_total(&backend, &models);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_backends_are_their_model(
+        (subtask, parallelism) in prop_oneof![Just((0, 1)), Just((0, 2)), Just((1, 3))],
+        steps in vec(step(), 1..40),
+    ) {
+        let range = KeyGroupRange::of_subtask(subtask, parallelism, MAX_PARALLELISM);
+        storages().into_iter().for_each(|storage| run(storage, range, steps.clone()));
     }
 
     #[test]
     fn scanning_in_steps_sees_everything_once(keys in vec(any_state_key(), 0..40), bytes_max in 0u32..100) {
         let range = KeyGroupRange::of_subtask(0, 1, MAX_PARALLELISM);
-        let mut backend = backend(range, MAX_PARALLELISM, StateLimits::default());
+        for storage in storages() {
+        let mut backend = backend_in(storage, range, MAX_PARALLELISM, StateLimits::default());
         let id = open(&mut backend).resolve(1).unwrap();
         put(&mut backend, id, &keys.iter().map(|key| (key.clone(), 1, key.clone())).collect::<Vec<_>>());
 
@@ -117,5 +130,6 @@ proptest! {
         expected.sort();
         expected.dedup();
         prop_assert_eq!(seen, expected);
+        }
     }
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use millrace_state::{
     KeyedBackend, MergeOptions, MergePolicy, MergeTicket, Sealed, SegmentChain, SegmentInput, SegmentStates,
-    StateLimits, StateTimer, TimerClock, TimerUpdate, merge,
+    StateLimits, StateTimer, Storage, TimerClock, TimerUpdate, merge,
 };
 use millrace_types::{KeyGroupRange, key_group_for_key};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::common::{MAX_PARALLELISM, Model, Row, apply, backend, descriptor, group, put, rows, scan_all};
+use crate::common::{MAX_PARALLELISM, Model, Row, apply, backend_in, descriptor, group, put, rows, scan_all, storages};
 
 const NAMES: [&str; 2] = ["a", "b"];
 
@@ -80,17 +80,22 @@ fn inputs(chain: &SegmentChain<Bytes>) -> Vec<SegmentInput<Bytes>> {
     chain.segments().map(|s| SegmentInput { source: s.handle.clone(), key_groups: s.key_groups }).collect()
 }
 
-fn restored(range: KeyGroupRange, earlier: Earlier) -> (KeyedBackend, Vec<StateTimer>) {
-    let mut backend = backend(range, MAX_PARALLELISM, StateLimits::default());
+fn restored(storage: &Storage, range: KeyGroupRange, earlier: Earlier) -> (KeyedBackend, Vec<StateTimer>) {
+    let mut backend = backend_in(storage.clone(), range, MAX_PARALLELISM, StateLimits::default());
     backend.set_tracking(true);
     let timers = backend.restore("op", &fingerprints(), earlier).unwrap();
     (backend, timers)
 }
 
 impl Subtask {
-    fn new(subtask: u32, parallelism: u32, earlier: &[SegmentChain<Bytes>]) -> (Self, Vec<StateTimer>) {
+    fn new(
+        storage: &Storage,
+        subtask: u32,
+        parallelism: u32,
+        earlier: &[SegmentChain<Bytes>],
+    ) -> (Self, Vec<StateTimer>) {
         let range = KeyGroupRange::of_subtask(subtask, parallelism, MAX_PARALLELISM);
-        let (mut backend, timers) = restored(range, earlier.iter().map(inputs).collect());
+        let (mut backend, timers) = restored(storage, range, earlier.iter().map(inputs).collect());
         let states = backend.open_segment(NAMES.map(|name| descriptor(name, "u64"))).unwrap();
         let chain = SegmentChain::restored(range, earlier.iter().map(|chain| chain.segments().cloned().collect()));
         (Self { range, backend, states, chain, merging: None, timers: Vec::new() }, timers)
@@ -157,9 +162,9 @@ fn encoded(sealed: Sealed) -> Vec<(Bytes, bool)> {
 }
 
 /// The subtasks from what earlier ones sealed.
-fn start(parallelism: u32, earlier: &[SegmentChain<Bytes>], expected: &World) -> Vec<Subtask> {
+fn start(storage: &Storage, parallelism: u32, earlier: &[SegmentChain<Bytes>], expected: &World) -> Vec<Subtask> {
     let (subtasks, timers): (Vec<_>, Vec<_>) =
-        (0..parallelism).map(|subtask| Subtask::new(subtask, parallelism, earlier)).unzip();
+        (0..parallelism).map(|subtask| Subtask::new(storage, subtask, parallelism, earlier)).unzip();
     let timers: Vec<_> = timers.into_iter().flatten().collect();
     assert_eq!(timers.iter().cloned().collect::<BTreeSet<_>>(), expected.timers);
     assert_eq!(timers.len(), expected.timers.len(), "each timer in one subtask");
@@ -181,9 +186,9 @@ fn chains(subtasks: Vec<Subtask>) -> Vec<SegmentChain<Bytes>> {
     subtasks.into_iter().map(|subtask| subtask.chain).collect()
 }
 
-fn run(steps: Vec<Step>) {
+fn run(storage: &Storage, steps: Vec<Step>) {
     let (mut now, mut sealed) = (World::default(), World::default());
-    let mut subtasks = start(1, &[], &now);
+    let mut subtasks = start(storage, 1, &[], &now);
     for step in steps {
         match step {
             Step::Put(state, rows) => {
@@ -215,7 +220,7 @@ fn run(steps: Vec<Step>) {
                     bases.push(vec![SegmentInput { source: base[0].0.clone(), key_groups: subtask.range }]);
                 }
                 let all = KeyGroupRange::of_subtask(0, 1, MAX_PARALLELISM);
-                let (mut whole, timers) = restored(all, bases);
+                let (mut whole, timers) = restored(storage, all, bases);
                 assert!(timers.iter().eq(&now.timers));
                 let states = whole.open_segment(NAMES.map(|name| descriptor(name, "u64"))).unwrap();
                 for (state, expected) in (0u32..).zip(&now.states) {
@@ -227,12 +232,12 @@ fn run(steps: Vec<Step>) {
             Step::Fail => {
                 let parallelism = subtasks.len() as u32;
                 now = sealed.clone();
-                subtasks = start(parallelism, &chains(subtasks), &now);
+                subtasks = start(storage, parallelism, &chains(subtasks), &now);
             }
             Step::Rescale(parallelism) => {
                 subtasks.iter_mut().for_each(|subtask| subtask.seal(&now.timers));
                 sealed = now.clone();
-                subtasks = start(parallelism, &chains(subtasks), &now);
+                subtasks = start(storage, parallelism, &chains(subtasks), &now);
             }
             Step::Untracked(state, rows) => {
                 subtasks.iter_mut().for_each(|subtask| subtask.backend.set_tracking(false));
@@ -244,14 +249,14 @@ fn run(steps: Vec<Step>) {
         check(&subtasks, &now);
     }
     now = sealed;
-    start(subtasks.len() as u32, &chains(subtasks), &now);
+    start(storage, subtasks.len() as u32, &chains(subtasks), &now);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn nothing_sealed_is_lost_and_nothing_else_comes_back(steps in vec(step(), 1..40)) {
-        run(steps);
+        storages().iter().for_each(|storage| run(storage, steps.clone()));
     }
 }
