@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use millrace_graph::JobGraph;
 use millrace_job_core::{Command, CompletedCheckpoint, Input, JobCore, RequestId, WriteId};
 use millrace_protocol::{
     CheckpointAck, CheckpointDecline, OperatorSnapshot, ReaderSnapshot, SnapshotFigures, StateBlob, StateSegment,
@@ -11,6 +12,19 @@ use millrace_protocol::{
 use millrace_types::{AttemptId, CheckpointId, ExecutionState, KeyGroupRange, SnapshotKind};
 
 use crate::harness::failure;
+
+/// The first vertex of those that a vertex exchanges records with, directly or not.
+fn region(graph: &JobGraph, vertex: usize) -> usize {
+    let mut reached = BTreeSet::from([vertex]);
+    for _ in 0..graph.edges.len() {
+        for edge in &graph.edges {
+            if reached.contains(&edge.source_vertex) || reached.contains(&edge.target_vertex) {
+                reached.extend([edge.source_vertex, edge.target_vertex]);
+            }
+        }
+    }
+    reached.into_iter().next().unwrap()
+}
 
 #[derive(Default)]
 pub struct Snapshots {
@@ -36,12 +50,16 @@ pub struct Snapshots {
     pub pointers: Vec<CheckpointId>,
     /// Pointers whose completion the job has learnt of.
     known: BTreeSet<CheckpointId>,
-    /// Checkpoints that a task could not read.
-    unreadable: BTreeSet<CheckpointId>,
+    /// What each attempt began with.
+    begun: BTreeMap<AttemptId, Option<CheckpointId>>,
+    /// Checkpoints that a task of a region could not read.
+    unreadable: BTreeSet<(usize, CheckpointId)>,
     deleted: BTreeSet<String>,
     asked: BTreeSet<RequestId>,
     answered: BTreeSet<RequestId>,
-    merges: u32,
+    pub merges: u32,
+    pub read_back: u32,
+    pub gone_back: u32,
     pub completed: u32,
     pub restored: u32,
     pub files_deleted: u32,
@@ -65,6 +83,7 @@ impl Snapshots {
             Input::PointerRead { checkpoint, result } => {
                 self.reading.remove(checkpoint);
                 if *result == Ok(true) {
+                    self.read_back += 1;
                     self.known.insert(*checkpoint);
                 }
             }
@@ -90,13 +109,15 @@ impl Snapshots {
     }
 
     pub fn deployed(&mut self, core: &JobCore, task: &TaskDeployment) {
-        let newest = self.pointers.iter().rev().find(|id| !self.unreadable.contains(id));
+        let view = core.view();
+        let vertex = view.graph.vertex_index(task.attempt.vertex).unwrap();
+        let region = region(&view.graph, vertex);
+        let newest = self.pointers.iter().rev().find(|id| !self.unreadable.contains(&(region, **id)));
+        self.begun.insert(task.attempt, task.restore.as_ref().map(|restore| restore.checkpoint));
         assert_eq!(task.restore.as_ref().map(|restore| restore.checkpoint), newest.copied(), "the newest is restored");
         let mut files = Vec::new();
         if let Some(restore) = &task.restore {
             let checkpoint = &self.stored[&restore.checkpoint];
-            let view = core.view();
-            let vertex = view.graph.vertex_index(task.attempt.vertex).unwrap();
             assert_eq!(*restore, checkpoint.restore(&view.graph, vertex, task.attempt.subtask));
             let segments = restore.operators.values().flat_map(|operator| operator.keyed.iter().flatten());
             files.extend(segments.filter_map(|segment| segment.blob.path().map(str::to_owned)));
@@ -154,6 +175,19 @@ impl Snapshots {
         !self.sealed.is_empty()
     }
 
+    /// A write of the checkpoints' own is answered.
+    pub fn write(&mut self, which: usize, effect: bool, told: bool) -> Option<Input> {
+        let writes: Vec<_> = self.id_writes.keys().chain(self.pointer_writes.keys()).copied().collect();
+        let write = *writes.get(which % writes.len().max(1))?;
+        if effect && told {
+            return Some(Input::MetadataWritten { write });
+        }
+        if let Some(retained) = self.pointer_writes.get(&write).filter(|_| effect) {
+            self.pointers = retained.clone();
+        }
+        Some(Input::MetadataWriteFailed { write, reason: "timeout".into() })
+    }
+
     /// An acknowledgement has been told.
     pub fn told(&mut self, input: &Input) {
         match input {
@@ -166,13 +200,15 @@ impl Snapshots {
         }
     }
 
-    /// The checkpoint that a task could not read.
+    /// A task cannot read what it was to begin with.
     pub fn not_read(&mut self, attempt: &AttemptId, core: &JobCore) {
         let view = core.view();
-        if self.attempts.contains_key(attempt)
-            && let Some(restored) = &view.checkpoints.latest_restored
-        {
-            self.unreadable.insert(restored.id);
+        let vertex = view.graph.vertex_index(attempt.vertex).unwrap();
+        let state = view.vertices[vertex].subtasks[attempt.subtask as usize].state;
+        let begins = matches!(state, ExecutionState::Deploying | ExecutionState::Initializing);
+        if let Some(Some(restored)) = self.begun.get(attempt).filter(|_| begins) {
+            self.unreadable.insert((region(&view.graph, vertex), *restored));
+            self.gone_back += 1;
         }
     }
 

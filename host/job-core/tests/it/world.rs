@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_graph::JobGraph;
-use millrace_job_core::{CheckpointOptions, Command, EnumerationId, Input, JobCore, JobView, RestartStrategy, WriteId};
+use millrace_job_core::{
+    CheckpointOptions, Command, EnumerationId, Input, JobCore, JobView, RequestId, RestartStrategy, WriteId,
+};
 use millrace_protocol::{TaskFigures, TaskReport};
 use millrace_types::{
     AllocationId, AttemptId, ExecutionState, JobStatus, NodeId, SlotId, TaskManagerId, Timestamp, VertexId,
@@ -276,6 +278,31 @@ impl World {
             self.now = self.now.plus_ms(1_000);
             self.step(Input::DeadlineReached);
         }
+    }
+
+    /// Slots come, splits are listed, attempts are recorded, and tasks that are told to stop do.
+    pub fn settle(&mut self) {
+        self.offer_what_is_lacking();
+        for (node, enumeration) in self.enumerations.clone() {
+            self.step(Input::SplitsEnumerated { node, enumeration, result: Ok(vec![vec![1]]) });
+        }
+        if let Some(write) = self.last_write {
+            self.step(Input::MetadataWritten { write: WriteId(write) });
+        }
+        for (attempt, state) in self.attempts() {
+            if state == ExecutionState::Canceling && self.running.contains_key(&attempt) {
+                self.report(attempt, ExecutionState::Canceled);
+            }
+        }
+    }
+
+    /// The attempts that run, for all that is known.
+    pub fn running(&self) -> Vec<AttemptId> {
+        self.running.keys().copied().collect()
+    }
+
+    pub fn next_request(&self) -> RequestId {
+        RequestId(self.history.len() as u128)
     }
 
     /// Files and the metadata store behave.
