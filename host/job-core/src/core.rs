@@ -163,6 +163,7 @@ impl JobCore {
             Input::MetadataWritten { write } => self.metadata_written(write, out),
             Input::MetadataWriteFailed { write, reason: _ } => self.metadata_write_failed(write),
             Input::DeadlineReached => self.deadline_reached(out),
+            _ => self.drop_message(DropReason::TooLate),
         }
     }
 
