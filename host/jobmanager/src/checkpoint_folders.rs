@@ -30,7 +30,8 @@ pub(crate) fn job_folder(checkpoint_dir: &Path, job: JobId) -> PathBuf {
 /// A folder that a client named, within the roots.
 pub(crate) async fn within_roots(roots: &FileRoots, path: &str) -> Result<PathBuf, DispatcherError> {
     let (roots, path) = (roots.clone(), local(path).to_owned());
-    let resolved = tokio::task::spawn_blocking(move || roots.resolve(&path)).await.map_err(|error| lost_task(&error))?;
+    let resolved =
+        tokio::task::spawn_blocking(move || roots.resolve(&path)).await.map_err(|error| lost_task(&error))?;
     let resolved = resolved.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
     check_length(resolved)
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use millrace_job_core::{Input, JobSpec, JobView};
 use millrace_metadata_core::{Command, JobRecord, JobSubmission};
 use millrace_protocol::LogRequest;
-use millrace_types::{BundleId, JobId, JobStatus, TenantId, VertexId};
+use millrace_types::{BundleId, JobId, JobStatus, SAVEPOINT_FOLDER_BYTES_MAX, TenantId, VertexId};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -16,7 +16,8 @@ use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
 use crate::job_master::{self, MasterInput};
 use crate::results::{ResultRows, ResultsError};
-use crate::run_settings::RunSettings;
+use crate::run_settings::{RunSettings, is_path_option};
+use crate::start;
 use crate::views::view_of_record;
 
 /// The longest value of an option of a run, such as the job's name, in bytes.
@@ -62,8 +63,11 @@ impl Dispatcher {
         let services = &self.services;
         let settings = RunSettings::parse(&request.options)?;
         let options = settings.job_options(&services.options)?;
+        let checkpoints = settings.checkpoint_options(&services.options)?;
+        let start_from = start::start_from(services, tenant, &settings).await?;
         let (plan, parallelism) = self.planned(tenant, id, &request, &settings).await?;
         let job = request.job.unwrap_or_else(|| JobId::from_bytes(rand::random()));
+        let folder = start::checkpoint_folder(services, &settings, job).await?;
         let name = settings.name().unwrap_or(&plan.stream_graph.name).to_owned();
         let encode = |error: postcard::Error| DispatcherError::Internal(format!("a graph cannot be encoded: {error}"));
         let submission = JobSubmission {
@@ -93,7 +97,12 @@ impl Dispatcher {
             // Recorded with the job itself.
             first_attempt: 0,
             recorded_attempt: 0,
-            settings: settings.task_settings(&services.options),
+            settings: settings.task_settings(&services.options, &checkpoints, &folder),
+            checkpoints,
+            restored: Vec::new(),
+            // Ids go on behind that of what the job begins with.
+            recorded_checkpoint: start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0),
+            start_from,
             options,
         };
         job_master::spawn(services, spec);
@@ -216,6 +225,10 @@ impl Dispatcher {
     }
 }
 
+fn option_bytes_max(key: &str) -> usize {
+    if is_path_option(key) { SAVEPOINT_FOLDER_BYTES_MAX } else { OPTION_BYTES_MAX }
+}
+
 fn no_such_job(job: JobId) -> DispatcherError {
     DispatcherError::NotFound(format!("Job {job} not found"))
 }
@@ -231,11 +244,12 @@ impl RunRequest {
                 self.args.len()
             )));
         }
-        let longest = self.options.values().map(String::len).max().unwrap_or(0);
-        if longest > OPTION_BYTES_MAX {
-            return Err(DispatcherError::Invalid(format!(
-                "an option of the run is {longest} bytes long: {OPTION_BYTES_MAX} are allowed"
-            )));
+        for (key, value) in &self.options {
+            let (length, max) = (value.len(), option_bytes_max(key));
+            if length > max {
+                let text = format!("an option of the run is {length} bytes long: {max} are allowed");
+                return Err(DispatcherError::Invalid(text));
+            }
         }
         Ok(())
     }

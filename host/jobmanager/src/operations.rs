@@ -37,7 +37,7 @@ pub enum Outcome {
 }
 
 /// What an operation is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Savepoint,
     Checkpoint,
@@ -58,23 +58,18 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct OperationKey {
     pub(crate) tenant: TenantId,
-    pub(crate) kind: Kind,
+    /// Of whom it is asked; `None`: of no job.
     pub(crate) job: Option<JobId>,
     pub(crate) trigger: TriggerId,
 }
 
 #[derive(Debug)]
 struct Operation {
-    /// By which the JobMaster knows it.
-    number: u64,
+    kind: Kind,
     outcome: Option<(Timestamp, Outcome)>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    next: u64,
-    by_key: BTreeMap<OperationKey, Operation>,
-}
+type State = BTreeMap<OperationKey, Operation>;
 
 /// The operations of this process; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -87,54 +82,49 @@ impl Operations {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins an operation and gives its number; `None`: it has begun already.
-    pub(crate) fn begin(&self, key: OperationKey) -> Result<Option<u64>, DispatcherError> {
-        let mut state = self.lock();
-        if state.by_key.contains_key(&key) {
-            return Ok(None);
+    /// Begins an operation; `false`: it has begun already.
+    pub(crate) fn begin(&self, key: OperationKey, kind: Kind) -> Result<bool, DispatcherError> {
+        let mut operations = self.lock();
+        if operations.contains_key(&key) {
+            return Ok(false);
         }
         let now = clock::now();
         let old = |at: &Timestamp| now.since_ms(*at) >= OUTCOME_KEPT_MS;
-        state.by_key.retain(|_, known| !known.outcome.as_ref().is_some_and(|(at, _)| old(at)));
-        if state.by_key.len() >= OPERATIONS_MAX {
+        operations.retain(|_, known| !known.outcome.as_ref().is_some_and(|(at, _)| old(at)));
+        if operations.len() >= OPERATIONS_MAX {
             return Err(DispatcherError::Unavailable(format!(
                 "{OPERATIONS_MAX} savepoints and the like are under way or have ended just now: try again in a while"
             )));
         }
-        let number = state.next;
-        state.next += 1;
-        state.by_key.insert(key, Operation { number, outcome: None });
-        Ok(Some(number))
+        operations.insert(key, Operation { kind, outcome: None });
+        Ok(true)
     }
 
     /// An operation has ended; the first outcome counts.
-    pub(crate) fn end(&self, number: u64, outcome: Outcome) {
+    pub(crate) fn end(&self, key: &OperationKey, outcome: impl FnOnce(Kind) -> Outcome) {
         let now = clock::now();
-        let mut state = self.lock();
-        if let Some(operation) = state.by_key.values_mut().find(|operation| operation.number == number) {
-            operation.outcome.get_or_insert((now, outcome));
+        if let Some(operation) = self.lock().get_mut(key) {
+            let kind = operation.kind;
+            operation.outcome.get_or_insert_with(|| (now, outcome(kind)));
         }
     }
 
     /// A job is over: what was asked of it and has no outcome will have none.
     pub(crate) fn job_ended(&self, job: JobId) {
         let now = clock::now();
-        for (_, operation) in self.lock().by_key.iter_mut().filter(|(key, _)| key.job == Some(job)) {
-            let ended = || Failure::new(FailureKind::Internal, format!("the job {job} ended before it was complete"));
+        for (_, operation) in self.lock().iter_mut().filter(|(key, _)| key.job == Some(job)) {
+            let ended = || Failure::new(FailureKind::Checkpoint, format!("the job {job} ended before it was complete"));
             operation.outcome.get_or_insert_with(|| (now, Outcome::Failed(Box::new(ended()))));
         }
     }
 
     /// How an operation stands; `None`: it goes on.
-    pub(crate) fn outcome(&self, key: &OperationKey) -> Result<Option<Outcome>, DispatcherError> {
-        let state = self.lock();
-        let operation = state.by_key.get(key).ok_or_else(|| {
+    pub(crate) fn outcome(&self, key: &OperationKey, kind: Kind) -> Result<Option<Outcome>, DispatcherError> {
+        let operations = self.lock();
+        let operation = operations.get(key).filter(|operation| operation.kind == kind).ok_or_else(|| {
             let job = key.job.map_or_else(String::new, |job| format!(" for job {job}"));
-            DispatcherError::NotFound(format!(
-                "There is no {} operation with triggerId={}{job}.",
-                key.kind.name(),
-                key.trigger
-            ))
+            let (name, trigger) = (kind.name(), key.trigger);
+            DispatcherError::NotFound(format!("There is no {name} operation with triggerId={trigger}{job}."))
         })?;
         Ok(operation.outcome.as_ref().map(|(_, outcome)| outcome.clone()))
     }
@@ -145,34 +135,34 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    fn key(kind: Kind, trigger: u8) -> OperationKey {
+    fn key(trigger: u8) -> OperationKey {
         let job = Some(JobId::from_bytes([1; 16]));
-        OperationKey { tenant: TenantId::default_tenant(), kind, job, trigger: TriggerId::from_bytes([trigger; 16]) }
+        OperationKey { tenant: TenantId::default_tenant(), job, trigger: TriggerId::from_bytes([trigger; 16]) }
     }
 
     #[test]
     fn an_operation_begins_once_and_its_first_outcome_counts() {
         let operations = Operations::default();
-        let number = operations.begin(key(Kind::Savepoint, 1)).unwrap().unwrap();
-        assert_eq!(operations.begin(key(Kind::Savepoint, 1)).unwrap(), None);
-        assert_eq!(operations.outcome(&key(Kind::Savepoint, 1)).unwrap(), None);
-        operations.end(number, Outcome::Disposed);
+        assert!(operations.begin(key(1), Kind::Savepoint).unwrap());
+        assert!(!operations.begin(key(1), Kind::Savepoint).unwrap());
+        assert_eq!(operations.outcome(&key(1), Kind::Savepoint).unwrap(), None);
+        operations.end(&key(1), |_| Outcome::Disposed);
         operations.job_ended(JobId::from_bytes([1; 16]));
-        assert_eq!(operations.outcome(&key(Kind::Savepoint, 1)).unwrap(), Some(Outcome::Disposed));
+        assert_eq!(operations.outcome(&key(1), Kind::Savepoint).unwrap(), Some(Outcome::Disposed));
     }
 
     #[test]
     fn nobody_finds_what_is_not_theirs() {
         let operations = Operations::default();
-        operations.begin(key(Kind::Savepoint, 1)).unwrap();
+        operations.begin(key(1), Kind::Savepoint).unwrap();
         let others = [
-            key(Kind::Checkpoint, 1),
-            key(Kind::Savepoint, 2),
-            OperationKey { job: None, ..key(Kind::Savepoint, 1) },
-            OperationKey { tenant: TenantId::new("other").unwrap(), ..key(Kind::Savepoint, 1) },
+            (key(1), Kind::Checkpoint),
+            (key(2), Kind::Savepoint),
+            (OperationKey { job: None, ..key(1) }, Kind::Savepoint),
+            (OperationKey { tenant: TenantId::new("other").unwrap(), ..key(1) }, Kind::Savepoint),
         ];
-        for other in others {
-            let error = operations.outcome(&other).unwrap_err();
+        for (other, kind) in others {
+            let error = operations.outcome(&other, kind).unwrap_err();
             assert!(matches!(&error, DispatcherError::NotFound(text) if text.contains("triggerId")), "{error}");
         }
     }
@@ -180,9 +170,9 @@ mod tests {
     #[test]
     fn the_end_of_a_job_ends_what_was_asked_of_it() {
         let operations = Operations::default();
-        operations.begin(key(Kind::Savepoint, 1)).unwrap();
+        operations.begin(key(1), Kind::Savepoint).unwrap();
         operations.job_ended(JobId::from_bytes([1; 16]));
-        let outcome = operations.outcome(&key(Kind::Savepoint, 1)).unwrap();
+        let outcome = operations.outcome(&key(1), Kind::Savepoint).unwrap();
         assert!(matches!(outcome, Some(Outcome::Failed(failure)) if failure.message.contains("ended before")));
     }
 }

@@ -42,7 +42,7 @@ fn stated_strategy(record: &JobRecord) -> RestartStrategy {
         // What is no such option is none of the strategy's business, and the others were checked.
         let _ = options.set(key, value);
     }
-    options.strategy().unwrap_or_default()
+    options.strategy(false).unwrap_or_default()
 }
 
 /// A job of which only the record is left: its JobMaster had no time to store details.

@@ -60,6 +60,14 @@ pub enum Rejection {
         /// The checkpoint.
         checkpoint: CheckpointId,
     },
+    /// A later checkpoint is there already.
+    #[error("the job {job} has a later checkpoint than {checkpoint}")]
+    OlderCheckpoint {
+        /// The job.
+        job: JobId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
     /// Something is larger than it may be.
     #[error("{what}: {actual} bytes, where {limit} are allowed")]
     TooLarge {

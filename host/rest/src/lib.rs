@@ -16,6 +16,7 @@ mod metrics;
 mod path;
 mod results;
 mod routes;
+mod savepoints;
 mod server;
 mod tenant;
 mod vertices;

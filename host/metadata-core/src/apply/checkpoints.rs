@@ -85,7 +85,8 @@ fn next_checkpoints(
             // Told again since the first answer was lost.
             Ok(at) if all[at] == pointer => {}
             Ok(_) => return Err(Rejection::NoSuchCheckpoint { job: id, checkpoint: pointer.id }),
-            Err(at) => all.insert(at, pointer),
+            Err(at) if at == all.len() => all.push(pointer),
+            Err(_) => return Err(Rejection::OlderCheckpoint { job: id, checkpoint: pointer.id }),
         }
     }
     if let Some(missing) = retained.iter().find(|wanted| all.iter().all(|pointer| pointer.id != **wanted)) {

@@ -195,6 +195,7 @@ fn checkpoint_ids_and_retained_checkpoints_outlive_the_leader() {
     assert_eq!(ids(&state), [2, 4]);
     let unknown = Rejection::NoSuchCheckpoint { job: job_id(1), checkpoint: CheckpointId(1) };
     assert_eq!(state.apply(set(1, None, &[1, 4])), Err(unknown), "what is gone is gone");
+    assert!(matches!(state.apply(set(1, Some(3), &[2, 3, 4])), Err(Rejection::OlderCheckpoint { .. })));
     let Command::SetCheckpoints { add: Some(pointer), .. } = set(1, Some(4), &[]) else { unreachable!() };
     let other = CheckpointPointer { metadata_checksum: 99, ..*pointer };
     let retained = BTreeSet::from([CheckpointId(4)]);
