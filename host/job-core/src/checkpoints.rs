@@ -10,6 +10,8 @@
 
 mod completed;
 mod options;
+mod summary;
+mod view;
 
 pub use completed::{
     CompletedCheckpoint, InFlightState, OperatorState, SourceState, SplitState, StartFrom, StoredCheckpoint,
@@ -18,3 +20,5 @@ pub use completed::{
 pub use options::{
     CHECKPOINT_OPTIONS, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions, Retention,
 };
+pub use summary::Figures;
+pub use view::{CheckpointCounts, CheckpointStatus, CheckpointSummary, CheckpointView, CheckpointsView, RestoredView};

@@ -37,9 +37,9 @@ mod waiting;
 
 pub use crate::core::JobCore;
 pub use checkpoints::{
-    CHECKPOINT_OPTIONS, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions,
-    CompletedCheckpoint, InFlightState, OperatorState, Retention, SourceState, SplitState, StartFrom, StoredCheckpoint,
-    VertexFigures,
+    CHECKPOINT_OPTIONS, CheckpointCounts, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions,
+    CheckpointStatus, CheckpointSummary, CheckpointView, CheckpointsView, CompletedCheckpoint, Figures, InFlightState,
+    OperatorState, RestoredView, Retention, SourceState, SplitState, StartFrom, StoredCheckpoint, VertexFigures,
 };
 pub use dropped::{DropReason, Dropped};
 pub use event::{Command, EnumerationId, Input, RequestId, SnapshotLocation, StopMode, WriteId};
