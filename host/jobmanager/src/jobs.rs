@@ -8,7 +8,7 @@ use bytes::Bytes;
 use millrace_job_core::{Input, JobSpec, JobView};
 use millrace_metadata_core::{Command, JobRecord, JobSubmission};
 use millrace_protocol::LogRequest;
-use millrace_types::{BundleId, JobId, JobStatus, SAVEPOINT_FOLDER_BYTES_MAX, TenantId, VertexId};
+use millrace_types::{BundleId, JobId, JobStatus, SAVEPOINT_FOLDER_BYTES_MAX, StateBackendKind, TenantId, VertexId};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -123,6 +123,13 @@ impl Dispatcher {
         let state = self.services.metadata.state();
         let record = state.job(tenant, job).ok_or_else(|| no_such_job(job))?;
         Ok(self.info(tenant, record))
+    }
+
+    /// What a job's keyed state is kept in.
+    pub fn state_backend(&self, job: &JobInfo) -> StateBackendKind {
+        let stated =
+            RunSettings::parse(&job.record.submission.settings).ok().and_then(|settings| settings.state_backend());
+        stated.unwrap_or(self.services.options.state_backend)
     }
 
     fn info(&self, tenant: &TenantId, record: &Arc<JobRecord>) -> JobInfo {

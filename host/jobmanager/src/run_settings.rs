@@ -171,6 +171,11 @@ impl RunSettings {
         &self.recovery
     }
 
+    /// What the run's keyed state is kept in, if the run states it.
+    pub(crate) fn state_backend(&self) -> Option<StateBackendKind> {
+        self.state_backend
+    }
+
     /// The run's folder of checkpoints, if it names one.
     pub(crate) fn checkpoint_dir(&self) -> Option<&str> {
         self.checkpoint_dir.as_deref()

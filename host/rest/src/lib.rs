@@ -7,6 +7,8 @@
 
 mod body;
 mod bundles;
+mod checkpoint_figures;
+mod checkpoints;
 mod cluster;
 mod error;
 mod figures;
