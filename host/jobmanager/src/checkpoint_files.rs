@@ -183,3 +183,120 @@ fn failed(message: String) -> Failure {
 fn unreadable(message: String) -> Failure {
     Failure::new(FailureKind::StateUnreadable, message)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use std::collections::BTreeMap;
+
+    use millrace_job_core::OperatorState;
+    use millrace_protocol::{OperatorSnapshot, StateBlob};
+    use millrace_types::Timestamp;
+
+    use super::*;
+
+    const JOB: JobId = JobId::from_bytes([7; 16]);
+
+    /// A checkpoint with one operator whose subtasks have these files.
+    fn description(id: u64, kind: SnapshotKind, folder: Option<&Path>, files: &[&str]) -> Description {
+        let blob = |path: &&str| StateBlob::File { path: (*path).to_owned(), bytes: 1, checksum: 0 };
+        let subtasks = files
+            .iter()
+            .map(|path| OperatorSnapshot { operator_state: Some(blob(path)), ..OperatorSnapshot::default() });
+        let operator = OperatorState { subtasks: (0..).zip(subtasks).collect(), ..OperatorState::default() };
+        let checkpoint = CompletedCheckpoint {
+            id: CheckpointId(id),
+            kind,
+            triggered_at: Timestamp(1),
+            completed_at: Timestamp(2),
+            folder: folder.map(|folder| folder.to_string_lossy().into()),
+            operators: BTreeMap::from([("count".to_owned(), operator)]),
+            in_flight: Vec::new(),
+            figures: BTreeMap::new(),
+        };
+        Description { tenant: TenantId::default_tenant(), job: JOB, checkpoint }
+    }
+
+    fn pointer(description: &Description, written: &Written) -> CheckpointPointer {
+        CheckpointPointer {
+            id: description.checkpoint.id,
+            kind: description.checkpoint.kind,
+            folder: written.folder.clone(),
+            metadata_bytes: written.bytes,
+            metadata_checksum: written.checksum,
+            completed_at: description.checkpoint.completed_at,
+        }
+    }
+
+    fn touch(folder: &Path, files: &[&str]) {
+        for file in files {
+            let path = folder.join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pointer_leads_to_what_was_written_and_to_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let described = description(3, SnapshotKind::Checkpoint, None, &["shared/a"]);
+        let written = write(folder.path(), &described).await.unwrap();
+        assert_eq!(Path::new(&written.folder), folder.path().join("chk-3"));
+        let pointer = pointer(&described, &written);
+        let read = read_pointer(JOB, &pointer).await.unwrap();
+        assert_eq!((&*read.checkpoint, &*read.location), (&described.checkpoint, written.folder.as_str()));
+
+        let other = CheckpointPointer { metadata_checksum: 1, ..pointer.clone() };
+        let failure = read_pointer(JOB, &other).await.unwrap_err();
+        assert!(failure.kind == FailureKind::StateUnreadable && failure.message.contains("not the one"), "{failure}");
+        let file = folder.path().join("chk-3/_metadata");
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        assert!(read_pointer(JOB, &pointer).await.unwrap_err().message.contains("damaged"));
+        std::fs::remove_file(&file).unwrap();
+        let failure = read_pointer(JOB, &pointer).await.unwrap_err();
+        assert!(failure.message.contains("missing") && failure.remedy.is_some(), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn a_savepoint_is_read_wherever_it_was_moved_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (made, moved) = (folder.path().join("savepoint-1"), folder.path().join("moved"));
+        let kind = SnapshotKind::Savepoint { stop: true };
+        let described = description(4, kind, Some(&made), &["a"]);
+        let written = write(&folder.path().join("job"), &described).await.unwrap();
+        assert_eq!(Path::new(&written.folder), made);
+        assert!(!folder.path().join("job").exists());
+        std::fs::rename(&made, &moved).unwrap();
+        let found = read_foreign(&moved).await.unwrap();
+        assert_eq!((found.tenant, found.job), (TenantId::default_tenant(), JOB));
+        assert_eq!(found.checkpoint.folder.as_deref(), moved.to_str());
+        delete_foreign(&moved, &found.checkpoint).await.unwrap();
+        assert!(!moved.exists());
+    }
+
+    #[tokio::test]
+    async fn a_foreign_checkpoint_goes_without_the_files_that_those_beside_it_need() {
+        let job = tempfile::tempdir().unwrap();
+        touch(job.path(), &["shared/both", "shared/first", "shared/second"]);
+        let first = description(1, SnapshotKind::Checkpoint, None, &["shared/both", "shared/first"]);
+        let second = description(2, SnapshotKind::Checkpoint, None, &["shared/both", "shared/second"]);
+        for described in [&first, &second] {
+            write(job.path(), described).await.unwrap();
+        }
+        let location = job.path().join("chk-1");
+        let found = read_foreign(&location).await.unwrap();
+        assert_eq!(found.checkpoint.folder.as_deref(), job.path().to_str());
+        delete_foreign(&location, &found.checkpoint).await.unwrap();
+        let there = |file: &str| job.path().join(file).exists();
+        assert_eq!(
+            ["chk-1", "shared/first", "shared/both", "shared/second", "chk-2"].map(there),
+            [false, false, true, true, true]
+        );
+        delete_files(job.path(), &["shared/second".into(), "shared/gone".into()]).await.unwrap();
+        assert!(!there("shared/second"));
+        delete_folder(job.path()).await.unwrap();
+        delete_folder(job.path()).await.unwrap();
+    }
+}
