@@ -93,6 +93,11 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
             .with_remedy("it was written by another version of Millrace: submit the job again")
     })?;
     let unusable = |error: DispatcherError| Failure::new(FailureKind::Internal, error.to_string());
+    let unreadable = |error: DispatcherError| {
+        Failure::new(FailureKind::StateUnreadable, error.to_string()).with_remedy(
+            "the job had no checkpoint of its own yet: see to the savepoint that it began with, and run it again",
+        )
+    };
     let settings = RunSettings::parse(&submission.settings).map_err(unusable)?;
     let options = settings.job_options(&services.options).map_err(unusable)?;
     let used_up = || Failure::new(FailureKind::Internal, "the job has used up its attempt numbers");
@@ -101,7 +106,7 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
     let restored = start::retained(record).await?;
     // A job with checkpoints of its own does not need what it began with, which may be gone.
     let start_from = match restored.is_empty() {
-        true => start::start_from(services, tenant, &settings).await.map_err(unusable)?,
+        true => start::start_from(services, tenant, &settings).await.map_err(unreadable)?,
         false => None,
     };
     let begun_at = start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0);

@@ -1,8 +1,12 @@
 //! The command line, as `clap` sees it. What each command does is in `commands/`.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use millrace_jobmanager::recovery_options;
+
+use crate::paths::make_absolute;
 
 /// A stream processor in the architecture of Apache Flink whose user code is WebAssembly.
 #[derive(Debug, Parser)]
@@ -170,6 +174,8 @@ pub(crate) struct Application {
     #[arg(long)]
     pub(crate) name: Option<String>,
     #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
     pub(crate) common: JobManagerArgs,
     /// The application's arguments, behind `--`.
     #[arg(last = true)]
@@ -198,15 +204,8 @@ pub(crate) struct Run {
     /// An option of this run; may be repeated.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub(crate) define: Vec<String>,
-    /// Begin with the state of a savepoint, or of a retained checkpoint: its folder.
-    #[arg(short = 's', long, value_name = "PATH")]
-    pub(crate) from_savepoint: Option<String>,
-    /// Who owns the savepoint afterwards: nobody touches it, or the job deletes it once it has a newer checkpoint.
-    #[arg(long, value_enum, requires = "from_savepoint")]
-    pub(crate) claim_mode: Option<ClaimModeArg>,
-    /// Leave out state of operators that the application does not have.
-    #[arg(short = 'n', long, requires = "from_savepoint")]
-    pub(crate) allow_non_restored_state: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
     /// The application's arguments, behind `--`.
@@ -250,6 +249,32 @@ pub(crate) struct Cancel {
     pub(crate) job: String,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+}
+
+/// What state to begin with.
+#[derive(Debug, Args)]
+pub(crate) struct StateArgs {
+    /// Begin with the state of a savepoint, or of a retained checkpoint: its folder.
+    #[arg(short = 's', long, value_name = "PATH")]
+    pub(crate) from_savepoint: Option<String>,
+    /// Who owns the savepoint afterwards: nobody touches it, or the job deletes it once it has a newer checkpoint.
+    #[arg(long, value_enum, requires = "from_savepoint")]
+    pub(crate) claim_mode: Option<ClaimModeArg>,
+    /// Leave out state of operators that the application does not have.
+    #[arg(short = 'n', long, requires = "from_savepoint")]
+    pub(crate) allow_non_restored_state: bool,
+}
+
+impl StateArgs {
+    /// The options of a run that say so.
+    pub(crate) fn options(&self, folder: &Path) -> BTreeMap<String, String> {
+        let Some(path) = &self.from_savepoint else { return BTreeMap::new() };
+        let claim = self.claim_mode.map(|mode| match mode {
+            ClaimModeArg::NoClaim => "NO_CLAIM".to_owned(),
+            ClaimModeArg::Claim => "CLAIM".to_owned(),
+        });
+        recovery_options(make_absolute(path, folder), claim, self.allow_non_restored_state.then_some(true))
+    }
 }
 
 /// Who owns a savepoint that a job began with.

@@ -11,18 +11,22 @@ use futures::future::BoxFuture;
 use millrace_job_core::{Command, CompletedCheckpoint, Input, JobSpec, RequestId, SnapshotLocation, WriteId};
 use millrace_metadata_core::{CheckpointPointer, Command as MetadataCommand};
 use millrace_protocol::ToTaskManager;
-use millrace_types::{CheckpointId, Failure, FailureKind, JobId, TaskManagerId, TenantId, TriggerId};
+use millrace_types::{
+    CheckpointId, Failure, FailureKind, JobId, SnapshotKind, TaskManagerId, TenantId, Timestamp, TriggerId,
+};
 
 use super::{JobMaster, MasterInput};
 use crate::checkpoint_files::{self, Description, Written};
 use crate::cluster::Services;
 use crate::operations::{Kind, OperationKey, Outcome};
 
-/// A checkpoint whose description is durable and whose pointer may follow.
+/// A checkpoint whose description is durable, as its pointer is going to say.
 #[derive(Debug, Clone)]
 pub(crate) struct Described {
+    id: CheckpointId,
+    kind: SnapshotKind,
+    completed_at: Timestamp,
     written: Written,
-    checkpoint: Arc<CompletedCheckpoint>,
 }
 
 /// How many descriptions wait for their pointer: as many checkpoints as can be under way, savepoints included.
@@ -53,7 +57,8 @@ impl JobMaster {
                 None
             }
             Command::PersistCheckpoint { write, checkpoint, location, retained } => {
-                let described = self.described.remove(&checkpoint);
+                // It stays: should the outcome be unknown, the same pointer may be written again.
+                let described = self.described.get(&checkpoint).cloned();
                 self.beside(persist(services, spec, write, described, location, retained));
                 None
             }
@@ -106,11 +111,11 @@ impl JobMaster {
     fn store(&self, checkpoint: Arc<CompletedCheckpoint>) {
         let (spec, inbox) = (self.spec.clone(), self.inbox.clone());
         tokio::spawn(async move {
-            let id = checkpoint.id;
+            let CompletedCheckpoint { id, kind, completed_at, .. } = *checkpoint;
             let description =
                 Description { tenant: spec.tenant.clone(), job: spec.job, checkpoint: (*checkpoint).clone() };
             let outcome = match checkpoint_files::write(&job_folder(&spec), &description).await {
-                Ok(written) => MasterInput::Described(Described { written, checkpoint }),
+                Ok(written) => MasterInput::Described(Described { id, kind, completed_at, written }),
                 Err(failure) => {
                     tracing::warn!(job = %spec.job, checkpoint = %id, %failure, "a checkpoint could not be described");
                     let result = Err(failure.to_string());
@@ -124,11 +129,11 @@ impl JobMaster {
 
     /// A description is durable: what its pointer will say is kept until then.
     pub(super) fn described(&mut self, described: Described) -> Input {
-        let checkpoint = described.checkpoint.id;
+        let checkpoint = described.id;
         let location = described.written.folder.as_str().into();
         self.described.insert(checkpoint, described);
         while self.described.len() > DESCRIBED_MAX {
-            // It was aborted, or is a savepoint, of which there is no pointer.
+            // It has its pointer, or was given up, or is a savepoint, of which there is no pointer.
             self.described.pop_first();
         }
         Input::CheckpointStored { checkpoint, result: Ok(location) }
@@ -169,17 +174,17 @@ async fn persist(
     location: Box<str>,
     retained: Vec<CheckpointId>,
 ) -> Input {
-    let Some(Described { written, checkpoint }) = described else {
+    let Some(Described { id, kind, completed_at, written }) = described else {
         let reason = format!("the description of {location} is not known");
         return Input::MetadataWriteFailed { write, reason };
     };
     let pointer = CheckpointPointer {
-        id: checkpoint.id,
-        kind: checkpoint.kind,
+        id,
+        kind,
         folder: location.into(),
         metadata_bytes: written.bytes,
         metadata_checksum: written.checksum,
-        completed_at: checkpoint.completed_at,
+        completed_at,
     };
     let command = MetadataCommand::SetCheckpoints {
         tenant: spec.tenant.clone(),
@@ -191,7 +196,7 @@ async fn persist(
     match services.metadata.propose(command).await {
         Ok(_) => Input::MetadataWritten { write },
         Err(error) => {
-            tracing::warn!(job = %spec.job, checkpoint = %checkpoint.id, %error, "a checkpoint's pointer may not be stored");
+            tracing::warn!(job = %spec.job, checkpoint = %id, %error, "a checkpoint's pointer may not be stored");
             Input::MetadataWriteFailed { write, reason: error.to_string() }
         }
     }

@@ -8,8 +8,8 @@ use millrace_client::api::{JobDetails, RunRequest};
 use millrace_types::JobStatus;
 use serde_json::json;
 
-use crate::cli::{ClaimModeArg, Run};
-use crate::commands::{absolute_folder, client, print_json};
+use crate::cli::Run;
+use crate::commands::{client, print_json};
 use crate::config::parse_definitions;
 use crate::paths::absolute_arguments;
 use crate::progress::{Progress, job_line, println_stdout, span};
@@ -27,13 +27,11 @@ pub(crate) async fn run(options: Run) -> Result<()> {
     if let Some(name) = &options.name {
         configuration.insert("pipeline.name".to_owned(), name.clone());
     }
+    configuration.extend(options.state.options(&folder));
     let request = RunRequest {
         program_args_list: Some(absolute_arguments(&options.args, &folder)),
         parallelism: options.parallelism.map(i64::from),
         flink_configuration: Some(configuration),
-        savepoint_path: absolute_folder(options.from_savepoint.as_deref())?,
-        claim_mode: options.claim_mode.map(|mode| claim_mode(mode).to_owned()),
-        allow_non_restored_state: options.allow_non_restored_state.then_some(true),
         ..RunRequest::default()
     };
     progress.say("starting");
@@ -58,14 +56,6 @@ pub(crate) async fn run(options: Run) -> Result<()> {
         print_json(&json!({ "jobid": job, "status": details.state, "duration": duration, "rows": rows }))?;
     }
     report(&client, &details, options.cluster.json).await
-}
-
-/// Flink's name of the mode.
-fn claim_mode(mode: ClaimModeArg) -> &'static str {
-    match mode {
-        ClaimModeArg::NoClaim => "NO_CLAIM",
-        ClaimModeArg::Claim => "CLAIM",
-    }
 }
 
 /// Hands on collected rows as they come, until the job has ended.
