@@ -18,7 +18,7 @@ use crate::job_master::{self, MasterInput};
 use crate::results::{ResultRows, ResultsError};
 use crate::run_settings::{RunSettings, is_path_option};
 use crate::start;
-use crate::views::view_of_record;
+use crate::views::{note_earlier, view_of_record};
 
 /// The longest value of an option of a run, such as the job's name, in bytes.
 const OPTION_BYTES_MAX: usize = 512;
@@ -137,6 +137,11 @@ impl Dispatcher {
         let live = self.services.registry.of_tenant(tenant, submission.id).map(|entry| entry.view.borrow().clone());
         let archived = || record.details.as_ref().and_then(|details| postcard::from_bytes::<JobView>(details).ok());
         let mut view = live.or_else(archived).unwrap_or_else(|| view_of_record(tenant, record));
+        if let Some(failure) = &record.failure
+            && !view.status.is_terminal()
+        {
+            note_earlier(&mut view, failure);
+        }
         // A client that saw the end written must not see the job go on.
         if record.status.is_terminal() && !view.status.is_terminal() {
             view.status = record.status;

@@ -103,11 +103,15 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
     let used_up = || Failure::new(FailureKind::Internal, "the job has used up its attempt numbers");
     let checkpoints = settings.checkpoint_options(&services.options).map_err(unusable)?;
     let folder = start::checkpoint_folder(services, &settings, submission.id).await.map_err(unusable)?;
-    let restored = start::retained(record).await?;
-    // A job with checkpoints of its own does not need what it began with, which may be gone.
-    let start_from = match restored.is_empty() {
-        true => start::start_from(services, tenant, &settings).await.map_err(unreadable)?,
-        false => None,
+    let restored = start::retained(services, tenant, record).await?;
+    let start_from = match start::start_from(services, tenant, &settings).await {
+        Err(error) if restored.is_empty() => return Err(unreadable(error)),
+        // A job with checkpoints of its own needs it only if none of them can be restored.
+        Err(error) => {
+            tracing::info!(job = %submission.id, %error, "what the job began with is gone");
+            None
+        }
+        Ok(start_from) => start_from,
     };
     let begun_at = start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0);
     let bundle = bundles::stored_bundle(services, tenant, submission.bundle.digest()).await?;

@@ -38,6 +38,23 @@ pub(crate) fn root_failure(view: &JobView) -> Option<Failure> {
     view.exceptions.entries.first().map(|entry| entry.failure.clone())
 }
 
+/// Shows a failure of an earlier life of the JobManager, or of its start, behind those of this life.
+pub(crate) fn note_earlier(view: &mut JobView, failure: &Failure) {
+    if view.exceptions.entries.iter().any(|known| known.failure == *failure) {
+        return;
+    }
+    let at = view.started_at().unwrap_or_default();
+    let entry = ExceptionEntry {
+        failure: failure.clone(),
+        at,
+        task_name: None,
+        attempt: None,
+        task_manager: None,
+        concurrent: Vec::new(),
+    };
+    Arc::make_mut(&mut view.exceptions).entries.push(entry);
+}
+
 /// The restart strategy that a run stated; the cluster's default of the time is not recorded.
 fn stated_strategy(record: &JobRecord) -> RestartStrategy {
     let mut options = RestartOptions::default();
