@@ -8,17 +8,28 @@
 //!   and the job does not end.
 //! - No file is deleted that a retained checkpoint refers to, or that a running task may yet refer to.
 
+mod acknowledging;
 mod completed;
+mod completing;
+mod coordinator;
+mod garbage;
+mod ids;
+mod invariants;
 mod options;
+mod requests;
+mod restoring;
 mod summary;
+mod triggering;
 mod view;
 
 pub use completed::{
     CompletedCheckpoint, InFlightState, OperatorState, SourceState, SplitState, StartFrom, StoredCheckpoint,
     VertexFigures,
 };
+pub(crate) use coordinator::Coordinator;
 pub use options::{
     CHECKPOINT_OPTIONS, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions, Retention,
 };
+pub use restoring::fit_graph;
 pub use summary::Figures;
 pub use view::{CheckpointCounts, CheckpointStatus, CheckpointSummary, CheckpointView, CheckpointsView, RestoredView};

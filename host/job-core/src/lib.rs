@@ -13,6 +13,7 @@
 //! restart strategy answers until its tasks are deployed again it is `RESTARTING`. Until there are checkpoints, tasks
 //! that restart begin from the beginning of their input.
 
+mod alignment;
 mod attempts;
 mod checkpoints;
 mod core;
@@ -40,6 +41,7 @@ pub use checkpoints::{
     CHECKPOINT_OPTIONS, CheckpointCounts, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions,
     CheckpointStatus, CheckpointSummary, CheckpointView, CheckpointsView, CompletedCheckpoint, Figures, InFlightState,
     OperatorState, RestoredView, Retention, SourceState, SplitState, StartFrom, StoredCheckpoint, VertexFigures,
+    fit_graph,
 };
 pub use dropped::{DropReason, Dropped};
 pub use event::{Command, EnumerationId, Input, RequestId, SnapshotLocation, StopMode, WriteId};
