@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_job_core::{Input, JobSpec, JobView};
+use millrace_job_core::{Input, JobSpec, JobView, fit_graph};
 use millrace_metadata_core::{Command, JobRecord, JobSubmission};
 use millrace_protocol::LogRequest;
 use millrace_types::{BundleId, JobId, JobStatus, SAVEPOINT_FOLDER_BYTES_MAX, StateBackendKind, TenantId, VertexId};
@@ -66,6 +66,10 @@ impl Dispatcher {
         let checkpoints = settings.checkpoint_options(&services.options)?;
         let start_from = start::start_from(services, tenant, &settings).await?;
         let (plan, parallelism) = self.planned(tenant, id, &request, &settings).await?;
+        if let Some(start) = &start_from {
+            // The JobMaster fits the graph again; here it is about the client, who is to learn of it at once.
+            fit_graph(&plan.job_graph, &start.from.checkpoint, start.allow_non_restored_state)?;
+        }
         let job = request.job.unwrap_or_else(|| JobId::from_bytes(rand::random()));
         let folder = start::checkpoint_folder(services, &settings, job).await?;
         let name = settings.name().unwrap_or(&plan.stream_graph.name).to_owned();
