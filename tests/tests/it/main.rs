@@ -5,6 +5,7 @@ mod application_mode;
 mod bad_bundles;
 mod bad_guests;
 mod bad_requests;
+mod checkpoint_rest;
 mod examples;
 mod fuzz_targets;
 mod layers;
