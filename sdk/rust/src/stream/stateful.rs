@@ -8,7 +8,9 @@ use super::Stream;
 use super::keyed::KeyedStream;
 use crate::data::Data;
 use crate::definition::NodeDef;
-use crate::operator::broadcast::{BroadcastContext, BroadcastInput, BroadcastProcessFunction, KeyedBroadcastProcessFunction};
+use crate::operator::broadcast::{
+    BroadcastContext, BroadcastInput, BroadcastProcessFunction, KeyedBroadcastProcessFunction,
+};
 use crate::operator::connected::SideOf;
 use crate::operator::keyed::{KeyedInput, KeyedOperator};
 use crate::operator::process::{Process, ProcessContext};
@@ -133,9 +135,10 @@ impl<K: Data, T: Data, B: Data> KeyedBroadcastConnectedStream<K, T, B> {
                         record: PhantomData,
                     }),
                 );
-                let call = |function: &F, states: &F::States, value: B, context: &mut BroadcastContext<'_, K, F::Output>| {
-                    function.process_broadcast(states, value, context)
-                };
+                let call =
+                    |function: &F, states: &F::States, value: B, context: &mut BroadcastContext<'_, K, F::Output>| {
+                        function.process_broadcast(states, value, context)
+                    };
                 assembly.accept::<B>(1, Box::new(BroadcastInput { operator, is_writable, call }))
             }),
         );
