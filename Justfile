@@ -45,6 +45,10 @@ verify:
 fuzz TARGET SECONDS="60":
     cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none {{TARGET}} -- -max_total_time={{SECONDS}}
 
+# Kill, stop and starve processes under jobs, and compare what these have committed. `--rounds N --seed S`.
+chaos *ARGS: guests
+    target/release/millrace-chaos {{ARGS}}
+
 # Measure throughput, latency and memory.
 bench: guests
     target/release/millrace-bench

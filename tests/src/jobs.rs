@@ -109,6 +109,8 @@ pub struct Run<'a> {
     pub discard_seed: Option<u64>,
     /// Further options of the run.
     pub options: Vec<(&'a str, &'a str)>,
+    /// The savepoint or retained checkpoint to begin with.
+    pub from: Option<&'a str>,
 }
 
 impl Run<'_> {
@@ -118,6 +120,7 @@ impl Run<'_> {
         RunRequest {
             program_args_list: Some(self.args.iter().map(ToString::to_string).collect()),
             parallelism: Some(i64::from(self.parallelism.max(1))),
+            savepoint_path: self.from.map(str::to_owned),
             flink_configuration: Some(options.chain(seed).collect::<BTreeMap<_, _>>()),
             ..RunRequest::default()
         }

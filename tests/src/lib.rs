@@ -3,7 +3,10 @@
 //!
 //! A test starts its own cluster on a free port with its own data folder; when the test ends, the process is killed.
 
+pub mod chaos;
+pub mod checkpoints;
 pub mod cluster;
+pub mod expected;
 pub mod fuzz_targets;
 pub mod jobs;
 pub mod process;

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::repository;
 
@@ -28,7 +29,7 @@ impl Process {
     /// `folder` that begin with `name`.
     pub fn start(folder: &Path, name: &str, arguments: &[String]) -> Result<Self> {
         let (output, log) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.log")));
-        let mut command = Command::new(repository::millrace()?);
+        let mut command = bound_to_this_thread(&repository::millrace()?);
         command
             .args(arguments)
             .stdin(Stdio::null())
@@ -94,6 +95,14 @@ impl Process {
         self.signal("CONT")
     }
 
+    /// Lets none of its files grow beyond so many bytes, as a full disk would; `None`: as large as they want.
+    pub fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        let limits = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(pid), Resource::Fsize, limits).context("the file sizes of a process could not be limited")?;
+        Ok(())
+    }
+
     fn signal(&self, signal: &str) -> Result<()> {
         let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.id().to_string()).status()?;
         if !sent.success() {
@@ -101,6 +110,18 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// A command whose process dies with the thread that starts it, however that ends. Not all machines have `setpriv`:
+/// without it, processes outlive a test that is killed.
+fn bound_to_this_thread(program: &Path) -> Command {
+    let setpriv = Path::new("/usr/bin/setpriv");
+    if !setpriv.exists() {
+        return Command::new(program);
+    }
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
 }
 
 impl Drop for Process {

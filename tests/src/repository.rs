@@ -9,10 +9,17 @@ pub fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
+/// The folder of the programs that this one was built with; tests lie in a folder in it.
+pub fn programs() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("this program's own path")?;
+    let folder = own.parent().context("this program's folder")?;
+    let folder = if folder.ends_with("deps") { folder.parent().context("the target folder")? } else { folder };
+    Ok(folder.to_owned())
+}
+
 /// The binary that the tests were built beside.
 pub fn millrace() -> Result<PathBuf> {
-    let test = std::env::current_exe().context("the test's own path")?;
-    let binary = test.ancestors().nth(2).context("the target folder")?.join("millrace");
+    let binary = programs()?.join("millrace");
     ensure!(binary.exists(), "{} is not there: `just build` makes it", binary.display());
     Ok(binary)
 }

@@ -10,8 +10,8 @@ use crate::source::Generate;
 
 /// The event time of the first event, in milliseconds since 1970.
 const BEGAN_MS: u64 = 1_436_918_400_000;
-/// Events in a second of event time.
-const EVENTS_PER_SECOND: u64 = 100_000;
+/// Events in a second of event time, unless stated.
+pub const EVENTS_PER_SECOND: u64 = 100_000;
 /// The least id of persons and auctions.
 const FIRST_ID: u64 = 1_000;
 /// Of so many events, one is a person and three are auctions.
@@ -123,20 +123,41 @@ fn popular(last: u64) -> u64 {
 }
 
 /// Generates events.
-#[derive(Default)]
 pub struct Generator {
     /// Made where events are made, and not where the graph is built.
     pools: OnceCell<Pools>,
+    events_per_second: u64,
+}
+
+impl Default for Generator {
+    fn default() -> Self {
+        Self::with_density(EVENTS_PER_SECOND)
+    }
 }
 
 impl Generator {
+    /// So many events in a second of event time; 0 counts as 1.
+    pub fn with_density(events_per_second: u64) -> Self {
+        Self { pools: OnceCell::new(), events_per_second: events_per_second.max(1) }
+    }
+
+    /// The event time of an index, in milliseconds since 1970.
+    #[inline]
+    fn time(&self, index: u64) -> i64 {
+        let since_ms = match self.events_per_second {
+            EVENTS_PER_SECOND => quotient::<{ EVENTS_PER_SECOND / 1000 }>(index),
+            other => index * 1000 / other,
+        };
+        (BEGAN_MS + since_ms) as i64
+    }
+
     /// The event of an index.
     #[inline]
     pub fn event(&self, index: u64) -> Event {
         let pools = self.pools.get_or_init(Pools::new);
         let epoch = quotient::<EPOCH_EVENTS>(index);
         let place = index - epoch * EPOCH_EVENTS;
-        let time = (BEGAN_MS + quotient::<{ EVENTS_PER_SECOND / 1000 }>(index)) as i64;
+        let time = self.time(index);
         let h1 = mix(index);
         let h2 = mix(h1);
         let hashes = [h1, h2, mix(h2)];
@@ -253,5 +274,6 @@ mod tests {
         let generator = Generator::default();
         assert_eq!(generator.event(0).time(), 1_436_918_400_000);
         assert_eq!(generator.event(250_000).time(), 1_436_918_402_500);
+        assert_eq!(Generator::with_density(300).event(100).time(), 1_436_918_400_333);
     }
 }

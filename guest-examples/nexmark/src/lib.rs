@@ -27,6 +27,8 @@ const QUERIES: &str = "q0, q0x, q1, q2, wc, chain";
 struct Run {
     events: Option<u64>,
     rate: Option<u64>,
+    /// Events in a second of event time.
+    events_per_second: u64,
     output: Option<String>,
     /// Write latencies instead of rows.
     latency: bool,
@@ -39,9 +41,13 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
     let run = Run {
         events: args.get("events")?,
         rate: args.get("rate")?,
+        events_per_second: args.get("events-per-second")?.unwrap_or(generator::EVENTS_PER_SECOND),
         output: args.get("output")?,
         latency: args.has("latency")?,
     };
+    if run.events_per_second == 0 {
+        return Err(Error::msg("argument --events-per-second is 0: give events in a second of event time"));
+    }
     if run.rate == Some(0) {
         return Err(Error::msg("argument --rate is 0: give records a second"));
     }
@@ -79,11 +85,11 @@ fn source<G: Generate>(env: &Environment, run: &Run, generate: G, name: &str) ->
 
 /// The bids among the events.
 fn bids(env: &Environment, run: &Run) -> Stream<Bid> {
-    let events = source(env, run, Generator::default(), "events");
-    // With a rate, a record's timestamp is the moment at which it was due: latencies are measured from it.
-    let timed = match run.rate {
-        None => events.assign_timestamps_and_watermarks(WatermarkStrategy::monotonous(Event::time)),
-        Some(_) => events,
+    let events = source(env, run, Generator::with_density(run.events_per_second), "events");
+    // Latencies are measured from the moment at which a record was due, which is the timestamp that the source gives it.
+    let timed = match run.latency {
+        false => events.assign_timestamps_and_watermarks(WatermarkStrategy::monotonous(Event::time)),
+        true => events,
     };
     timed
         .flat_map(|event, out: &mut Collector<Bid>| {

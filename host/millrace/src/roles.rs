@@ -26,7 +26,10 @@ fn block_on<T>(role: impl Future<Output = Result<T>>) -> Result<T> {
         .enable_all()
         .build()
         .context("cannot start the control threads")?;
-    let outcome = runtime.block_on(role);
+    let outcome = runtime.block_on(async {
+        survive_full_disks()?;
+        role.await
+    });
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     outcome
 }
@@ -37,6 +40,15 @@ fn start_logging() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+}
+
+/// Has writes beyond the limit of file sizes fail with EFBIG. Unless it is handled, the signal that comes with the first
+/// such write ends the process, while a full disk only fails the write.
+fn survive_full_disks() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // The handler stays for the life of the process, whether or not anybody listens.
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    signal(kind).map(drop).context("cannot handle SIGXFSZ")
 }
 
 /// Completes when the process is told to stop.

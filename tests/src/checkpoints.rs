@@ -1,0 +1,125 @@
+//! Checkpoints and savepoints of a job, by REST: Flink's paths and fields.
+
+use anyhow::{Context, Result, bail, ensure};
+use millrace_client::Client;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// How a job's checkpoints fare.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// How many are complete.
+    pub completed: u64,
+    /// How many are under way.
+    pub in_progress: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// How often the job was restored from one.
+    pub restored: u64,
+    /// The latest that is complete.
+    pub latest: Option<u64>,
+    /// Where its files are.
+    pub latest_path: Option<String>,
+    /// The one that the job was restored from last.
+    pub restored_id: Option<u64>,
+}
+
+/// How a savepoint ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Savepoint {
+    /// It is not complete.
+    InProgress,
+    /// It lies there.
+    Complete(String),
+    /// Why there is none.
+    Failed(String),
+}
+
+/// How a job's checkpoints fare now.
+pub async fn figures(client: &Client, job: &str) -> Result<Figures> {
+    let text = get(client, &format!("/jobs/{job}/checkpoints")).await?;
+    let count = |name: &str| text.pointer(&format!("/counts/{name}")).and_then(Value::as_u64).unwrap_or_default();
+    let latest = text.pointer("/latest/completed");
+    Ok(Figures {
+        completed: count("completed"),
+        in_progress: count("in_progress"),
+        failed: count("failed"),
+        restored: count("restored"),
+        latest: latest.and_then(|latest| latest["id"].as_u64()),
+        latest_path: latest.and_then(|latest| latest["external_path"].as_str()).map(str::to_owned),
+        restored_id: text.pointer("/latest/restored/id").and_then(Value::as_u64),
+    })
+}
+
+/// Asks for a savepoint in that folder behind which the job ends; returns what the request is called.
+pub async fn stop(client: &Client, job: &str, folder: &str) -> Result<String> {
+    let body = json!({ "targetDirectory": folder, "drain": false }).to_string();
+    let (status, text) = client.raw(Method::POST, &format!("/jobs/{job}/stop"), Some(body)).await?;
+    ensure!(status == StatusCode::ACCEPTED, "the stop of job {job} is answered by {status}: {text}");
+    let answer: Value = serde_json::from_str(&text)?;
+    Ok(answer["request-id"].as_str().context("no request-id")?.to_owned())
+}
+
+/// What became of such a request.
+pub async fn outcome(client: &Client, job: &str, request: &str) -> Result<Savepoint> {
+    let answer = get(client, &format!("/jobs/{job}/savepoints/{request}")).await?;
+    match answer.pointer("/status/id").and_then(Value::as_str) {
+        Some("IN_PROGRESS") => Ok(Savepoint::InProgress),
+        Some("COMPLETED") => Ok(match answer.pointer("/operation/location").and_then(Value::as_str) {
+            Some(location) => Savepoint::Complete(location.to_owned()),
+            None => Savepoint::Failed(answer["operation"]["failure-cause"].to_string()),
+        }),
+        _ => bail!("the savepoint {request} of job {job} is in no state: {answer}"),
+    }
+}
+
+/// One line of a job's history of checkpoints.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// From the trigger to the last acknowledgement, in milliseconds.
+    pub duration_ms: u64,
+    /// What was written for it.
+    pub bytes: u64,
+    /// What it refers to, in bytes.
+    pub state_bytes: u64,
+    /// The longest time that a subtask did not process for it: waiting for barriers and sealing, in milliseconds.
+    pub pause_ms: u64,
+}
+
+/// The completed checkpoints among the latest ones, oldest first.
+pub async fn taken(client: &Client, job: &str) -> Result<Vec<Taken>> {
+    let answer = get(client, &format!("/jobs/{job}/checkpoints")).await?;
+    let mut taken = Vec::new();
+    for entry in answer["history"].as_array().context("no history")?.iter().rev() {
+        let number = |name: &str| entry[name].as_u64().unwrap_or_default();
+        if entry["status"] != "COMPLETED" {
+            continue;
+        }
+        taken.push(Taken {
+            duration_ms: number("end_to_end_duration"),
+            bytes: number("checkpointed_size"),
+            state_bytes: number("state_size"),
+            pause_ms: pause_ms(client, job, number("id")).await?,
+        });
+    }
+    Ok(taken)
+}
+
+async fn pause_ms(client: &Client, job: &str, id: u64) -> Result<u64> {
+    let details = get(client, &format!("/jobs/{job}/checkpoints/details/{id}")).await?;
+    let mut longest = 0;
+    for vertex in details["tasks"].as_object().into_iter().flatten().map(|(vertex, _)| vertex) {
+        let answer = get(client, &format!("/jobs/{job}/checkpoints/details/{id}/subtasks/{vertex}")).await?;
+        for subtask in answer["subtasks"].as_array().into_iter().flatten() {
+            let number = |path: &str| subtask.pointer(path).and_then(Value::as_u64).unwrap_or_default();
+            longest = longest.max(number("/checkpoint/sync") + number("/alignment/duration"));
+        }
+    }
+    Ok(longest)
+}
+
+async fn get(client: &Client, path: &str) -> Result<Value> {
+    let (status, text) = client.raw(Method::GET, path, None).await?;
+    ensure!(status.is_success(), "{path} is answered by {status}: {text}");
+    Ok(serde_json::from_str(&text)?)
+}
