@@ -12,7 +12,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::log::TaskLogs;
 use crate::metrics::TaskMetrics;
-use crate::run::{ASSIGNMENTS_MAX, OrderBox, Stop, Stopper, TaskEnd, TaskEnvironment, TaskLinks, TaskOrder, run_task, stop_signal};
+use crate::run::{
+    ASSIGNMENTS_MAX, OrderBox, Stop, Stopper, TaskEnd, TaskEnvironment, TaskLinks, TaskOrder, run_task, stop_signal,
+};
 use crate::stale::StaleReason;
 use crate::threads::Threads;
 

@@ -123,7 +123,9 @@ impl SourceDriver {
             tokio::task::consume_budget().await;
         }
         let reader = || (self.uid.clone(), self.queue.snapshot());
-        checkpoints.conclude(|| SnapshotExtras { reader: Some(reader()), ..SnapshotExtras::default() }, chain, shared).await
+        checkpoints
+            .conclude(|| SnapshotExtras { reader: Some(reader()), ..SnapshotExtras::default() }, chain, shared)
+            .await
     }
 
     /// What the JobMaster says.

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millrace_network::OutputEdgeWriter;
 use millrace_protocol::{ChannelId, SplitAssignment, TaskDeployment, TaskFigures, TaskReport, ToJobManager};
 use millrace_task_core::ChainProgress;
-use millrace_network::OutputEdgeWriter;
 use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind, KeyGroupRange, NodeId, TaskManagerId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;

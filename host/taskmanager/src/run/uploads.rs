@@ -211,7 +211,9 @@ impl Worker {
                 None => None,
             };
             figures.checkpointed_bytes += operator_state.as_ref().map_or(0, StateBlob::byte_len);
-            written.operators.insert(uid, OperatorSnapshot { keyed, fingerprints, operator_state, reader, committables });
+            written
+                .operators
+                .insert(uid, OperatorSnapshot { keyed, fingerprints, operator_state, reader, committables });
         }
         for records in overtaken {
             let batches = self.writer.bytes(&target, overtaken::encode(&records.batches)).await?;
@@ -239,10 +241,11 @@ impl Worker {
         let files = self.operators.entry(uid.to_owned());
         let files = files.or_insert_with(|| Files::new(SegmentChain::new(key_groups)));
         files.unwritten.extend(sealed);
-        let (blobs, left, outcome) = match self.writer.segments(&Folder::Job, std::mem::take(&mut files.unwritten)).await {
-            Ok(blobs) => (blobs, Vec::new(), Ok(())),
-            Err((blobs, left, failure)) => (blobs, left, Err(failure)),
-        };
+        let (blobs, left, outcome) =
+            match self.writer.segments(&Folder::Job, std::mem::take(&mut files.unwritten)).await {
+                Ok(blobs) => (blobs, Vec::new(), Ok(())),
+                Err((blobs, left, failure)) => (blobs, left, Err(failure)),
+            };
         files.unwritten = left;
         let mut bytes = 0;
         for (blob, base) in blobs {

@@ -22,12 +22,7 @@ pub(super) struct BlobWriter<'a> {
 }
 
 impl<'a> BlobWriter<'a> {
-    pub(super) fn new(
-        store: &'a CheckpointStore,
-        runtime: &'a Handle,
-        path: String,
-        inline_bytes_max: usize,
-    ) -> Self {
+    pub(super) fn new(store: &'a CheckpointStore, runtime: &'a Handle, path: String, inline_bytes_max: usize) -> Self {
         Self { store, runtime, path, inline_bytes_max, chunks: Vec::new(), bytes: 0, file: None, failure: None }
     }
 
