@@ -173,8 +173,8 @@ mod tests {
     }
 
     impl Model {
-        fn check(&mut self, order: ResultOrder, ready: Ready<i64>) -> Result<(), TestCaseError> {
-            match ready {
+        fn check(&mut self, order: ResultOrder, ready: &Ready<i64>) -> Result<(), TestCaseError> {
+            match *ready {
                 Ready::Watermark(at) => {
                     prop_assert!(at >= self.last_watermark);
                     let before = self.left.iter().filter(|row| **row < at).count();
@@ -227,7 +227,7 @@ mod tests {
                     Step::Complete(_) => {}
                     Step::Pop => {
                         if let Some(ready) = queue.pop() {
-                            model.check(order, ready)?;
+                            model.check(order, &ready)?;
                         }
                     }
                 }
@@ -240,7 +240,7 @@ mod tests {
                 model.completed.push(row);
             }
             while let Some(ready) = queue.pop() {
-                model.check(order, ready)?;
+                model.check(order, &ready)?;
             }
             prop_assert_eq!(model.left.len() as i64, model.pushed, "nothing stays");
             prop_assert_eq!(model.last_watermark, model.watermark.unwrap_or(0));
