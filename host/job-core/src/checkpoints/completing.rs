@@ -109,7 +109,7 @@ impl JobCore {
         false
     }
 
-    pub(crate) fn pointer_read(&mut self, id: CheckpointId, result: Result<bool, String>, out: &mut Vec<Command>) {
+    pub(crate) fn pointer_read(&mut self, id: CheckpointId, result: &Result<bool, String>, out: &mut Vec<Command>) {
         let retry_at = self.now.plus_ms(self.spec.options.persist_retry_ms);
         let pending = self.coordinator.pending.get_mut(&id);
         let Some(Pending { stage: Stage::Reading(stored, retry @ None), .. }) = pending else {
