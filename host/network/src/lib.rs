@@ -15,6 +15,7 @@
 //! the channel returned.
 
 mod budget;
+mod capture;
 mod channel;
 pub mod control;
 mod error;
@@ -22,13 +23,15 @@ mod exchange;
 mod gate;
 mod item;
 mod plane;
+mod priority;
 mod selector;
 #[cfg(test)]
 mod testing;
 mod writer;
 
 pub use budget::BufferBudget;
-pub use channel::{CHANNEL_ITEMS_MAX, ChannelSender, Credit};
+pub use capture::{CaptureError, InFlight};
+pub use channel::{BARRIERS_MAX, CHANNEL_ITEMS_MAX, ChannelSender, Credit};
 pub use error::{Cause, ChannelClosed, DataPlaneError, ExchangeError, GateError, WriteError};
 pub use exchange::{CONNECT_TIMEOUT, Exchange};
 pub use gate::{Gate, Received};

@@ -38,6 +38,7 @@ async fn consume(mut gate: Gate, items: u64) {
             Item::Watermark(timestamp) => assert_eq!(timestamp as u64, *expected),
             Item::Barrier(found) => assert_eq!(*found, barrier(*expected)),
             Item::Status { idle } => assert_eq!(idle, *expected % 2 == 0),
+            Item::Announced { .. } => continue,
             Item::EndOfInput => assert_eq!(*expected, items),
         }
         *expected += 1;

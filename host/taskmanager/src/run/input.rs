@@ -93,7 +93,7 @@ impl Inputs {
             Item::Watermark(watermark) => entry.valve.watermark(channel, watermark),
             Item::Status { idle } => entry.valve.status(channel, idle),
             // Nobody triggers a checkpoint yet.
-            Item::Barrier(_) => return Ok(()),
+            Item::Barrier(_) | Item::Announced { .. } => return Ok(()),
             Item::EndOfInput => entry.valve.end(channel),
         };
         if let Some(watermark) = progress.watermark {
