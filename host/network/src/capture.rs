@@ -107,3 +107,6 @@ impl Capture {
         self.error.map_or(Ok(self.batches), Err)
     }
 }
+
+#[cfg(test)]
+mod tests;

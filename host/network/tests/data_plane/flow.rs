@@ -177,3 +177,30 @@ async fn very_many_channels_share_one_connection() {
     a.is_clean().await;
     b.is_clean().await;
 }
+
+#[tokio::test]
+async fn a_barrier_overtakes_what_has_no_credit_and_is_announced() {
+    let (a, b) = (Node::start("a"), Node::start("b"));
+    let (mut senders, mut gate) = channels(&a, &b, "b", &[channel(0, 0)]).await;
+    let sender = &mut senders[0];
+    for round in 1..10 {
+        let mut sent = 0;
+        // As many as there is credit for; the rest would wait at the writer.
+        while sent < CHANNEL_ITEMS_MAX {
+            send(sender, Item::Watermark(sent as i64)).await;
+            sent += 1;
+        }
+        assert!(sender.try_reserve(0).is_none());
+        let told = Arc::new(barrier(round));
+        // Its place comes back when it was taken, a moment later.
+        eventually("a place for a barrier", || sender.try_overtake(&told).unwrap()).await;
+        let first = patiently(gate.recv()).await.unwrap().unwrap().item;
+        let mut items = vec![first];
+        while items.last() != Some(&Item::Barrier(Arc::clone(&told))) {
+            items.push(patiently(gate.recv()).await.unwrap().unwrap().item);
+        }
+        let announced = |item: &Item| matches!(item, Item::Announced { overtaking: true, .. });
+        let in_order = items.iter().filter(|item| !announced(item)).count();
+        assert_eq!(in_order, CHANNEL_ITEMS_MAX + 1, "it stands behind what was sent");
+    }
+}
