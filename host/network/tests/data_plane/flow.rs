@@ -20,7 +20,7 @@ async fn produce(mut sender: ChannelSender, items: u64, bytes_max: usize, seed: 
         let item = match rng.random_range(0..7) {
             0 => Item::Watermark(number as i64),
             1 => Item::Barrier(Arc::new(barrier(number))),
-            2 => Item::Status { idle: number % 2 == 0 },
+            2 => Item::Status { idle: number.is_multiple_of(2) },
             _ => Item::Batch(batch(number, rng.random_range(8..bytes_max))),
         };
         send(&mut sender, item).await;
@@ -37,7 +37,7 @@ async fn consume(mut gate: Gate, items: u64) {
             Item::Batch(batch) => assert_eq!(number_of(&batch), *expected),
             Item::Watermark(timestamp) => assert_eq!(timestamp as u64, *expected),
             Item::Barrier(found) => assert_eq!(*found, barrier(*expected)),
-            Item::Status { idle } => assert_eq!(idle, *expected % 2 == 0),
+            Item::Status { idle } => assert_eq!(idle, expected.is_multiple_of(2)),
             Item::Announced { .. } => continue,
             Item::EndOfInput => assert_eq!(*expected, items),
         }
