@@ -116,6 +116,11 @@ impl Client {
         self.get(&format!("/jobs/{id}")).await
     }
 
+    /// `GET /jobs/:id/config`.
+    pub async fn job_config(&self, id: &str) -> Result<api::JobConfig, ClientError> {
+        self.get(&format!("/jobs/{id}/config")).await
+    }
+
     /// `GET /jobs/:id/status`.
     pub async fn status(&self, id: &str) -> Result<api::JobStatusInfo, ClientError> {
         self.get(&format!("/jobs/{id}/status")).await
@@ -134,6 +139,70 @@ impl Client {
     /// `PATCH /jobs/:id?mode=cancel`.
     pub async fn cancel(&self, id: &str) -> Result<api::Empty, ClientError> {
         self.send(self.request(Method::PATCH, &format!("/jobs/{id}?mode=cancel"))).await
+    }
+
+    /// `POST /jobs/:id/savepoints`.
+    pub async fn savepoint(
+        &self,
+        id: &str,
+        request: &api::SavepointTriggerRequest,
+    ) -> Result<api::TriggerResponse, ClientError> {
+        self.post(&format!("/jobs/{id}/savepoints"), request).await
+    }
+
+    /// `POST /jobs/:id/stop`: a savepoint, and the job's end.
+    pub async fn stop(&self, id: &str, request: &api::StopRequest) -> Result<api::TriggerResponse, ClientError> {
+        self.post(&format!("/jobs/{id}/stop"), request).await
+    }
+
+    /// `GET /jobs/:id/savepoints/:trigger`.
+    pub async fn savepoint_status(
+        &self,
+        id: &str,
+        trigger: &str,
+    ) -> Result<api::OperationStatus<api::SavepointOutcome>, ClientError> {
+        self.get(&format!("/jobs/{id}/savepoints/{trigger}")).await
+    }
+
+    /// `POST /jobs/:id/checkpoints`: a checkpoint, now.
+    pub async fn trigger_checkpoint(
+        &self,
+        id: &str,
+        request: &api::CheckpointTriggerRequest,
+    ) -> Result<api::TriggerResponse, ClientError> {
+        self.post(&format!("/jobs/{id}/checkpoints"), request).await
+    }
+
+    /// `GET /jobs/:id/checkpoints/:trigger`.
+    pub async fn checkpoint_status(
+        &self,
+        id: &str,
+        trigger: &str,
+    ) -> Result<api::OperationStatus<api::CheckpointOutcome>, ClientError> {
+        self.get(&format!("/jobs/{id}/checkpoints/{trigger}")).await
+    }
+
+    /// `GET /jobs/:id/checkpoints`.
+    pub async fn checkpoints(&self, id: &str) -> Result<api::CheckpointStatistics, ClientError> {
+        self.get(&format!("/jobs/{id}/checkpoints")).await
+    }
+
+    /// `GET /jobs/:id/checkpoints/config`.
+    pub async fn checkpoint_config(&self, id: &str) -> Result<api::CheckpointConfig, ClientError> {
+        self.get(&format!("/jobs/{id}/checkpoints/config")).await
+    }
+
+    /// `POST /savepoint-disposal`.
+    pub async fn dispose(&self, request: &api::DisposalRequest) -> Result<api::TriggerResponse, ClientError> {
+        self.post("/savepoint-disposal", request).await
+    }
+
+    /// `GET /savepoint-disposal/:trigger`.
+    pub async fn disposal_status(
+        &self,
+        trigger: &str,
+    ) -> Result<api::OperationStatus<api::DisposalOutcome>, ClientError> {
+        self.get(&format!("/savepoint-disposal/{trigger}")).await
     }
 
     /// Rows of a job's `collect` sinks from a position on; waits at the server, up to `wait_ms`, until there are any.

@@ -10,9 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millrace_graph::SlotSharing;
-use millrace_types::{AllocationId, JobStatus, NodeId, SlotId, Timestamp, VertexId};
+use millrace_types::{AllocationId, Failure, JobStatus, NodeId, SlotId, Timestamp, VertexId};
 
+use crate::alignment::WatermarkGroups;
 use crate::attempts::AttemptRecord;
+use crate::checkpoints::{CheckpointsView, Coordinator, fit_graph};
 use crate::dropped::{DropReason, Dropped};
 use crate::event::{Command, EnumerationId, Input, WriteId};
 use crate::exceptions::ExceptionHistory;
@@ -85,6 +87,10 @@ pub struct JobCore {
     pub(crate) pending: BTreeSet<usize>,
     pub(crate) restarts: RestartPolicy,
     pub(crate) attempts: AttemptRecord,
+    pub(crate) coordinator: Coordinator,
+    pub(crate) alignment: WatermarkGroups,
+    /// Why the job cannot begin with what it is to begin with.
+    pub(crate) unfit: Option<Failure>,
     pub(crate) slots: SlotPool,
     /// The sources.
     pub(crate) splits: BTreeMap<NodeId, Splits>,
@@ -100,6 +106,9 @@ pub struct JobCore {
 impl JobCore {
     /// A job that is accepted and has not begun.
     pub fn new(spec: JobSpec, now: Timestamp) -> Self {
+        let mut spec = spec;
+        let coordinator = Coordinator::new(&spec, now);
+        let unfit = fit(&mut spec, &coordinator).err();
         let graph = Arc::clone(&spec.graph);
         let sharing = SlotSharing::of(&graph);
         let regions = Regions::of(&graph);
@@ -121,6 +130,7 @@ impl JobCore {
             restarts: 0,
             restart_strategy: spec.options.restart_strategy,
             exceptions: Arc::new(ExceptionHistory::default()),
+            checkpoints: Arc::new(CheckpointsView::new(spec.checkpoints.clone())),
             dropped: Dropped::default(),
         };
         Self {
@@ -133,6 +143,9 @@ impl JobCore {
             pending: (0..regions.count()).collect(),
             restarts: RestartPolicy::new(spec.options.restart_strategy, spec.options.restart_seed),
             attempts: AttemptRecord::new(spec.recorded_attempt),
+            coordinator,
+            alignment: WatermarkGroups::of(&graph),
+            unfit,
             regions,
             sharing,
             view,
@@ -161,20 +174,33 @@ impl JobCore {
             Input::CancelRequested => self.cancel_requested(out),
             Input::DeployFailed { attempt, failure } => self.deploy_failed(&attempt, &failure, out),
             Input::MetadataWritten { write } => self.metadata_written(write, out),
-            Input::MetadataWriteFailed { write, reason: _ } => self.metadata_write_failed(write),
+            Input::MetadataWriteFailed { write, reason: _ } => self.metadata_write_failed(write, out),
             Input::DeadlineReached => self.deadline_reached(out),
+            Input::CheckpointAcknowledged(ack) => self.checkpoint_acknowledged(*ack, out),
+            Input::CheckpointDeclined(decline) => self.checkpoint_declined(&decline, out),
+            Input::WatermarkReached { attempt, node, watermark } => self.watermark_reached(&attempt, node, watermark),
+            Input::SavepointRequested { request, folder, stop } => self.savepoint_requested(request, folder, stop, out),
+            Input::CheckpointRequested { request } => self.checkpoint_requested(request, out),
+            Input::CheckpointStored { checkpoint, result } => self.checkpoint_stored(checkpoint, result, out),
+            Input::PointerRead { checkpoint, result } => self.pointer_read(checkpoint, result, out),
         }
+        self.align_watermarks(out);
+        self.coordinate(out);
+        debug_assert_eq!(self.check(), Ok(()));
     }
 
     /// When [`Input::DeadlineReached`] is due, if no other input comes before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        match &self.phase {
+        let of_phase = match &self.phase {
             Phase::Waiting => self.attempts.retry_at(),
             Phase::Restarting { .. } => self.restarting_due().into_iter().chain(self.attempts.retry_at()).min(),
+            // What is waited for then has deadlines of its own.
+            Phase::Stopping(_) if self.unfinished == 0 => None,
             Phase::Stopping(patience) => Some(patience.retry_at.min(patience.give_up_at)),
             Phase::Persisting { write: Err(retry_at), .. } => Some(*retry_at),
             _ => None,
-        }
+        };
+        of_phase.into_iter().chain(self.checkpoint_deadline()).chain(self.alignment.deadline()).min()
     }
 
     /// The job as others may see it.
@@ -183,6 +209,7 @@ impl JobCore {
     }
 
     fn deadline_reached(&mut self, out: &mut Vec<Command>) {
+        self.checkpoints_deadline(out);
         match &self.phase {
             Phase::Waiting => self.attempt_deadline(out),
             Phase::Restarting { .. } => {
@@ -208,4 +235,13 @@ impl JobCore {
     pub(crate) fn drop_message(&mut self, reason: DropReason) {
         self.view.dropped.count(reason);
     }
+}
+
+/// Fits the graph to what the job begins with. The job's own checkpoints were taken of this graph.
+fn fit(spec: &mut JobSpec, coordinator: &Coordinator) -> Result<(), Failure> {
+    let Some(first) = coordinator.ladder().next_back() else { return Ok(()) };
+    let allowed = spec.start_from.as_ref().is_none_or(|start| start.allow_non_restored_state);
+    let own = !coordinator.retained.is_empty();
+    spec.graph = Arc::new(fit_graph(&spec.graph, &first.stored.checkpoint, own || allowed)?);
+    Ok(())
 }

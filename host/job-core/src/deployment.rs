@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use millrace_graph::{JobEdge, SlotSharing};
-use millrace_protocol::{ChannelId, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment};
+use millrace_graph::{JobEdge, Partitioning, SlotSharing};
+use millrace_protocol::{ChannelId, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment, TaskRestore};
 use millrace_types::{AllocationId, AttemptId, SlotId, TaskManagerId};
 
 use crate::spec::JobSpec;
@@ -34,8 +34,10 @@ impl Placement<'_> {
     }
 
     /// The deployment of a subtask.
-    pub fn deployment(&self, vertex: usize, subtask: u32) -> TaskDeployment {
+    pub fn deployment(&self, vertex: usize, subtask: u32, restore: Option<TaskRestore>) -> TaskDeployment {
         let spec = self.spec;
+        let mut settings = spec.settings.clone();
+        settings.checkpoints.periodic = spec.checkpoints.interval_ms.is_some();
         let job_vertex = &spec.graph.vertices[vertex];
         let used = |name: &str| job_vertex.segments.iter().any(|segment| segment.component.as_deref() == Some(name));
         let components = spec.components.iter().filter(|(name, _)| used(name));
@@ -56,8 +58,8 @@ impl Placement<'_> {
             vertex: job_vertex.clone(),
             inputs: self.inputs(vertex, subtask),
             outputs: self.outputs(vertex, subtask),
-            settings: spec.settings.clone(),
-            restore: None,
+            settings,
+            restore,
         }
     }
 
@@ -79,6 +81,7 @@ impl Placement<'_> {
             .map(|(position, edge)| InputGate {
                 target: edge.target,
                 target_port: edge.target_port,
+                by_key: edge.partitioning == Partitioning::Hash,
                 channels: graph
                     .sources_of(position, subtask)
                     .map(|source| InputChannel {

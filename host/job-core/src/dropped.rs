@@ -27,6 +27,8 @@ pub enum DropReason {
     SurplusSlot,
     /// It is the answer to a question that is settled.
     AlreadyAnswered,
+    /// It is about a checkpoint that has ended, or that its task has acknowledged.
+    UnknownCheckpoint,
     /// It asks for something that the job's state no longer allows.
     TooLate,
 }

@@ -17,7 +17,7 @@ impl JobCore {
 
     /// Begins to end the job if all its tasks have ended.
     pub(crate) fn end_if_all_ended(&mut self, out: &mut Vec<Command>) {
-        if self.unfinished > 0 {
+        if self.unfinished > 0 || self.end_waits() {
             return;
         }
         let status = match (&self.phase, self.view.status) {
@@ -28,6 +28,7 @@ impl JobCore {
         };
         assert!(self.unfinished_tasks().is_empty(), "the number of unfinished tasks is wrong");
         if status == JobStatus::Finished {
+            self.give_up_checkpoints("the job has finished", out);
             out.push(Command::RequestSlots { count: 0 });
         }
         let slots = self.slots.drain();
@@ -47,6 +48,9 @@ impl JobCore {
     }
 
     pub(crate) fn metadata_written(&mut self, written: WriteId, out: &mut Vec<Command>) {
+        if self.ids_written(written) || self.pointer_written(written, out) {
+            return;
+        }
         if self.attempt_written(written) {
             if self.goes_on() {
                 self.record_attempt(out);
@@ -65,11 +69,13 @@ impl JobCore {
         let dropped = std::mem::take(&mut self.view.dropped);
         self.view = JobView { dropped, ..(**view).clone() };
         self.phase = Phase::Ended;
+        self.leave_checkpoints(status, out);
         out.push(Command::JobEnded { status });
     }
 
-    pub(crate) fn metadata_write_failed(&mut self, failed: WriteId) {
-        if self.attempt_write_failed(failed) {
+    pub(crate) fn metadata_write_failed(&mut self, failed: WriteId, out: &mut Vec<Command>) {
+        if self.attempt_write_failed(failed) || self.ids_write_failed(failed) || self.pointer_write_failed(failed, out)
+        {
             return;
         }
         let retry_at = self.now.plus_ms(self.spec.options.persist_retry_ms);

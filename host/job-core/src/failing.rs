@@ -22,7 +22,7 @@ impl JobCore {
         match (&self.phase, under_way) {
             (Phase::Initializing | Phase::Waiting | Phase::Running | Phase::Restarting { .. }, None) => {
                 history.add_root(entry, max);
-                match self.restart_delay(failure) {
+                match self.restart_delay(failure, region) {
                     Some(delay_ms) => {
                         self.view.restarts += 1;
                         self.restart_region(region, self.now.plus_ms(delay_ms), out);
@@ -30,7 +30,7 @@ impl JobCore {
                     None => self.stop(JobStatus::Failing, out),
                 }
             }
-            (_, Some(_)) if failure.kind.is_permanent() => {
+            (_, Some(_)) if failure.kind.is_permanent() || self.coordinator.is_lost(region) => {
                 history.add_root(entry, max);
                 self.stop(JobStatus::Failing, out);
             }
@@ -46,6 +46,20 @@ impl JobCore {
         }
     }
 
+    /// All regions that have not finished fail, for a reason of the job as a whole.
+    pub(crate) fn fail_everywhere(&mut self, failure: &Failure, out: &mut Vec<Command>) {
+        let ended =
+            |region: &usize| self.tasks_of(*region).into_iter().all(|task| self.subtask(task).state.is_terminal());
+        let regions: Vec<_> = (0..self.regions.count()).filter(|region| !ended(region)).collect();
+        if let [first, others @ ..] = regions.as_slice() {
+            self.fail(failure, *first, None, out);
+            if let Some(restart_at) = self.restart_under_way() {
+                others.iter().for_each(|region| self.restart_region(*region, restart_at, out));
+            }
+        }
+        self.tasks_ended(out);
+    }
+
     /// Whether a region's failure is none of the restart under way: the region has stopped, and is to be deployed again.
     fn fails_anew(&self, region: usize) -> bool {
         matches!(self.phase, Phase::Waiting) && self.pending.contains(&region)
@@ -53,6 +67,8 @@ impl JobCore {
 
     /// A task has failed, or is as good as failed.
     pub(crate) fn task_failed(&mut self, task: Task, failure: &Failure, out: &mut Vec<Command>) {
+        let told = self.note_unreadable(task, failure);
+        let failure = told.as_ref().unwrap_or(failure);
         self.enter_failed(task, failure);
         // What a task says while the user's cancellation tears it down is no failure of the job.
         if self.view.status != JobStatus::Cancelling {

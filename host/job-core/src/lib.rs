@@ -13,7 +13,9 @@
 //! restart strategy answers until its tasks are deployed again it is `RESTARTING`. Until there are checkpoints, tasks
 //! that restart begin from the beginning of their input.
 
+mod alignment;
 mod attempts;
+mod checkpoints;
 mod core;
 mod deployment;
 mod dropped;
@@ -35,8 +37,14 @@ mod view;
 mod waiting;
 
 pub use crate::core::JobCore;
+pub use checkpoints::{
+    CHECKPOINT_OPTIONS, CheckpointCounts, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions,
+    CheckpointStatus, CheckpointSummary, CheckpointView, CheckpointsView, CompletedCheckpoint, Figures, InFlightState,
+    OperatorState, RestoredView, Retention, SourceState, SplitState, StartFrom, StoredCheckpoint, VertexFigures,
+    fit_graph,
+};
 pub use dropped::{DropReason, Dropped};
-pub use event::{Command, EnumerationId, Input, WriteId};
+pub use event::{Command, EnumerationId, Input, RequestId, SnapshotLocation, StopMode, WriteId};
 pub use exceptions::{ExceptionEntry, ExceptionHistory};
 pub use restart::{
     Decimal, DecimalError, ExponentialDelay, RESTART_OPTIONS, RestartOption, RestartOptionError, RestartOptions,

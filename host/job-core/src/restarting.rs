@@ -14,15 +14,17 @@ use crate::tasks::Task;
 
 impl JobCore {
     /// How long to wait before the job runs again after a failure; `None`: it does not.
-    pub(crate) fn restart_delay(&mut self, failure: &Failure) -> Option<u64> {
+    pub(crate) fn restart_delay(&mut self, failure: &Failure, region: usize) -> Option<u64> {
         // No number would be left to tell the next attempt by.
         let exhausted = self.all_tasks().iter().any(|task| self.subtask(*task).attempt == u32::MAX);
-        if failure.kind.is_permanent() || exhausted { None } else { self.restarts.failed(self.now) }
+        let hopeless = failure.kind.is_permanent() || exhausted || self.coordinator.is_lost(region);
+        if hopeless { None } else { self.restarts.failed(self.now) }
     }
 
     /// Stops a region in order to run it again, not before a time.
     pub(crate) fn restart_region(&mut self, region: usize, restart_at: Timestamp, out: &mut Vec<Command>) {
         self.pending.insert(region);
+        self.abort_all("tasks have failed", out);
         if self.view.status != JobStatus::Restarting {
             self.view.enter(JobStatus::Restarting, self.now);
         }
@@ -62,6 +64,9 @@ impl JobCore {
     pub(crate) fn restarting_due(&self) -> Option<Timestamp> {
         let Phase::Restarting { patience, restart_at } = &self.phase else { return None };
         let stopped = self.stopping_tasks().is_empty();
+        if stopped && self.coordinator.unsettled().is_some() {
+            return None;
+        }
         Some(if stopped { *restart_at } else { patience.retry_at.min(patience.give_up_at) })
     }
 
@@ -111,7 +116,8 @@ impl JobCore {
     /// Goes on to wait for slots and splits when all has stopped and the delay is over.
     pub(crate) fn wait_if_stopped(&mut self, out: &mut Vec<Command>) {
         let Phase::Restarting { restart_at, .. } = self.phase else { return };
-        if self.now < restart_at || !self.stopping_tasks().is_empty() {
+        // Which checkpoint is the newest has to be known.
+        if self.now < restart_at || !self.stopping_tasks().is_empty() || self.coordinator.unsettled().is_some() {
             return self.show_waiting(None);
         }
         self.phase = Phase::Waiting;
@@ -121,18 +127,28 @@ impl JobCore {
             let tasks: Vec<Task> = self.tasks_of(region).into_iter().filter(ended).collect();
             if !tasks.is_empty() {
                 tasks.into_iter().for_each(|task| self.renew(task));
+                self.choose_restore(region);
                 self.enumerate_splits(region, out);
             }
         }
         self.deploy_if_ready(out);
     }
 
-    /// Asks for the splits of a region's sources: anew at each restart, as they may have changed and all of them are to be
-    /// read from their beginning.
+    /// Asks for the splits of a region's sources, save for those that its checkpoint knows: anew at each restart, as they
+    /// may have changed and all of them are to be read from their beginning.
     pub(crate) fn enumerate_splits(&mut self, region: usize, out: &mut Vec<Command>) {
         let sources = self.spec.graph.sources().filter(|(vertex, _, _)| self.regions.of_vertex(*vertex) == region);
         let sources: Vec<_> = sources.map(|(vertex, node, _)| (vertex, node)).collect();
+        let from = self.coordinator.restored_from.get(&region);
+        let restored = from.and_then(|from| self.coordinator.ladder().find(|kept| kept.id() == *from));
+        let restored = restored.map(|kept| kept.stored.checkpoint.clone());
         for (vertex, node) in sources {
+            let uid =
+                self.spec.graph.vertices[vertex].nodes.iter().find(|(id, _)| *id == node).map(|(_, node)| &node.uid);
+            let known = restored.as_ref().and_then(|checkpoint| checkpoint.operators.get(uid?));
+            if known.is_some_and(|state| state.source.is_some()) {
+                continue;
+            }
             self.enumerations += 1;
             let enumeration = EnumerationId(self.enumerations);
             self.splits.insert(node, Splits::Listing(Some(enumeration)));

@@ -23,6 +23,7 @@ impl JobCore {
             ExecutionState::Finished if canceling => self.task_canceled(task, out),
             ExecutionState::Finished => {
                 self.enter(task, ExecutionState::Finished);
+                self.finished_amid_checkpoints(task, out);
                 self.tasks_ended(out);
             }
             ExecutionState::Canceled if canceling => self.task_canceled(task, out),

@@ -1,13 +1,16 @@
 //! Hands the splits of a source to its readers, one at a time, in order.
 //!
-//! Invariant: a split is handed out once, and the assigner knows to which attempt and whether it was read to its end.
+//! A region's restart makes a new assigner, from a checkpoint if there is one. Invariant: a split is handed out once, and
+//! the assigner knows to which attempt, in which order, and whether it was read to its end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use millrace_protocol::SplitId;
+use millrace_protocol::{ReaderSnapshot, SplitId};
 use millrace_types::{AttemptId, Failure, FailureKind};
 use serde::{Deserialize, Serialize};
+
+use crate::checkpoints::{SourceState, SplitState};
 
 /// The most splits of a source.
 pub const SPLITS_MAX: usize = 1_000_000;
@@ -21,18 +24,12 @@ pub const SPLITS_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// What a reader gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handout {
-    /// The splits, at most one.
+    /// The splits: at most one, or what earlier readers held.
     pub splits: Vec<(SplitId, Vec<u8>, Bytes)>,
     /// Whether there are no more for anybody.
     pub no_more: bool,
     /// How many of the splits that the reader says it finished were not its own.
     pub unknown: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Assigned {
-    to: AttemptId,
-    finished: bool,
 }
 
 /// How far the splits of a source are. Readers report the end of a split when they ask for the next one, so the last
@@ -47,12 +44,29 @@ pub struct SplitProgress {
     pub finished: u32,
 }
 
-/// The splits of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
+struct Split {
+    split: Bytes,
+    /// Where the reader that gets it goes on.
+    offset: Bytes,
+    /// Who has it.
+    to: Option<AttemptId>,
+    finished: bool,
+}
+
+/// The splits of one source.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SplitAssigner {
-    waiting: VecDeque<(SplitId, Vec<u8>)>,
-    assigned: BTreeMap<SplitId, Assigned>,
+    splits: BTreeMap<SplitId, Split>,
+    waiting: VecDeque<SplitId>,
+    /// What earlier readers held, dealt out to the subtasks: each gets its part with its first request.
+    dealt: BTreeMap<u32, Vec<SplitId>>,
+    /// What each reader was given, in order.
+    given: BTreeMap<AttemptId, Vec<SplitId>>,
+    assigned: u32,
     finished: u32,
+    /// Splits that were read to their end before the checkpoint that this begins with.
+    finished_before: u32,
 }
 
 impl SplitAssigner {
@@ -75,28 +89,53 @@ impl SplitAssigner {
         if bytes > SPLITS_BYTES_MAX {
             return too_much(format!("the source's splits have {bytes} bytes and may have {SPLITS_BYTES_MAX}"));
         }
-        let waiting = splits.into_iter().enumerate().map(|(number, split)| (SplitId(number as u32), split)).collect();
-        Ok(Self { waiting, assigned: BTreeMap::new(), finished: 0 })
+        let mut assigner = Self::default();
+        for (number, split) in splits.into_iter().enumerate() {
+            let split = Split { split: split.into(), offset: Bytes::new(), to: None, finished: false };
+            assigner.splits.insert(SplitId(number as u32), split);
+        }
+        assigner.waiting = assigner.splits.keys().copied().collect();
+        Ok(assigner)
     }
 
-    /// Notes what a reader has finished and gives it the next split.
+    /// An assigner that goes on from a checkpoint: what readers held is dealt out among the subtasks that read on.
+    pub fn restore(state: &SourceState, readers: &[u32]) -> Self {
+        let mut assigner = Self { finished_before: state.finished, ..Self::default() };
+        let mut turn = readers.iter().cycle();
+        for SplitState { id, split, offset, held } in &state.splits {
+            let restored = Split { split: split.clone(), offset: offset.clone(), to: None, finished: false };
+            assigner.splits.insert(*id, restored);
+            match held.then(|| turn.next()).flatten() {
+                Some(reader) => assigner.dealt.entry(*reader).or_default().push(*id),
+                None => assigner.waiting.push_back(*id),
+            }
+        }
+        assigner
+    }
+
+    /// Notes what a reader has finished and gives it its part of what others held, or else the next split.
     pub fn request(&mut self, attempt: AttemptId, finished: &[SplitId]) -> Handout {
         let mut unknown = 0;
-        for split in finished {
-            match self.assigned.get_mut(split) {
-                Some(assigned) if assigned.to != attempt => unknown += 1,
-                Some(assigned) if assigned.finished => {}
-                Some(assigned) => {
-                    assigned.finished = true;
+        for id in finished {
+            match self.splits.get_mut(id).filter(|split| split.to == Some(attempt)) {
+                Some(split) if split.finished => {}
+                Some(split) => {
+                    split.finished = true;
                     self.finished += 1;
                 }
                 None => unknown += 1,
             }
         }
-        let splits: Vec<_> =
-            self.waiting.pop_front().into_iter().map(|(id, split)| (id, split, Bytes::new())).collect();
-        for (split, _, _) in &splits {
-            self.assigned.insert(*split, Assigned { to: attempt, finished: false });
+        let dealt = self.dealt.remove(&attempt.subtask);
+        let ids = dealt.unwrap_or_else(|| self.waiting.pop_front().into_iter().collect());
+        let given = self.given.entry(attempt).or_default();
+        let mut splits = Vec::new();
+        for id in ids {
+            let Some(split) = self.splits.get_mut(&id) else { continue };
+            split.to = Some(attempt);
+            self.assigned += 1;
+            given.push(id);
+            splits.push((id, split.split.to_vec(), split.offset.clone()));
         }
         Handout { splits, no_more: self.waiting.is_empty(), unknown }
     }
@@ -104,9 +143,54 @@ impl SplitAssigner {
     /// How far the splits are.
     pub fn progress(&self) -> SplitProgress {
         SplitProgress {
-            waiting: self.waiting.len() as u32,
-            assigned: self.assigned.len() as u32,
-            finished: self.finished,
+            waiting: self.splits.len() as u32 - self.assigned,
+            assigned: self.assigned + self.finished_before,
+            finished: self.finished + self.finished_before,
         }
+    }
+
+    /// Checks what a reader says of its splits.
+    ///
+    /// # Errors
+    /// It cannot be true.
+    pub fn check(&self, attempt: AttemptId, reader: &ReaderSnapshot) -> Result<(), String> {
+        let given = self.given.get(&attempt).map_or(&[][..], Vec::as_slice);
+        let received = usize::try_from(reader.received).ok().and_then(|count| given.get(..count));
+        let Some(received) = received else {
+            return Err(format!("its reader received {} splits and was given {}", reader.received, given.len()));
+        };
+        let received: BTreeSet<_> = received.iter().collect();
+        let mut held = BTreeSet::new();
+        match reader.held.iter().find(|held_one| !received.contains(&held_one.id) || !held.insert(held_one.id)) {
+            Some(wrong) => Err(format!("its reader holds split {}, which it did not receive", wrong.id.0)),
+            None => Ok(()),
+        }
+    }
+
+    /// What a checkpoint keeps of the splits: all but those that were read to their end, by what the readers said at their
+    /// barriers. Subtasks that had finished before have read all theirs.
+    pub fn state(&self, readers: &BTreeMap<u32, ReaderSnapshot>, finished: &BTreeSet<u32>) -> SourceState {
+        let mut done: BTreeSet<SplitId> = BTreeSet::new();
+        let mut held: BTreeMap<SplitId, &Bytes> = BTreeMap::new();
+        for (attempt, given) in &self.given {
+            let reader = readers.get(&attempt.subtask);
+            let received = match reader {
+                _ if finished.contains(&attempt.subtask) => given.len(),
+                Some(reader) => (reader.received as usize).min(given.len()),
+                None => 0,
+            };
+            done.extend(&given[..received]);
+            held.extend(reader.into_iter().flat_map(|reader| &reader.held).map(|split| (split.id, &split.offset)));
+        }
+        let left = self.splits.iter().filter(|(id, _)| !done.contains(*id) || held.contains_key(*id));
+        let splits: Vec<_> = left
+            .map(|(id, split)| SplitState {
+                id: *id,
+                split: split.split.clone(),
+                offset: held.get(id).map_or_else(|| split.offset.clone(), |offset| (*offset).clone()),
+                held: held.contains_key(id),
+            })
+            .collect();
+        SourceState { finished: self.finished_before + (self.splits.len() - splits.len()) as u32, splits }
     }
 }

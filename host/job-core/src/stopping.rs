@@ -28,6 +28,7 @@ impl JobCore {
         self.view.enter(status, self.now);
         self.view.waiting = None;
         self.phase = Phase::Stopping(self.patience());
+        self.abort_all("the job is being stopped", out);
         // Slots that are lost from now on are not to be replaced.
         out.push(Command::RequestSlots { count: 0 });
         for task in self.unfinished_tasks() {

@@ -23,11 +23,16 @@ impl JobCore {
             self.enter(task, ExecutionState::Scheduled);
         }
         out.push(Command::RequestSlots { count: self.slots.needed() });
+        if let Some(failure) = self.unfit.take() {
+            self.fail(&failure, 0, None, out);
+            return self.tasks_ended(out);
+        }
         for region in self.pending.clone() {
+            self.choose_restore(region);
             self.enumerate_splits(region, out);
         }
         self.record_attempt(out);
-        self.show_waiting(None);
+        self.deploy_if_ready(out);
     }
 
     pub(crate) fn slots_offered(&mut self, offers: Vec<(SlotId, AllocationId)>, out: &mut Vec<Command>) {
@@ -137,6 +142,7 @@ impl JobCore {
             restart_at,
             sources: unlisted.map(|(node, _)| *node).collect(),
             unrecorded_attempt: Some(attempt).filter(|attempt| *attempt > self.attempts.recorded),
+            unsettled_checkpoint: self.coordinator.unsettled(),
         });
     }
 
@@ -170,6 +176,7 @@ impl JobCore {
         self.view.enter(JobStatus::Running, self.now);
         self.view.waiting = None;
         self.restarts.deployed(self.now);
+        self.coordinator.triggered_at = self.now;
         let tasks = self.pending_tasks();
         self.pending.clear();
         let attempts: Vec<Vec<u32>> = self
@@ -186,7 +193,7 @@ impl JobCore {
                 slots: &self.assigned_slots,
                 attempts: &attempts,
             };
-            let deployment = placement.deployment(vertex, subtask);
+            let deployment = placement.deployment(vertex, subtask, self.restore_of(task));
             let task_manager = placement.task_manager(vertex, subtask).clone();
             self.enter(task, ExecutionState::Deploying);
             self.subtask_mut(task).task_manager = Some(task_manager.clone());

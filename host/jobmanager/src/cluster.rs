@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
 use crate::gateway::{Gateways, TaskManagerGateway};
+use crate::operations::Operations;
 use crate::options::JobManagerOptions;
 use crate::planner::Planner;
 use crate::registry::JobRegistry;
@@ -35,6 +36,7 @@ pub(crate) struct Services {
     pub(crate) gateways: Gateways,
     pub(crate) registry: JobRegistry,
     pub(crate) resources: ResourceManager,
+    pub(crate) operations: Operations,
     /// Where TaskManagers of other processes connect, if they may.
     pub(crate) control: Mutex<Option<ControlServer>>,
 }
@@ -71,9 +73,11 @@ impl JobManager {
             gateways,
             registry,
             resources,
+            operations: Operations::default(),
             control: Mutex::default(),
         });
         recovery::delete_condemned(&services).await;
+        recovery::delete_leftovers(&services).await;
         recovery::resume_jobs(&services).await;
         Ok(Self { services, inbox })
     }

@@ -1,5 +1,8 @@
 //! The JobMaster: the shell around one job's core.
 
+mod checkpoints;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +14,7 @@ use millrace_metadata_core::Command as MetadataCommand;
 use millrace_metadata_core::limits::DETAILS_BYTES_MAX;
 use millrace_protocol::{CollectedRows, ToTaskManager};
 use millrace_resource_core::Input as ResourceInput;
-use millrace_types::{AllocationId, Failure, FailureKind, JobId, JobStatus, NodeId, SlotId, Timestamp};
+use millrace_types::{AllocationId, CheckpointId, Failure, FailureKind, JobId, JobStatus, NodeId, SlotId, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use crate::cluster::Services;
@@ -20,6 +23,8 @@ use crate::results::Results;
 use crate::shell::{self, Driven};
 use crate::views::{live_tasks, root_failure, task_manager_of};
 use crate::{bundles, clock, recovery};
+use checkpoints::Described;
+pub(crate) use checkpoints::delete_all;
 
 /// Messages that wait for a JobMaster.
 const INBOX_MAX: usize = 1_024;
@@ -33,6 +38,8 @@ pub(crate) enum MasterInput {
     Collected(CollectedRows),
     /// A client has taken rows: sinks may go on.
     ResultsFetched,
+    /// The description of a checkpoint is durable.
+    Described(Described),
 }
 
 /// What a JobMaster does.
@@ -56,6 +63,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
         core,
         view: view_sender,
         results,
+        described: BTreeMap::new(),
         inbox: inbox_sender,
         done: false,
     };
@@ -73,6 +81,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
         {
             bury(&services, &spec, &fault.to_string()).await;
         }
+        services.operations.job_ended(spec.job);
         services.registry.ended(spec.job);
     });
 }
@@ -110,6 +119,8 @@ struct JobMaster {
     core: JobCore,
     view: watch::Sender<JobView>,
     results: Results,
+    /// Checkpoints whose descriptions are durable and whose pointers are not.
+    described: BTreeMap<CheckpointId, Described>,
     inbox: mpsc::Sender<MasterInput>,
     done: bool,
 }
@@ -120,12 +131,10 @@ impl Driven for JobMaster {
 
     fn step(&mut self, now: Timestamp, input: MasterInput, out: &mut Vec<MasterCommand>) {
         match input {
-            MasterInput::Core(input) => {
-                let mut commands = Vec::new();
-                self.core.step(now, input, &mut commands);
-                out.extend(commands.into_iter().map(MasterCommand::Core));
-                self.note_attempts();
-                self.view.send_replace(self.core.view().clone());
+            MasterInput::Core(input) => self.step_core(now, input, out),
+            MasterInput::Described(described) => {
+                let input = self.described(described);
+                self.step_core(now, input, out);
             }
             MasterInput::Collected(rows) => {
                 self.results.arrived(rows);
@@ -172,6 +181,14 @@ impl Driven for JobMaster {
 }
 
 impl JobMaster {
+    fn step_core(&mut self, now: Timestamp, input: Input, out: &mut Vec<MasterCommand>) {
+        let mut commands = Vec::new();
+        self.core.step(now, input, &mut commands);
+        out.extend(commands.into_iter().map(MasterCommand::Core));
+        self.note_attempts();
+        self.view.send_replace(self.core.view().clone());
+    }
+
     fn execute_core(&mut self, command: Command) -> Option<BoxFuture<'static, Option<MasterInput>>> {
         let services = self.services.clone();
         let (job, tenant) = (self.spec.job, self.spec.tenant.clone());
@@ -225,6 +242,7 @@ impl JobMaster {
                 self.done = true;
                 None
             }
+            other => self.execute_checkpoint(other),
         }
     }
 
@@ -366,9 +384,17 @@ fn internal(message: impl Into<String>) -> Failure {
     Failure::new(FailureKind::Internal, message)
 }
 
-/// The job that an inbox belongs to cannot be told from the inbox: callers name it in their own logs.
+/// Tells a JobMaster something, if it has not ended.
 pub(crate) async fn tell(inbox: &mpsc::Sender<MasterInput>, job: JobId, input: Input) {
-    if inbox.send(MasterInput::Core(input)).await.is_err() {
+    let _ = is_told(inbox, job, input).await;
+}
+
+/// Tells a JobMaster something; `false`: it has ended. The job that an inbox belongs to cannot be told from the inbox:
+/// callers name it.
+pub(crate) async fn is_told(inbox: &mpsc::Sender<MasterInput>, job: JobId, input: Input) -> bool {
+    let told = inbox.send(MasterInput::Core(input)).await.is_ok();
+    if !told {
         tracing::debug!(%job, "a message for a job that has ended was dropped");
     }
+    told
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_job_core::{Input, JobSpec, JobView};
+use millrace_job_core::{Input, JobSpec, JobView, fit_graph};
 use millrace_metadata_core::{Command, JobRecord, JobSubmission};
 use millrace_protocol::LogRequest;
-use millrace_types::{BundleId, JobId, JobStatus, TenantId, VertexId};
+use millrace_types::{BundleId, JobId, JobStatus, SAVEPOINT_FOLDER_BYTES_MAX, StateBackendKind, TenantId, VertexId};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -16,8 +16,9 @@ use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
 use crate::job_master::{self, MasterInput};
 use crate::results::{ResultRows, ResultsError};
-use crate::run_settings::RunSettings;
-use crate::views::view_of_record;
+use crate::run_settings::{RunSettings, is_path_option};
+use crate::start;
+use crate::views::{note_earlier, view_of_record};
 
 /// The longest value of an option of a run, such as the job's name, in bytes.
 const OPTION_BYTES_MAX: usize = 512;
@@ -62,8 +63,15 @@ impl Dispatcher {
         let services = &self.services;
         let settings = RunSettings::parse(&request.options)?;
         let options = settings.job_options(&services.options)?;
+        let checkpoints = settings.checkpoint_options(&services.options)?;
+        let start_from = start::start_from(services, tenant, &settings).await?;
         let (plan, parallelism) = self.planned(tenant, id, &request, &settings).await?;
+        if let Some(start) = &start_from {
+            // The JobMaster fits the graph again; here it is about the client, who is to learn of it at once.
+            fit_graph(&plan.job_graph, &start.from.checkpoint, start.allow_non_restored_state)?;
+        }
         let job = request.job.unwrap_or_else(|| JobId::from_bytes(rand::random()));
+        let folder = start::checkpoint_folder(services, &settings, job).await?;
         let name = settings.name().unwrap_or(&plan.stream_graph.name).to_owned();
         let encode = |error: postcard::Error| DispatcherError::Internal(format!("a graph cannot be encoded: {error}"));
         let submission = JobSubmission {
@@ -93,7 +101,12 @@ impl Dispatcher {
             // Recorded with the job itself.
             first_attempt: 0,
             recorded_attempt: 0,
-            settings: settings.task_settings(&services.options),
+            settings: settings.task_settings(&services.options, &checkpoints, &folder),
+            checkpoints,
+            restored: Vec::new(),
+            // Ids go on behind that of what the job begins with.
+            recorded_checkpoint: start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0),
+            start_from,
             options,
         };
         job_master::spawn(services, spec);
@@ -116,11 +129,23 @@ impl Dispatcher {
         Ok(self.info(tenant, record))
     }
 
+    /// What a job's keyed state is kept in.
+    pub fn state_backend(&self, job: &JobInfo) -> StateBackendKind {
+        let stated =
+            RunSettings::parse(&job.record.submission.settings).ok().and_then(|settings| settings.state_backend());
+        stated.unwrap_or(self.services.options.state_backend)
+    }
+
     fn info(&self, tenant: &TenantId, record: &Arc<JobRecord>) -> JobInfo {
         let submission = &record.submission;
         let live = self.services.registry.of_tenant(tenant, submission.id).map(|entry| entry.view.borrow().clone());
         let archived = || record.details.as_ref().and_then(|details| postcard::from_bytes::<JobView>(details).ok());
         let mut view = live.or_else(archived).unwrap_or_else(|| view_of_record(tenant, record));
+        if let Some(failure) = &record.failure
+            && !view.status.is_terminal()
+        {
+            note_earlier(&mut view, failure);
+        }
         // A client that saw the end written must not see the job go on.
         if record.status.is_terminal() && !view.status.is_terminal() {
             view.status = record.status;
@@ -216,6 +241,10 @@ impl Dispatcher {
     }
 }
 
+fn option_bytes_max(key: &str) -> usize {
+    if is_path_option(key) { SAVEPOINT_FOLDER_BYTES_MAX } else { OPTION_BYTES_MAX }
+}
+
 fn no_such_job(job: JobId) -> DispatcherError {
     DispatcherError::NotFound(format!("Job {job} not found"))
 }
@@ -231,11 +260,12 @@ impl RunRequest {
                 self.args.len()
             )));
         }
-        let longest = self.options.values().map(String::len).max().unwrap_or(0);
-        if longest > OPTION_BYTES_MAX {
-            return Err(DispatcherError::Invalid(format!(
-                "an option of the run is {longest} bytes long: {OPTION_BYTES_MAX} are allowed"
-            )));
+        for (key, value) in &self.options {
+            let (length, max) = (value.len(), option_bytes_max(key));
+            if length > max {
+                let text = format!("an option of the run is {length} bytes long: {max} are allowed");
+                return Err(DispatcherError::Invalid(text));
+            }
         }
         Ok(())
     }

@@ -11,6 +11,8 @@
 //! - Everything that is asked for is looked up under a tenant; what belongs to another does not exist.
 
 mod bundles;
+mod checkpoint_files;
+mod checkpoint_folders;
 mod clock;
 mod cluster;
 mod dispatcher;
@@ -18,6 +20,7 @@ mod error;
 mod gateway;
 mod job_master;
 mod jobs;
+mod operations;
 mod options;
 mod planner;
 mod recovery;
@@ -26,7 +29,9 @@ mod resource_manager;
 mod results;
 mod router;
 mod run_settings;
+mod savepoints;
 mod shell;
+mod start;
 mod task_managers;
 mod views;
 
@@ -35,8 +40,12 @@ pub use dispatcher::{Dispatcher, Overview};
 pub use error::DispatcherError;
 pub use gateway::{GatewayError, TaskManagerGateway};
 pub use jobs::{JobInfo, RunRequest};
-pub use millrace_job_core::{RESTART_OPTIONS, RestartOption, RestartOptions};
+pub use millrace_job_core::{
+    CHECKPOINT_OPTIONS, CheckpointOption, CheckpointOptions, RESTART_OPTIONS, RestartOption, RestartOptions,
+};
+pub use operations::Outcome;
 pub use options::JobManagerOptions;
 pub use planner::{Plan, Planner};
 pub use results::{ResultRows, ResultsError};
-pub use run_settings::{RUN_OPTIONS, RunSettings};
+pub use run_settings::{ClaimMode, RUN_OPTIONS, RunSettings, inline_bytes, recovery_options, state_backend};
+pub use savepoints::SavepointRequest;

@@ -1,11 +1,14 @@
 //! What can be set, with its defaults.
 
+use std::path::PathBuf;
+
 use millrace_connectors::FileRoots;
-use millrace_job_core::RestartOptions;
+use millrace_job_core::{CheckpointOptions, RestartOptions};
 use millrace_metadata_core::JobRetention;
+use millrace_protocol::CheckpointSettings;
 use millrace_resource_core::ResourceOptions;
 use millrace_storage::BundleLimits;
-use millrace_types::{BUFFER_TIMEOUT_MS, SandboxLimits};
+use millrace_types::{BUFFER_TIMEOUT_MS, SandboxLimits, StateBackendKind};
 
 /// How a JobManager is set up.
 #[derive(Debug, Clone)]
@@ -16,6 +19,19 @@ pub struct JobManagerOptions {
     pub buffer_timeout_ms: u64,
     /// How jobs restart that do not say so themselves: Flink's `restart-strategy.*`.
     pub restart: RestartOptions,
+    /// How checkpoints of jobs are taken that do not say so themselves: Flink's `execution.checkpointing.*`.
+    pub checkpoints: CheckpointOptions,
+    /// Where checkpoints are written, an absolute path that all processes share: Flink's
+    /// `execution.checkpointing.dir`.
+    pub checkpoint_dir: PathBuf,
+    /// Where savepoints are written for which no folder is named, an absolute path: Flink's
+    /// `execution.checkpointing.savepoint-dir`.
+    pub savepoint_dir: Option<PathBuf>,
+    /// State of at most so many bytes stands in a checkpoint's metadata: Flink's
+    /// `execution.checkpointing.data-inline-threshold`.
+    pub inline_bytes_max: u32,
+    /// What keyed state is kept in: Flink's `state.backend.type`.
+    pub state_backend: StateBackendKind,
     /// Which folders file connectors may reach.
     pub file_roots: FileRoots,
     /// What a bundle may be.
@@ -36,6 +52,11 @@ impl Default for JobManagerOptions {
             default_parallelism: 1,
             buffer_timeout_ms: BUFFER_TIMEOUT_MS,
             restart: RestartOptions::default(),
+            checkpoints: CheckpointOptions::default(),
+            checkpoint_dir: PathBuf::from("/var/lib/millrace/checkpoints"),
+            savepoint_dir: None,
+            inline_bytes_max: CheckpointSettings::default().inline_bytes_max,
+            state_backend: StateBackendKind::default(),
             file_roots: FileRoots::none(),
             bundle_limits: BundleLimits::default(),
             sandbox_limits: SandboxLimits::default(),

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use millrace_job_core::JobSpec;
+use millrace_job_core::{JobSpec, Retention};
 use millrace_metadata_core::{Applied, Command, JobRecord};
 use millrace_types::{Failure, FailureKind, JobStatus, TenantId};
 
 use crate::cluster::Services;
 use crate::error::DispatcherError;
 use crate::run_settings::RunSettings;
-use crate::{bundles, clock, job_master};
+use crate::{bundles, clock, job_master, start};
 
 /// Deletes blobs whose deletion was decided but perhaps not carried out.
 pub(crate) async fn delete_condemned(services: &Services) {
@@ -34,7 +34,28 @@ pub(crate) async fn settle(services: &Services, applied: Applied) {
     bundles::delete_blobs(services, applied.condemned).await;
 }
 
-/// Runs every job again that had not ended. Until there are checkpoints that is from its beginning.
+/// Deletes the checkpoints of jobs that had finished or were cancelled and keep none. Those of a job that failed are left
+/// where a crash came between its end and their deletion: they may be all that is left of its state.
+pub(crate) async fn delete_leftovers(services: &Services) {
+    let state = services.metadata.state();
+    for tenant in state.tenants() {
+        for record in state.jobs(tenant).filter(|record| !record.checkpoints.is_empty()) {
+            let Ok(settings) = RunSettings::parse(&record.submission.settings) else { continue };
+            let retention = settings.checkpoint_options(&services.options).map(|options| options.retention);
+            let keeps = match record.status {
+                JobStatus::Finished => false,
+                JobStatus::Canceled => retention.is_ok_and(|retention| retention == Retention::RetainOnCancellation),
+                _ => true,
+            };
+            let job = record.submission.id;
+            if let (false, Ok(folder)) = (keeps, start::checkpoint_folder(services, &settings, job).await) {
+                job_master::delete_all(services, tenant, job, &folder).await;
+            }
+        }
+    }
+}
+
+/// Runs every job again that had not ended, from its newest checkpoint if it has any.
 pub(crate) async fn resume_jobs(services: &Arc<Services>) {
     let state = services.metadata.state();
     for (tenant, record) in state.unfinished_jobs() {
@@ -72,9 +93,27 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
             .with_remedy("it was written by another version of Millrace: submit the job again")
     })?;
     let unusable = |error: DispatcherError| Failure::new(FailureKind::Internal, error.to_string());
+    let unreadable = |error: DispatcherError| {
+        Failure::new(FailureKind::StateUnreadable, error.to_string()).with_remedy(
+            "the job had no checkpoint of its own yet: see to the savepoint that it began with, and run it again",
+        )
+    };
     let settings = RunSettings::parse(&submission.settings).map_err(unusable)?;
     let options = settings.job_options(&services.options).map_err(unusable)?;
     let used_up = || Failure::new(FailureKind::Internal, "the job has used up its attempt numbers");
+    let checkpoints = settings.checkpoint_options(&services.options).map_err(unusable)?;
+    let folder = start::checkpoint_folder(services, &settings, submission.id).await.map_err(unusable)?;
+    let restored = start::retained(services, tenant, record).await?;
+    let start_from = match start::start_from(services, tenant, &settings).await {
+        Err(error) if restored.is_empty() => return Err(unreadable(error)),
+        // A job with checkpoints of its own needs it only if none of them can be restored.
+        Err(error) => {
+            tracing::info!(job = %submission.id, %error, "what the job began with is gone");
+            None
+        }
+        Ok(start_from) => start_from,
+    };
+    let begun_at = start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0);
     let bundle = bundles::stored_bundle(services, tenant, submission.bundle.digest()).await?;
     let components = services.planner.component_refs(&bundle).await?;
     Ok(JobSpec {
@@ -88,7 +127,11 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
         default_parallelism: submission.default_parallelism,
         first_attempt: record.highest_attempt.checked_add(1).ok_or_else(used_up)?,
         recorded_attempt: record.highest_attempt,
-        settings: settings.task_settings(&services.options),
+        settings: settings.task_settings(&services.options, &checkpoints, &folder),
+        checkpoints,
+        restored,
+        start_from,
+        recorded_checkpoint: record.highest_checkpoint.max(begun_at),
         options,
     })
 }

@@ -46,9 +46,28 @@ pub(crate) async fn route(message: ToJobManager, resources: &ResourceManager, jo
                 tell(&master, job, JobInput::SplitRequested(request)).await;
             }
         }
-        ToJobManager::CheckpointAcknowledged(_)
-        | ToJobManager::CheckpointDeclined(_)
-        | ToJobManager::WatermarkReached { .. } => {}
+        ToJobManager::CheckpointAcknowledged(acknowledged) => {
+            let job = acknowledged.attempt.job;
+            if let Some(master) = jobs.master(job) {
+                tell(&master, job, JobInput::CheckpointAcknowledged(acknowledged)).await;
+            }
+        }
+        ToJobManager::CheckpointDeclined(declined) => {
+            let job = declined.attempt.job;
+            if let Some(master) = jobs.master(job) {
+                tell(&master, job, JobInput::CheckpointDeclined(declined)).await;
+            }
+        }
+        ToJobManager::WatermarkReached { attempt, node, watermark } => {
+            if let Some(master) = jobs.master(attempt.job) {
+                tell(&master, attempt.job, JobInput::WatermarkReached { attempt, node, watermark }).await;
+            }
+        }
+        ToJobManager::AwaitingCheckpoint { attempt } => {
+            if let Some(master) = jobs.master(attempt.job) {
+                tell(&master, attempt.job, JobInput::AwaitingCheckpoint { attempt }).await;
+            }
+        }
         ToJobManager::Collected(rows) => {
             if let Some(master) = jobs.master(rows.attempt.job) {
                 // A JobMaster that has ended needs no rows.

@@ -1,10 +1,12 @@
 //! The options of one run: what `flinkConfiguration` of a request and `-D` of `millrace run` may hold.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
 
-use millrace_job_core::{JobOptions, RESTART_OPTIONS, RestartOptions};
-use millrace_protocol::TaskSettings;
-use millrace_types::parse_duration_ms;
+use millrace_job_core::{CHECKPOINT_OPTIONS, CheckpointOptions, JobOptions, RESTART_OPTIONS, RestartOptions};
+use millrace_protocol::{CheckpointSettings, TaskSettings};
+use millrace_types::{StateBackendKind, parse_bytes, parse_duration_ms};
 
 use crate::DispatcherError;
 use crate::options::JobManagerOptions;
@@ -14,11 +16,29 @@ const PARALLELISM: &str = "parallelism.default";
 const BUFFER_TIMEOUT: &str = "execution.buffer-timeout.interval";
 const DISCARD_SEED: &str = "sandbox.discard-instances.seed";
 
-/// The options of a run besides [`RESTART_OPTIONS`], each with its meaning.
+pub(crate) const CHECKPOINT_DIR: &str = "execution.checkpointing.dir";
+pub(crate) const SAVEPOINT_DIR: &str = "execution.checkpointing.savepoint-dir";
+const INLINE_MAX: &str = "execution.checkpointing.data-inline-threshold";
+const STATE_BACKEND: &str = "state.backend.type";
+const RECOVERY_PATH: &str = "execution.state-recovery.path";
+const RECOVERY_CLAIM: &str = "execution.state-recovery.claim-mode";
+const RECOVERY_SKIP: &str = "execution.state-recovery.ignore-unclaimed-state";
+
+/// The largest state that may stand in a checkpoint's metadata, in bytes: Flink's.
+const INLINE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The options of a run besides [`RESTART_OPTIONS`] and [`CHECKPOINT_OPTIONS`], each with its meaning.
 pub const RUN_OPTIONS: &[(&str, &str)] = &[
     (NAME, "the job's name"),
     (PARALLELISM, "the parallelism of operators that state none"),
     (BUFFER_TIMEOUT, "how long a partly filled batch waits for more rows"),
+    (CHECKPOINT_DIR, "where the job's checkpoints are written, within the roots of file connectors"),
+    (SAVEPOINT_DIR, "where the job's savepoints are written, within the roots of file connectors"),
+    (INLINE_MAX, "state of at most so many bytes stands in a checkpoint's metadata instead of a file"),
+    (STATE_BACKEND, "what keyed state is kept in: hashmap or redb"),
+    (RECOVERY_PATH, "the savepoint or retained checkpoint that the job begins with"),
+    (RECOVERY_CLAIM, "who owns it afterwards: NO_CLAIM (nobody deletes it) or CLAIM (the job does)"),
+    (RECOVERY_SKIP, "whether state of operators that the application does not have is left out"),
     (DISCARD_SEED, "for tests: throw away instances after random calls, chosen by this number"),
 ];
 
@@ -31,6 +51,56 @@ pub struct RunSettings {
     discard_instances_seed: Option<u64>,
     /// Options of the restart strategy, each checked by itself.
     restart: BTreeMap<String, String>,
+    /// Options of checkpoints, each checked by itself.
+    checkpoints: BTreeMap<String, String>,
+    checkpoint_dir: Option<String>,
+    savepoint_dir: Option<String>,
+    inline_bytes_max: Option<u32>,
+    state_backend: Option<StateBackendKind>,
+    recovery: StateRecovery,
+}
+
+/// Who owns a savepoint that a job began with: Flink's claim mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClaimMode {
+    /// Whoever owned it before: the job never deletes it.
+    #[default]
+    NoClaim,
+    /// The job: it deletes it when it has a checkpoint of its own.
+    Claim,
+}
+
+impl FromStr for ClaimMode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim().to_ascii_uppercase().replace('-', "_").as_str() {
+            "NO_CLAIM" => Ok(Self::NoClaim),
+            "CLAIM" => Ok(Self::Claim),
+            "LEGACY" => Err("LEGACY leaves open who deletes the savepoint: write CLAIM or NO_CLAIM"),
+            _ => Err("write CLAIM or NO_CLAIM"),
+        }
+    }
+}
+
+/// What state a run begins with.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct StateRecovery {
+    pub(crate) path: Option<String>,
+    pub(crate) claim: ClaimMode,
+    pub(crate) allow_non_restored_state: bool,
+}
+
+/// Whether an option's value is a path, which may be long.
+pub(crate) fn is_path_option(key: &str) -> bool {
+    [CHECKPOINT_DIR, SAVEPOINT_DIR, RECOVERY_PATH].contains(&key)
+}
+
+/// The options that say what a run begins with, as [`RunSettings::parse`] takes them.
+pub fn recovery_options(path: String, claim: Option<String>, skip: Option<bool>) -> BTreeMap<String, String> {
+    let claim = claim.map(|claim| (RECOVERY_CLAIM.to_owned(), claim));
+    let skip = skip.map(|skip| (RECOVERY_SKIP.to_owned(), skip.to_string()));
+    [(RECOVERY_PATH.to_owned(), path)].into_iter().chain(claim).chain(skip).collect()
 }
 
 impl RunSettings {
@@ -58,9 +128,19 @@ impl RunSettings {
                     checked.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
                     settings.restart.insert(key.to_owned(), value.clone());
                 }
+                key if CheckpointOptions::is_option(key) => {
+                    let checked = CheckpointOptions::default().set(key, value);
+                    checked.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
+                    settings.checkpoints.insert(key.to_owned(), value.clone());
+                }
+                key if RUN_OPTIONS.iter().any(|(known, _)| *known == key) => {
+                    settings.set_state(key, value).map_err(|what| wrong(&what))?;
+                }
                 _ => {
                     let restart = RESTART_OPTIONS.iter().map(|option| option.key);
-                    let known: Vec<&str> = RUN_OPTIONS.iter().map(|(key, _)| *key).chain(restart).collect();
+                    let checkpoints = CHECKPOINT_OPTIONS.iter().map(|option| option.key);
+                    let known = RUN_OPTIONS.iter().map(|(key, _)| *key).chain(restart).chain(checkpoints);
+                    let known: Vec<&str> = known.collect();
                     return Err(DispatcherError::Invalid(format!(
                         "\"{key}\" is no option of a run; there are {}",
                         known.join(", ")
@@ -69,6 +149,49 @@ impl RunSettings {
             }
         }
         Ok(settings)
+    }
+
+    /// Sets an option about state and where it is kept; an error says what would be right.
+    fn set_state(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let text = || Some(value.to_owned()).filter(|text| !text.is_empty());
+        match key {
+            CHECKPOINT_DIR => self.checkpoint_dir = text(),
+            SAVEPOINT_DIR => self.savepoint_dir = text(),
+            INLINE_MAX => self.inline_bytes_max = Some(inline_bytes(value)?),
+            STATE_BACKEND => self.state_backend = Some(state_backend(value)?),
+            RECOVERY_PATH => self.recovery.path = text(),
+            RECOVERY_CLAIM => self.recovery.claim = value.parse()?,
+            _ => self.recovery.allow_non_restored_state = value.parse().map_err(|_| "write true or false")?,
+        }
+        Ok(())
+    }
+
+    /// What state the run begins with.
+    pub(crate) fn recovery(&self) -> &StateRecovery {
+        &self.recovery
+    }
+
+    /// What the run's keyed state is kept in, if the run states it.
+    pub(crate) fn state_backend(&self) -> Option<StateBackendKind> {
+        self.state_backend
+    }
+
+    /// The run's folder of checkpoints, if it names one.
+    pub(crate) fn checkpoint_dir(&self) -> Option<&str> {
+        self.checkpoint_dir.as_deref()
+    }
+
+    /// The run's folder of savepoints, if it names one.
+    pub(crate) fn savepoint_dir(&self) -> Option<&str> {
+        self.savepoint_dir.as_deref()
+    }
+
+    /// When the run's checkpoints are taken and kept: the run's own options over the cluster's.
+    pub(crate) fn checkpoint_options(&self, options: &JobManagerOptions) -> Result<CheckpointOptions, DispatcherError> {
+        let mut checkpoints = options.checkpoints.clone();
+        let set = self.checkpoints.iter().try_for_each(|(key, value)| checkpoints.set(key, value));
+        set.and_then(|()| checkpoints.check()).map_err(|error| DispatcherError::Invalid(error.to_string()))?;
+        Ok(checkpoints)
     }
 
     /// The name that the run gives its job.
@@ -83,24 +206,54 @@ impl RunSettings {
 
     /// How the run's job is treated: the run's own options over the cluster's.
     pub(crate) fn job_options(&self, options: &JobManagerOptions) -> Result<JobOptions, DispatcherError> {
+        let checkpointed = self.checkpoint_options(options)?.interval_ms.is_some();
         let mut restart = options.restart.clone();
         let set = self.restart.iter().try_for_each(|(key, value)| restart.set(key, value));
-        let strategy = set.and_then(|()| restart.strategy());
+        let strategy = set.and_then(|()| restart.strategy(checkpointed));
         let restart_strategy = strategy.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
         Ok(JobOptions { restart_strategy, restart_seed: rand::random(), ..JobOptions::default() })
     }
 
-    pub(crate) fn task_settings(&self, options: &JobManagerOptions) -> TaskSettings {
+    /// How the run's tasks run, whose checkpoints are written into a folder.
+    pub(crate) fn task_settings(
+        &self,
+        options: &JobManagerOptions,
+        checkpoints: &CheckpointOptions,
+        folder: &Path,
+    ) -> TaskSettings {
         TaskSettings {
+            state_backend: self.state_backend.unwrap_or(options.state_backend),
+            checkpoints: CheckpointSettings {
+                folder: folder.to_string_lossy().into_owned(),
+                inline_bytes_max: self.inline_bytes_max.unwrap_or(options.inline_bytes_max),
+                periodic: checkpoints.interval_ms.is_some(),
+            },
             buffer_timeout_ms: self.buffer_timeout_ms.unwrap_or(options.buffer_timeout_ms),
             discard_instances_seed: self.discard_instances_seed,
-            ..TaskSettings::default()
         }
+    }
+}
+
+/// Reads a size of state that stands in a checkpoint's metadata, in bytes.
+pub fn inline_bytes(value: &str) -> Result<u32, String> {
+    let bytes = parse_bytes(value).map_err(|error| error.to_string())?;
+    let bytes = Some(bytes).filter(|bytes| *bytes <= INLINE_BYTES_MAX).and_then(|bytes| u32::try_from(bytes).ok());
+    bytes.ok_or_else(|| format!("at most {} may be stored inline", millrace_types::format_bytes(INLINE_BYTES_MAX)))
+}
+
+/// Reads the name of a state backend.
+pub fn state_backend(value: &str) -> Result<StateBackendKind, String> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "hashmap" => Ok(StateBackendKind::Hashmap),
+        "redb" => Ok(StateBackendKind::Redb),
+        "rocksdb" => Err("the backend that is larger than memory is called redb here".to_owned()),
+        _ => Err("write hashmap or redb".to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use millrace_job_core::RestartStrategy;
 
@@ -114,11 +267,40 @@ mod tests {
             (DISCARD_SEED, ""),
             ("restart-strategy.type", "sometimes"),
             ("restart-strategy.typ", "none"),
+            ("execution.checkpointing.interval", "often"),
+            (INLINE_MAX, "2 mb"),
+            (STATE_BACKEND, "rocksdb"),
+            (RECOVERY_CLAIM, "LEGACY"),
+            (RECOVERY_SKIP, "perhaps"),
         ] {
             let error = parse(key, value).map_err(|error| error.to_string());
             assert!(error.as_ref().is_err_and(|text| text.contains(key)), "{error:?}");
         }
         assert_eq!(parse(PARALLELISM, "3").ok().and_then(|settings| settings.parallelism()), Some(3));
+    }
+
+    #[test]
+    fn a_run_states_its_checkpoints_over_the_clusters() {
+        let mut cluster = JobManagerOptions::default();
+        cluster.checkpoints.interval_ms = Some(60_000);
+        let options = [
+            ("execution.checkpointing.timeout", "7 s"),
+            (INLINE_MAX, "1 kb"),
+            (STATE_BACKEND, "redb"),
+            (RECOVERY_PATH, "/s"),
+            (RECOVERY_CLAIM, "claim"),
+        ];
+        let options = options.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let settings = RunSettings::parse(&options.into()).unwrap();
+        let checkpoints = settings.checkpoint_options(&cluster).unwrap();
+        assert_eq!((checkpoints.interval_ms, checkpoints.timeout_ms), (Some(60_000), 7_000));
+        let tasks = settings.task_settings(&cluster, &checkpoints, Path::new("/c/j"));
+        assert_eq!(tasks.state_backend, StateBackendKind::Redb);
+        let expected = CheckpointSettings { folder: "/c/j".to_owned(), inline_bytes_max: 1024, periodic: true };
+        assert_eq!(tasks.checkpoints, expected);
+        assert_eq!((settings.recovery().path.as_deref(), settings.recovery().claim), (Some("/s"), ClaimMode::Claim));
+        let restarts = settings.job_options(&cluster).unwrap().restart_strategy;
+        assert!(matches!(restarts, RestartStrategy::ExponentialDelay(_)), "{restarts}");
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What the shells read out of a job's view.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use millrace_graph::JobGraph;
-use millrace_job_core::{Dropped, ExceptionEntry, ExceptionHistory, JobView, RestartOptions, RestartStrategy};
+use millrace_job_core::{
+    CheckpointCounts, CheckpointOptions, CheckpointsView, Dropped, ExceptionEntry, ExceptionHistory, JobView,
+    RestartOptions, RestartStrategy,
+};
 use millrace_metadata_core::JobRecord;
 use millrace_types::{AttemptId, Failure, TaskManagerId, TenantId};
 
@@ -35,6 +38,23 @@ pub(crate) fn root_failure(view: &JobView) -> Option<Failure> {
     view.exceptions.entries.first().map(|entry| entry.failure.clone())
 }
 
+/// Shows a failure of an earlier life of the JobManager, or of its start, behind those of this life.
+pub(crate) fn note_earlier(view: &mut JobView, failure: &Failure) {
+    if view.exceptions.entries.iter().any(|known| known.failure == *failure) {
+        return;
+    }
+    let at = view.started_at().unwrap_or_default();
+    let entry = ExceptionEntry {
+        failure: failure.clone(),
+        at,
+        task_name: None,
+        attempt: None,
+        task_manager: None,
+        concurrent: Vec::new(),
+    };
+    Arc::make_mut(&mut view.exceptions).entries.push(entry);
+}
+
 /// The restart strategy that a run stated; the cluster's default of the time is not recorded.
 fn stated_strategy(record: &JobRecord) -> RestartStrategy {
     let mut options = RestartOptions::default();
@@ -42,7 +62,26 @@ fn stated_strategy(record: &JobRecord) -> RestartStrategy {
         // What is no such option is none of the strategy's business, and the others were checked.
         let _ = options.set(key, value);
     }
-    options.strategy().unwrap_or_default()
+    options.strategy(false).unwrap_or_default()
+}
+
+/// Of a job's checkpoints the record has what the run stated; the cluster's defaults of the time are not recorded.
+fn checkpoints_of(record: &JobRecord) -> CheckpointsView {
+    let mut options = CheckpointOptions::default();
+    for (key, value) in &record.submission.settings {
+        // What is no such option is none of the checkpoints' business, and the others were checked.
+        let _ = options.set(key, value);
+    }
+    CheckpointsView {
+        options,
+        counts: CheckpointCounts::default(),
+        summary: Arc::default(),
+        history: VecDeque::new(),
+        latest_completed: None,
+        latest_savepoint: None,
+        latest_failed: None,
+        latest_restored: None,
+    }
 }
 
 /// A job of which only the record is left: its JobMaster had no time to store details.
@@ -74,6 +113,7 @@ pub(crate) fn view_of_record(tenant: &TenantId, record: &JobRecord) -> JobView {
         splits: BTreeMap::new(),
         restarts: 0,
         restart_strategy: stated_strategy(record),
+        checkpoints: Arc::new(checkpoints_of(record)),
         exceptions: Arc::new(exceptions),
         dropped: Dropped::default(),
     }

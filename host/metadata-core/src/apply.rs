@@ -1,6 +1,7 @@
 //! One command after the other.
 
 mod bundles;
+mod checkpoints;
 mod history;
 mod jobs;
 
@@ -34,6 +35,12 @@ impl MetadataState {
             Command::ExpireJobs { now, retention } => Ok(self.expire_jobs(now, retention)),
             Command::BlobsDeleted { blobs } => Ok(self.blobs_deleted(&blobs)),
             Command::RecordAttempt { tenant, job, attempt } => self.record_attempt(&tenant, job, attempt),
+            Command::RecordCheckpointId { tenant, job, epoch, checkpoint } => {
+                self.record_checkpoint_id(&tenant, job, epoch, checkpoint)
+            }
+            Command::SetCheckpoints { tenant, job, epoch, add, retained } => {
+                self.set_checkpoints(&tenant, job, epoch, add.map(|pointer| *pointer), &retained)
+            }
         }
     }
 

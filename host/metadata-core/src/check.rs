@@ -51,6 +51,7 @@ impl TenantState {
             self.jobs.values().all(|job| job.details.is_none() || job.status.is_terminal()),
             "a job is archived that has not ended",
         )?;
+        hold(self.jobs.values().all(|job| job.checkpoints_hold()), "a job's checkpoints are not in order")?;
         let bytes = |terminal: bool| -> u64 {
             self.jobs.values().filter(|job| job.status.is_terminal() == terminal).map(|job| job.bytes()).sum()
         };

@@ -1,13 +1,14 @@
 //! What can be decided, and what a decision answers.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use millrace_types::{BlobKey, BundleId, Failure, JobId, JobStatus, LeaderEpoch, TenantId, Timestamp};
+use millrace_types::{BlobKey, BundleId, CheckpointId, Failure, JobId, JobStatus, LeaderEpoch, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::record::{BundleRecord, JobRetention, JobSubmission};
+use crate::record::{BundleRecord, CheckpointPointer, JobRetention, JobSubmission};
 
 /// An upload on its way: it keeps its blobs from being condemned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -110,6 +111,31 @@ pub enum Command {
         job: JobId,
         /// The highest number.
         attempt: u32,
+    },
+    /// Checkpoint ids of a job up to this one are given out, if they were not.
+    RecordCheckpointId {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The job.
+        job: JobId,
+        /// The leader that gives them out; refused to an earlier one than the newest.
+        epoch: LeaderEpoch,
+        /// The highest id.
+        checkpoint: u64,
+    },
+    /// A job's retained checkpoints are these: one may come, and those that are not named go. Once a job has ended none
+    /// comes.
+    SetCheckpoints {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The job.
+        job: JobId,
+        /// The leader that decides; refused to an earlier one than the newest.
+        epoch: LeaderEpoch,
+        /// The checkpoint that is complete now.
+        add: Option<Box<CheckpointPointer>>,
+        /// Those that are retained from now on, by id.
+        retained: BTreeSet<CheckpointId>,
     },
 }
 

@@ -8,6 +8,8 @@
 //! - A blob that a bundle, an unfinished job or a running upload needs is never condemned, and a condemned blob is
 //!   never needed again before its deletion was reported: blobs are written before they are named here, and deleted
 //!   after they are condemned here.
+//! - Checkpoint ids are given out once, and a retained checkpoint is forgotten only by a decision: its files are deleted
+//!   after that. Both are refused to a leader of an earlier epoch.
 //! - The status of a job that has ended is final.
 //! - Every collection is bounded by a name in [`limits`].
 //!
@@ -21,8 +23,10 @@ pub mod limits;
 mod record;
 mod rejection;
 mod state;
+mod version_2;
 
 pub use command::{Applied, Command, Response, UploadId};
-pub use record::{BundleRecord, JobRecord, JobRetention, JobSubmission};
+pub use record::{BundleRecord, CheckpointPointer, JobRecord, JobRetention, JobSubmission};
 pub use rejection::Rejection;
 pub use state::MetadataState;
+pub use version_2::MetadataStateV2;

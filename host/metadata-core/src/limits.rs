@@ -37,6 +37,12 @@ pub const HISTORY_JOBS_PER_TENANT_MAX: usize = 1_000;
 /// What a tenant's ended jobs may take, in bytes, archived details included. Those that ended first leave.
 pub const HISTORY_BYTES_PER_TENANT_MAX: u64 = 64 * 1024 * 1024;
 
+/// The most checkpoints of a job that are retained at a time, a claimed savepoint included.
+pub const CHECKPOINTS_PER_JOB_MAX: usize = 100;
+
+/// The longest path of a checkpoint's folder, in bytes.
+pub const CHECKPOINT_FOLDER_BYTES_MAX: usize = 4096;
+
 /// The most ids that are reserved at a time.
 pub const IDS_PER_BLOCK_MAX: u32 = 1 << 20;
 

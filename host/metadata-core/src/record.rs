@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use millrace_types::{
-    BlobKey, BlobKind, BundleId, Digest, Failure, JobId, JobStatus, LeaderEpoch, TenantId, Timestamp,
+    BlobKey, BlobKind, BundleId, CheckpointId, Digest, Failure, JobId, JobStatus, LeaderEpoch, SnapshotKind, TenantId,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::limits::CHECKPOINTS_PER_JOB_MAX;
 
 /// An uploaded bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +66,23 @@ impl JobSubmission {
     }
 }
 
+/// A complete checkpoint: all its bytes were durable before this was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointPointer {
+    /// Its number.
+    pub id: CheckpointId,
+    /// What it is: a job that claimed a savepoint retains that, too.
+    pub kind: SnapshotKind,
+    /// The folder that has its metadata, an absolute path.
+    pub folder: String,
+    /// The size of its metadata, in bytes.
+    pub metadata_bytes: u64,
+    /// The xxh3_64 of its metadata, with seed 0.
+    pub metadata_checksum: u64,
+    /// When its last part was acknowledged.
+    pub completed_at: Timestamp,
+}
+
 /// A job and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {
@@ -80,6 +100,10 @@ pub struct JobRecord {
     pub failure: Option<Failure>,
     /// What is shown of it once it has ended, opaque here.
     pub details: Option<Bytes>,
+    /// Its retained checkpoints, the oldest first. They stay when it has ended until their files are deleted.
+    pub checkpoints: Vec<CheckpointPointer>,
+    /// The highest checkpoint id that was given out: later ones are higher, whoever the leader is.
+    pub highest_checkpoint: u64,
 }
 
 impl JobRecord {
@@ -88,9 +112,18 @@ impl JobRecord {
         if self.status.is_terminal() { self.status_times.get(&self.status).copied() } else { None }
     }
 
-    /// What it takes, in bytes; its failure, bounded by itself, is not counted.
+    /// What it takes, in bytes; its failure and its checkpoints, bounded by themselves, are not counted.
     pub fn bytes(&self) -> u64 {
         self.submission.bytes() + self.details.as_ref().map_or(0, Bytes::len) as u64
+    }
+}
+
+impl JobRecord {
+    /// Whether the retained checkpoints are in order, within their bounds, and of ids that were given out.
+    pub(crate) fn checkpoints_hold(&self) -> bool {
+        self.checkpoints.len() <= CHECKPOINTS_PER_JOB_MAX
+            && self.checkpoints.is_sorted_by(|a, b| a.id < b.id)
+            && self.checkpoints.iter().all(|pointer| pointer.id.0 <= self.highest_checkpoint)
     }
 }
 

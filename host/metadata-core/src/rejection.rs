@@ -1,6 +1,6 @@
 //! Why a command is refused.
 
-use millrace_types::{BlobKey, BundleId, JobId, JobStatus};
+use millrace_types::{BlobKey, BundleId, CheckpointId, JobId, JobStatus, LeaderEpoch};
 
 use crate::command::UploadId;
 
@@ -43,6 +43,30 @@ pub enum Rejection {
         job: JobId,
         /// Its status.
         status: JobStatus,
+    },
+    /// Another process leads by now.
+    #[error("the leader of epoch {} has been replaced by that of epoch {}", stale.0, newest.0)]
+    StaleEpoch {
+        /// Who asks.
+        stale: LeaderEpoch,
+        /// The newest.
+        newest: LeaderEpoch,
+    },
+    /// A checkpoint that is to be retained is not there, or another one of its id is.
+    #[error("the job {job} has no such checkpoint {checkpoint} to retain")]
+    NoSuchCheckpoint {
+        /// The job.
+        job: JobId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// A later checkpoint is there already.
+    #[error("the job {job} has a later checkpoint than {checkpoint}")]
+    OlderCheckpoint {
+        /// The job.
+        job: JobId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
     },
     /// Something is larger than it may be.
     #[error("{what}: {actual} bytes, where {limit} are allowed")]

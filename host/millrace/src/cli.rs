@@ -1,8 +1,12 @@
 //! The command line, as `clap` sees it. What each command does is in `commands/`.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use millrace_jobmanager::recovery_options;
+
+use crate::paths::make_absolute;
 
 /// A stream processor in the architecture of Apache Flink whose user code is WebAssembly.
 #[derive(Debug, Parser)]
@@ -40,6 +44,14 @@ pub(crate) enum Command {
     Info(Info),
     /// Cancel a job and wait until it has ended.
     Cancel(Cancel),
+    /// Take a savepoint of a running job, or dispose of one.
+    Savepoint(Savepoint),
+    /// Stop a job with a savepoint.
+    Stop(Stop),
+    /// Replace the code of a running job, keeping its state.
+    Upgrade(Upgrade),
+    /// Show a job's checkpoints.
+    Checkpoints(Checkpoints),
     /// Print the logs of a job's tasks.
     Logs(Logs),
     /// Make a project for an application in Rust.
@@ -162,6 +174,8 @@ pub(crate) struct Application {
     #[arg(long)]
     pub(crate) name: Option<String>,
     #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
     pub(crate) common: JobManagerArgs,
     /// The application's arguments, behind `--`.
     #[arg(last = true)]
@@ -190,6 +204,8 @@ pub(crate) struct Run {
     /// An option of this run; may be repeated.
     #[arg(short = 'D', value_name = "KEY=VALUE")]
     pub(crate) define: Vec<String>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
     /// The application's arguments, behind `--`.
@@ -231,6 +247,111 @@ pub(crate) struct Info {
 pub(crate) struct Cancel {
     /// The job's id, as `millrace list` shows it, or its first characters if these are unique.
     pub(crate) job: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+/// What state to begin with.
+#[derive(Debug, Args)]
+pub(crate) struct StateArgs {
+    /// Begin with the state of a savepoint, or of a retained checkpoint: its folder.
+    #[arg(short = 's', long, value_name = "PATH")]
+    pub(crate) from_savepoint: Option<String>,
+    /// Who owns the savepoint afterwards: nobody touches it, or the job deletes it once it has a newer checkpoint.
+    #[arg(long, value_enum, requires = "from_savepoint")]
+    pub(crate) claim_mode: Option<ClaimModeArg>,
+    /// Leave out state of operators that the application does not have.
+    #[arg(short = 'n', long, requires = "from_savepoint")]
+    pub(crate) allow_non_restored_state: bool,
+}
+
+impl StateArgs {
+    /// The options of a run that say so.
+    pub(crate) fn options(&self, folder: &Path) -> BTreeMap<String, String> {
+        let Some(path) = &self.from_savepoint else { return BTreeMap::new() };
+        let claim = self.claim_mode.map(|mode| match mode {
+            ClaimModeArg::NoClaim => "NO_CLAIM".to_owned(),
+            ClaimModeArg::Claim => "CLAIM".to_owned(),
+        });
+        recovery_options(make_absolute(path, folder), claim, self.allow_non_restored_state.then_some(true))
+    }
+}
+
+/// Who owns a savepoint that a job began with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum ClaimModeArg {
+    /// The user: the job never deletes it, and after its first checkpoint does not need it.
+    NoClaim,
+    /// The job: it deletes it like one of its own checkpoints.
+    Claim,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  millrace savepoint 5d1c0c3b /data/savepoints
+  millrace savepoint --dispose /data/savepoints/savepoint-5d1c0c-3bdb0e60a650")]
+pub(crate) struct Savepoint {
+    /// The job's id, or its first characters if these are unique.
+    #[arg(required_unless_present = "dispose")]
+    pub(crate) job: Option<String>,
+    /// Where the savepoint's folder is made; execution.checkpointing.savepoint-dir unless stated.
+    pub(crate) folder: Option<String>,
+    /// Delete a savepoint instead.
+    #[arg(short = 'd', long, value_name = "PATH", conflicts_with_all = ["job", "folder"])]
+    pub(crate) dispose: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace stop 5d1c0c3b -p /data/savepoints")]
+pub(crate) struct Stop {
+    /// The job's id, or its first characters if these are unique.
+    pub(crate) job: String,
+    /// Where the savepoint's folder is made; execution.checkpointing.savepoint-dir unless stated.
+    #[arg(short = 'p', long, value_name = "DIR")]
+    pub(crate) savepoint_path: Option<String>,
+    /// First end the sources as if they were read to their end: all windows fire, and the job is not to be resumed.
+    #[arg(long)]
+    pub(crate) drain: bool,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace upgrade 5d1c0c3b target/bundles/wordcount.mrb
+
+Arguments and options of the running job are taken over, unless they are stated.")]
+pub(crate) struct Upgrade {
+    /// The job's id, or its first characters if these are unique.
+    pub(crate) job: String,
+    /// The new bundle, or a single Wasm component.
+    pub(crate) bundle: PathBuf,
+    /// Another parallelism of operators that state none.
+    #[arg(short = 'p', long)]
+    pub(crate) parallelism: Option<u32>,
+    /// Where the savepoint's folder is made; execution.checkpointing.savepoint-dir unless stated.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) savepoint_path: Option<String>,
+    /// Leave out state of operators that the new application does not have.
+    #[arg(short = 'n', long)]
+    pub(crate) allow_non_restored_state: bool,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Other arguments of the application, behind `--`.
+    #[arg(last = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  millrace checkpoints 5d1c0c3b")]
+pub(crate) struct Checkpoints {
+    /// The job's id, or its first characters if these are unique.
+    pub(crate) job: String,
+    /// Take one now.
+    #[arg(long)]
+    pub(crate) trigger: bool,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }

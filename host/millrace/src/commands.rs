@@ -2,13 +2,17 @@
 
 pub(crate) mod build;
 pub(crate) mod cancel;
+pub(crate) mod checkpoints;
 pub(crate) mod config;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod new;
 pub(crate) mod run;
+pub(crate) mod savepoint;
+pub(crate) mod stop;
 mod toolchain;
+pub(crate) mod upgrade;
 
 use std::future::Future;
 
@@ -17,6 +21,7 @@ use millrace_client::{Client, ClientOptions};
 use serde::Serialize;
 
 use crate::cli::ClusterArgs;
+use crate::paths::make_absolute;
 use crate::progress::println_stdout;
 
 /// Runs a command of a client.
@@ -32,6 +37,13 @@ fn client(cluster: &ClusterArgs) -> Result<Client> {
 fn print_json(value: &impl Serialize) -> Result<()> {
     println_stdout(&serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// A folder of a flag, as the cluster has to be told of it.
+fn absolute_folder(path: Option<&str>) -> Result<Option<String>> {
+    let Some(path) = path else { return Ok(None) };
+    let folder = std::env::current_dir().context("cannot tell the current folder")?;
+    Ok(Some(make_absolute(path, &folder)))
 }
 
 /// The one job whose id begins so.

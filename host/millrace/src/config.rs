@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use millrace_jobmanager::{RESTART_OPTIONS, RestartOptions};
+use millrace_jobmanager::{
+    CHECKPOINT_OPTIONS, CheckpointOptions, RESTART_OPTIONS, RestartOptions, inline_bytes, state_backend,
+};
 use millrace_types::{parse_bytes, parse_duration_ms};
 
 /// What kind of value an option takes.
@@ -20,6 +22,12 @@ enum Kind {
     Duration,
     /// An option of the restart strategies, which check it.
     Restart,
+    /// An option of checkpoints, which check it.
+    Checkpoints,
+    /// A size of state that stands in a checkpoint's metadata.
+    Inline,
+    /// The name of a state backend.
+    Backend,
 }
 
 /// One option.
@@ -58,9 +66,19 @@ pub(crate) const SANDBOX_DEADLINE: &str = "taskmanager.sandbox.call-deadline";
 pub(crate) const SANDBOX_OUTPUT: &str = "taskmanager.sandbox.output-per-call";
 pub(crate) const SANDBOX_LOG_RATE: &str = "taskmanager.sandbox.log-lines-per-second";
 
+pub(crate) const CHECKPOINT_DIR: &str = "execution.checkpointing.dir";
+pub(crate) const SAVEPOINT_DIR: &str = "execution.checkpointing.savepoint-dir";
+pub(crate) const INLINE_MAX: &str = "execution.checkpointing.data-inline-threshold";
+pub(crate) const STATE_BACKEND: &str = "state.backend.type";
+
 const fn restart(index: usize) -> OptionSpec {
     let millrace_jobmanager::RestartOption { key, default, description } = RESTART_OPTIONS[index];
     option(key, Kind::Restart, default, description)
+}
+
+const fn checkpoints(index: usize) -> OptionSpec {
+    let millrace_jobmanager::CheckpointOption { key, default, description } = CHECKPOINT_OPTIONS[index];
+    option(key, Kind::Checkpoints, default, description)
 }
 
 /// All options, in the order in which they are printed.
@@ -100,6 +118,26 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     restart(9),
     restart(10),
     restart(11),
+    checkpoints(0),
+    checkpoints(1),
+    checkpoints(2),
+    checkpoints(3),
+    checkpoints(4),
+    checkpoints(5),
+    checkpoints(6),
+    checkpoints(7),
+    checkpoints(8),
+    checkpoints(9),
+    checkpoints(10),
+    option(
+        CHECKPOINT_DIR,
+        Kind::Text,
+        "",
+        "where checkpoints are written: a folder that all processes share; checkpoints in data.dir unless set",
+    ),
+    option(SAVEPOINT_DIR, Kind::Text, "", "where savepoints are written for which no folder is named"),
+    option(INLINE_MAX, Kind::Inline, "20 kb", "state of at most so many bytes stands in a checkpoint's metadata"),
+    option(STATE_BACKEND, Kind::Backend, "hashmap", "what keyed state is kept in: hashmap (memory) or redb (disk)"),
 ];
 
 /// The effective options.
@@ -145,6 +183,9 @@ impl Configuration {
             Kind::Memory => parse_bytes(&value).map(drop).map_err(Into::into),
             Kind::Duration => parse_duration_ms(&value).map(drop).map_err(Into::into),
             Kind::Restart => RestartOptions::default().set(key, &value).map_err(Into::into),
+            Kind::Checkpoints => CheckpointOptions::default().set(key, &value).map_err(Into::into),
+            Kind::Inline => inline_bytes(&value).map(drop).map_err(|what| anyhow!(what)),
+            Kind::Backend => state_backend(&value).map(drop).map_err(|what| anyhow!(what)),
         };
         checked.with_context(|| format!("{origin} sets {key}"))?;
         self.values.insert(spec.key, (value, origin.to_owned()));
@@ -178,7 +219,17 @@ impl Configuration {
         for option in RESTART_OPTIONS {
             options.set(option.key, self.text(option.key))?;
         }
-        options.strategy()?;
+        options.strategy(false)?;
+        Ok(options)
+    }
+
+    /// The options of checkpoints, which have to agree with each other.
+    pub(crate) fn checkpoints(&self) -> Result<CheckpointOptions> {
+        let mut options = CheckpointOptions::default();
+        for option in CHECKPOINT_OPTIONS {
+            options.set(option.key, self.text(option.key))?;
+        }
+        options.check()?;
         Ok(options)
     }
 
@@ -249,12 +300,26 @@ mod tests {
             let define: Vec<String> = define.iter().map(|text| (*text).to_owned()).collect();
             Configuration::load(None, &define).and_then(|configuration| configuration.restart())
         };
-        let strategy = load(&["restart-strategy.type=fixed-delay"]).unwrap().strategy().unwrap().to_string();
+        let strategy = load(&["restart-strategy.type=fixed-delay"]).unwrap().strategy(false).unwrap().to_string();
         assert_eq!(strategy, "Restart with fixed delay (PT1S). #1 restart attempts.");
         let error = load(&["restart-strategy.fixed-delay.attempts=x"]).unwrap_err();
         assert!(format!("{error:#}").contains("whole number"), "{error:#}");
         let backoff = "restart-strategy.exponential-delay.initial-backoff=2 min";
         assert!(load(&["restart-strategy.type=exponential-delay", backoff]).is_err());
+    }
+
+    #[test]
+    fn every_option_of_checkpoints_is_listed_and_read() {
+        for option in CHECKPOINT_OPTIONS {
+            assert!(OPTIONS.iter().any(|spec| spec.key == option.key), "{}", option.key);
+        }
+        let load = |define: &[&str]| {
+            let define: Vec<String> = define.iter().map(|text| (*text).to_owned()).collect();
+            Configuration::load(None, &define).and_then(|configuration| configuration.checkpoints())
+        };
+        assert_eq!(load(&["execution.checkpointing.interval=2 s"]).unwrap().interval_ms, Some(2_000));
+        assert!(load(&["execution.checkpointing.interval=soon"]).is_err());
+        assert!(load(&["state.backend.type=tape"]).is_err());
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn is_path_name(name: &str) -> bool {
 }
 
 /// A name with a scheme, such as `s3://…`, is no local path.
-fn make_absolute(path: &str, folder: &Path) -> String {
+pub(crate) fn make_absolute(path: &str, folder: &Path) -> String {
     if path.contains("://") || path.is_empty() {
         return path.to_owned();
     }

@@ -1,5 +1,9 @@
 //! The receiving end: one queue for all channels that a task reads.
+//!
+//! Invariant: what a blocked channel brings is set aside with its credit, so that its producer is held up as soon as
+//! the channel is full, and is given first, in its order, when the channel is no longer blocked.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use millrace_protocol::ChannelId;
@@ -27,6 +31,11 @@ pub struct Gate {
     queue: Receiver<Queued>,
     /// The number of channels that have not ended.
     open: usize,
+    blocked: Vec<bool>,
+    /// What was taken from the queue and not given, in the order of arrival. Credits bound it.
+    aside: VecDeque<Queued>,
+    /// Whether something that is aside may be of a channel that is not blocked.
+    aside_may_go: bool,
     /// A permit for each producer that came.
     connected: Arc<Semaphore>,
     exchange: Exchange,
@@ -39,8 +48,8 @@ impl Gate {
         connected: Arc<Semaphore>,
         exchange: Exchange,
     ) -> Self {
-        let open = ids.len();
-        Self { ids, queue, open, connected, exchange }
+        let (open, blocked) = (ids.len(), vec![false; ids.len()]);
+        Self { ids, queue, open, blocked, aside: VecDeque::new(), aside_may_go: false, connected, exchange }
     }
 
     /// The channels, by position.
@@ -63,24 +72,71 @@ impl Gate {
         }
     }
 
-    /// What came next, in the order of arrival; `None` when all channels have ended. Taking an item returns its credit.
-    /// Cancel-safe.
+    /// What came next through a channel that is not blocked, in the order of arrival; `None` when all channels have
+    /// ended. Taking an item returns its credit. That a producer is gone is told at once. Cancel-safe.
     pub async fn recv(&mut self) -> Result<Option<Received>, GateError> {
         if self.open == 0 {
             return Ok(None);
         }
-        match self.queue.recv().await {
-            Some(queued) => self.take(queued).map(Some),
-            None => Ok(None),
+        loop {
+            if let Some(queued) = self.pop_aside() {
+                return self.take(queued).map(Some);
+            }
+            match self.queue.recv().await {
+                Some(queued) if self.holds_back(&queued) => self.aside.push_back(queued),
+                Some(queued) => return self.take(queued).map(Some),
+                // All producers have ended, and what they sent is of blocked channels.
+                None if self.open > 0 => std::future::pending().await,
+                None => return Ok(None),
+            }
         }
     }
 
     /// What came next if something is there; `None` if not.
     pub fn try_recv(&mut self) -> Result<Option<Received>, GateError> {
-        match self.queue.try_recv() {
-            Ok(queued) => self.take(queued).map(Some),
-            Err(_) => Ok(None),
+        loop {
+            if let Some(queued) = self.pop_aside() {
+                return self.take(queued).map(Some);
+            }
+            match self.queue.try_recv() {
+                Ok(queued) if self.holds_back(&queued) => self.aside.push_back(queued),
+                Ok(queued) => return self.take(queued).map(Some),
+                Err(_) => return Ok(None),
+            }
         }
+    }
+
+    /// Gives nothing more of a channel until [`Self::unblock_all`]. The other channels go on.
+    ///
+    /// # Panics
+    /// If there is no such channel.
+    pub fn block(&mut self, channel: usize) {
+        self.blocked[channel] = true;
+    }
+
+    /// Gives what all channels bring, first what was set aside.
+    pub fn unblock_all(&mut self) {
+        self.blocked.fill(false);
+        self.aside_may_go = !self.aside.is_empty();
+    }
+
+    /// How many items are set aside.
+    pub fn aside(&self) -> usize {
+        self.aside.len()
+    }
+
+    fn holds_back(&self, queued: &Queued) -> bool {
+        self.blocked[queued.channel as usize] && matches!(queued.arrival, Arrival::Item(_))
+    }
+
+    /// The first of what is aside whose channel is not blocked.
+    fn pop_aside(&mut self) -> Option<Queued> {
+        if !self.aside_may_go {
+            return None;
+        }
+        let at = self.aside.iter().position(|queued| !self.holds_back(queued));
+        self.aside_may_go = at.is_some();
+        self.aside.remove(at?)
     }
 
     /// Whether all channels have ended and everything was taken.
@@ -107,3 +163,6 @@ impl Drop for Gate {
         self.exchange.withdraw(&self.ids);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! What travels in a channel.
 
-use millrace_types::EventTime;
+use std::sync::Arc;
+
+use millrace_types::{Barrier, EventTime};
 use millrace_wire::BatchView;
 
 /// One thing in a channel. The order within a channel is the order in which it was sent.
@@ -10,6 +12,13 @@ pub enum Item {
     Batch(BatchView),
     /// No record with a timestamp at or below this one follows, in milliseconds since 1970.
     Watermark(EventTime),
+    /// Whether records and watermarks are to be expected. Flink's `WatermarkStatus`; a channel is active at first.
+    Status {
+        /// Whether the channel is idle from here on.
+        idle: bool,
+    },
+    /// What came before belongs to the checkpoint, and what follows does not.
+    Barrier(Arc<Barrier>),
     /// Nothing follows.
     EndOfInput,
 }
@@ -19,7 +28,7 @@ impl Item {
     pub fn byte_len(&self) -> usize {
         match self {
             Self::Batch(batch) => batch.byte_len(),
-            Self::Watermark(_) | Self::EndOfInput => 0,
+            Self::Watermark(_) | Self::Status { .. } | Self::Barrier(_) | Self::EndOfInput => 0,
         }
     }
 }

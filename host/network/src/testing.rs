@@ -2,10 +2,11 @@
 #![allow(clippy::expect_used, reason = "tests")]
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use millrace_protocol::ChannelId;
-use millrace_types::JobId;
+use millrace_types::{Alignment, Barrier, CheckpointId, JobId, SnapshotKind, Timestamp};
 use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
 
 use crate::budget::BufferBudget;
@@ -16,6 +17,11 @@ use crate::gate::Gate;
 pub(crate) fn channel_id(source_subtask: u32, target_subtask: u32) -> ChannelId {
     let job = JobId::from_bytes([1; 16]);
     ChannelId { job, edge: 0, source_subtask, source_attempt: 0, target_subtask, target_attempt: 0 }
+}
+
+pub(crate) fn barrier(checkpoint: u64, alignment: Alignment) -> Arc<Barrier> {
+    let (kind, triggered_at) = (SnapshotKind::Checkpoint, Timestamp(1));
+    Arc::new(Barrier { checkpoint: CheckpointId(checkpoint), triggered_at, kind, alignment, folder: None })
 }
 
 pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {

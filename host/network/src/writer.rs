@@ -9,10 +9,11 @@
 //!   [`OutputEdgeWriter::next_flush_deadline`] says.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_graph::Partitioning;
-use millrace_types::EventTime;
+use millrace_types::{Barrier, EventTime};
 use millrace_wire::{BATCH_FRAME_BYTES_MAX, BatchBuilder, BatchFlags, BatchView};
 use rand::rngs::StdRng;
 use tokio::time::Instant;
@@ -223,12 +224,31 @@ impl OutputEdgeWriter {
     /// number of them stays bounded.
     pub fn push_watermark(&mut self, timestamp: EventTime) {
         self.flush();
-        let pending_watermarks = self.pending.iter().rev().take_while(|(_, item)| matches!(item, Item::Watermark(_)));
-        if pending_watermarks.count() >= self.channels.len() {
+        self.withdraw_last(|item| matches!(item, Item::Watermark(_)));
+        self.send_to_all(&Item::Watermark(timestamp));
+    }
+
+    /// Takes in whether records and watermarks are to be expected from here on, behind all rows so far. As with
+    /// watermarks, one that directly follows another takes its place.
+    pub fn push_status(&mut self, idle: bool) {
+        self.flush();
+        self.withdraw_last(|item| matches!(item, Item::Status { .. }));
+        self.send_to_all(&Item::Status { idle });
+    }
+
+    /// Takes a barrier in, behind all that was pushed so far, on every channel.
+    pub fn push_barrier(&mut self, barrier: &Arc<Barrier>) {
+        self.flush();
+        self.send_to_all(&Item::Barrier(Arc::clone(barrier)));
+    }
+
+    /// Takes back what was pushed to all channels last, if it is of this kind and none of it was sent.
+    fn withdraw_last(&mut self, is_of_kind: impl Fn(&Item) -> bool) {
+        let last = self.pending.iter().rev().take_while(|(_, item)| is_of_kind(item));
+        if last.count() >= self.channels.len() {
             let from = self.pending.len() - self.channels.len();
             self.pending.truncate(from);
         }
-        self.send_to_all(&Item::Watermark(timestamp));
     }
 
     /// Takes the end in: nothing may be pushed behind it.

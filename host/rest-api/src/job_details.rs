@@ -119,6 +119,9 @@ pub struct JobConfig {
     pub name: String,
     /// How it runs.
     pub execution_config: ExecutionConfig,
+    /// The application's arguments, one by one: Millrace's own.
+    #[serde(default)]
+    pub program_args_list: Vec<String>,
 }
 
 /// How a job runs.

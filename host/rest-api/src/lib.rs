@@ -5,13 +5,20 @@
 //! - Answers may gain fields; clients ignore those that they do not know.
 
 mod bundles;
+mod checkpoints;
 mod cluster;
 mod job_details;
 mod jobs;
+mod savepoints;
 mod vertices;
 
 pub use bundles::{
     BundleFile, BundleList, BundleUploaded, EntryPoint, PlanRequest, PlanResponse, RunRequest, RunResponse,
+};
+pub use checkpoints::{
+    AlignmentSpread, CheckpointConfig, CheckpointCounts, CheckpointEntry, CheckpointStatistics, CheckpointsSummary,
+    DurationSpread, Externalization, LatestCheckpoints, Quantile, RestoredCheckpoint, Spread, SubtaskAlignment,
+    SubtaskCheckpoint, SubtaskDurations, SubtasksSummary, VertexCheckpoint, VertexCheckpointDetails,
 };
 pub use cluster::{
     AllocatedSlot, ClusterConfig, ClusterOverview, Features, Hardware, MemoryConfiguration, Metric, Resource,
@@ -21,6 +28,10 @@ pub use job_details::{
     ExceptionEntry, ExceptionHistory, ExecutionConfig, IoFigures, JobConfig, JobDetails, JobExceptions, VertexSummary,
 };
 pub use jobs::{JobIdWithStatus, JobList, JobStatusInfo, JobSummary, JobsOverview, TaskCounts};
+pub use savepoints::{
+    CheckpointOutcome, CheckpointTriggerRequest, DisposalOutcome, DisposalRequest, FailureCause, OperationState,
+    OperationStatus, SavepointOutcome, SavepointTriggerRequest, StopRequest, TriggerResponse,
+};
 pub use vertices::{
     Aggregate, SubtaskDetails, SubtaskTimes, VertexDetails, VertexFigures, VertexSubtaskTimes, VertexTaskManager,
     VertexTaskManagers,

@@ -1,12 +1,14 @@
 //! `/jars`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::multipart::{MultipartError, MultipartRejection};
 use axum::extract::{Multipart, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use millrace_graph::JobPlan;
-use millrace_jobmanager::RunRequest as Run;
+use millrace_jobmanager::{RunRequest as Run, recovery_options};
 use millrace_metadata_core::BundleRecord;
 use millrace_rest_api::{
     BundleFile, BundleList, BundleUploaded, Empty, EntryPoint, PlanRequest, PlanResponse, RunRequest, RunResponse,
@@ -112,6 +114,8 @@ pub(crate) struct RunQuery {
     program_args: Option<String>,
     #[serde(rename = "programArg")]
     program_arg: Option<String>,
+    #[serde(rename = "savepointPath")]
+    savepoint_path: Option<String>,
 }
 
 /// `GET /jars/:id/plan`.
@@ -174,9 +178,21 @@ fn bundle_id(id: &str) -> Result<BundleId, RestError> {
     id.parse().map_err(|_| RestError::not_found(format!("Bundle {id} does not exist: GET /jars lists those that do")))
 }
 
+/// The options of a run; what the body states of the state to begin with goes before what its options say.
+fn options_of(
+    stated: Option<BTreeMap<String, String>>,
+    recovery: Option<BTreeMap<String, String>>,
+) -> BTreeMap<String, String> {
+    let mut options = stated.unwrap_or_default();
+    options.extend(recovery.unwrap_or_default());
+    options
+}
+
 /// A run as the Dispatcher takes it; what the body states goes before what the query states.
 fn run_of(request: RunRequest, query: RunQuery) -> Result<Run, RestError> {
-    refuse_savepoints(&request)?;
+    let claim = request.claim_mode.or(request.restore_mode);
+    let path = request.savepoint_path.or(query.savepoint_path).filter(|path| !path.is_empty());
+    let recovery = path.map(|path| recovery_options(path, claim, request.allow_non_restored_state));
     let parallelism = match (request.parallelism, query.parallelism) {
         (Some(stated), _) => Some(stated),
         (None, Some(text)) => Some(query_parameter("parallelism", &text)?),
@@ -194,17 +210,6 @@ fn run_of(request: RunRequest, query: RunQuery) -> Result<Run, RestError> {
         args: args.unwrap_or_default(),
         // A number that is no parallelism is for the planner to refuse, with the same words everywhere.
         parallelism: parallelism.map(|stated: i64| u32::try_from(stated).unwrap_or(0)),
-        options: request.flink_configuration.unwrap_or_default(),
+        options: options_of(request.flink_configuration, recovery),
     })
-}
-
-/// There are no savepoints yet: to start from the beginning where a client asks for its state would lose it.
-fn refuse_savepoints(request: &RunRequest) -> Result<(), RestError> {
-    let asked = request.savepoint_path.as_deref().is_some_and(|path| !path.is_empty());
-    if asked {
-        return Err(RestError::bad_request(
-            "savepointPath: this version of Millrace has no savepoints; leave the field out to start without state",
-        ));
-    }
-    Ok(())
 }

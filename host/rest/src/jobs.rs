@@ -174,7 +174,9 @@ pub(crate) async fn config(
         object_reuse_mode: true,
         user_config,
     };
-    Ok(Json(JobConfig { jid: submission.id.to_string(), name: submission.name.clone(), execution_config }))
+    let program_args_list = submission.args.clone();
+    let (jid, name) = (submission.id.to_string(), submission.name.clone());
+    Ok(Json(JobConfig { jid, name, execution_config, program_args_list }))
 }
 
 /// `GET /jobs/:id/exceptions`.

@@ -7,6 +7,8 @@
 
 mod body;
 mod bundles;
+mod checkpoint_figures;
+mod checkpoints;
 mod cluster;
 mod error;
 mod figures;
@@ -16,6 +18,7 @@ mod metrics;
 mod path;
 mod results;
 mod routes;
+mod savepoints;
 mod server;
 mod tenant;
 mod vertices;

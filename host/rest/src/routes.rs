@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::RestError;
 use crate::server::RestState;
-use crate::{bundles, cluster, jobs, landing, metrics, results, vertices};
+use crate::{bundles, checkpoints, cluster, jobs, landing, metrics, results, savepoints, vertices};
 
 /// How many times the largest upload is read before the connection is cut.
 const UPLOAD_DRAINED_FACTOR: usize = 8;
@@ -48,6 +48,16 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jobs/{id}/plan", get(jobs::plan))
         .route("/jobs/{id}/config", get(jobs::config))
         .route("/jobs/{id}/exceptions", get(jobs::exceptions))
+        .route("/jobs/{id}/savepoints", post(savepoints::trigger))
+        .route("/jobs/{id}/savepoints/{trigger}", get(savepoints::outcome))
+        .route("/jobs/{id}/stop", post(savepoints::stop))
+        .route("/jobs/{id}/checkpoints", get(checkpoints::statistics).post(savepoints::trigger_checkpoint))
+        .route("/jobs/{id}/checkpoints/config", get(checkpoints::config))
+        .route("/jobs/{id}/checkpoints/details/{checkpoint}", get(checkpoints::details))
+        .route("/jobs/{id}/checkpoints/details/{checkpoint}/subtasks/{vertex}", get(checkpoints::subtasks))
+        .route("/jobs/{id}/checkpoints/{trigger}", get(savepoints::checkpoint_outcome))
+        .route("/savepoint-disposal", post(savepoints::dispose))
+        .route("/savepoint-disposal/{trigger}", get(savepoints::disposal_outcome))
         .route("/jobs/{id}/results", get(results::results))
         .route("/jobs/{id}/log", get(results::log))
         .route("/jobs/{id}/vertices/{vertex}", get(vertices::details))

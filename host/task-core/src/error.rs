@@ -19,7 +19,7 @@ pub enum ProgressError {
         /// How many there are.
         count: usize,
     },
-    /// A node emitted a watermark and had not said that it would.
+    /// A node emitted a watermark, or is said to have none, and had not said that it would.
     #[error("operator \"{uid}\" emitted a watermark, and the graph does not say that it generates any")]
     NotGenerating {
         /// The operator's uid.

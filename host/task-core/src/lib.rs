@@ -1,4 +1,4 @@
-//! One subtask: watermarks, the end of input, timers. Pure.
+//! One subtask: watermarks, the end of input, timers, barriers. Pure.
 //!
 //! Invariants:
 //! - A watermark never falls, and none passes an operator before the timers that it makes due have fired.
@@ -8,15 +8,17 @@
 //!
 //! The runner feeds each gate's channels through a [`WatermarkValve`], tells [`ChainProgress`] what comes out of it
 //! and what guests emit, and carries out the [`Command`]s that come back; [`TimerService`] has the timers that these
-//! make due.
+//! make due. [`BarrierAligner`] says when a checkpoint is taken.
 
+mod aligner;
 mod error;
 mod progress;
 mod timers;
 mod topology;
 mod valve;
 
+pub use aligner::{AlignerCommand, BarrierAligner, CHECKPOINTS_TRACKED_MAX};
 pub use error::{ProgressError, TimerError};
 pub use progress::{ChainProgress, Command, Input};
-pub use timers::{Clock, TIMER_CHUNK_BYTES_MAX, Timer, TimerLimits, TimerService};
+pub use timers::{Clock, TIMER_CHUNK_BYTES_MAX, Timer, TimerChange, TimerLimits, TimerService};
 pub use valve::{GateProgress, WatermarkValve};

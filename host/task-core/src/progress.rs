@@ -8,6 +8,10 @@
 //! For each operator the order is: fire timers, deliver the watermark, then let it pass. The last watermark,
 //! [`MAX_EVENT_TIME`], passes only when the operator has finished, since it may emit rows until then; Flink lets it
 //! pass before, which makes such rows late.
+//!
+//! Idleness passes with the watermarks, as Flink's `WatermarkStatus` does: an operator is idle while all its inputs are
+//! that have not ended; one that generates watermarks, while it says so itself. Idle inputs hold no watermark back.
+//! What an input reached before it became idle counts.
 
 use millrace_graph::JobVertex;
 use millrace_types::{EventTime, MAX_EVENT_TIME, NodeId};
@@ -29,6 +33,26 @@ pub enum Input {
     GateEnded {
         /// The gate's position among those of the task.
         gate: usize,
+    },
+    /// All channels of a gate are idle that have not ended.
+    GateIdle {
+        /// The gate's position among those of the task.
+        gate: usize,
+    },
+    /// A channel of a gate is active again.
+    GateActive {
+        /// The gate's position among those of the task.
+        gate: usize,
+    },
+    /// An operator that generates watermarks has had no records for its idle timeout.
+    NodeIdle {
+        /// The operator.
+        node: NodeId,
+    },
+    /// An operator that generates watermarks has records again. A watermark that it emits says the same.
+    NodeActive {
+        /// The operator.
+        node: NodeId,
     },
     /// A source has read its last split.
     SourceFinished {
@@ -73,6 +97,13 @@ pub enum Command {
         /// The watermark.
         watermark: EventTime,
     },
+    /// Tell all channels of all outputs of the operator whether they are idle, behind all that it emitted.
+    ForwardStatus {
+        /// The operator; it has outputs outside the chain.
+        node: NodeId,
+        /// Whether they are idle from here on.
+        idle: bool,
+    },
     /// End all channels of all outputs: the task is done. The last command of all.
     EndOutputs,
 }
@@ -104,6 +135,10 @@ impl ChainProgress {
         match input {
             Input::GateWatermark { gate, watermark } => self.raise(self.gate(gate)?, watermark, false),
             Input::GateEnded { gate } => self.raise(self.gate(gate)?, MAX_EVENT_TIME, true),
+            Input::GateIdle { gate } => self.set_idle(self.gate(gate)?, true),
+            Input::GateActive { gate } => self.set_idle(self.gate(gate)?, false),
+            Input::NodeIdle { node } => self.set_generates_none(node, true)?,
+            Input::NodeActive { node } => self.set_generates_none(node, false)?,
             Input::SourceFinished { node } => {
                 let operator = self.position(node)?;
                 if !self.operators[operator].source {
@@ -112,13 +147,12 @@ impl ChainProgress {
                 self.raise(Target { operator, slot: 0 }, MAX_EVENT_TIME, true);
             }
             Input::Emitted { node, watermark } => {
-                let at = self.position(node)?;
+                let at = self.generator(node)?;
                 let operator = &mut self.operators[at];
-                if !operator.generates_watermarks {
-                    return Err(ProgressError::NotGenerating { uid: operator.uid.clone() });
+                if watermark > operator.emitted {
+                    (operator.emitted, operator.generates_none) = (watermark, false);
+                    self.stir(at);
                 }
-                operator.emitted = operator.emitted.max(watermark);
-                self.stir(at);
             }
         }
         Ok(())
@@ -130,6 +164,17 @@ impl ChainProgress {
     /// has been processed by those below in the chain and that their watermarks were [applied](Self::apply).
     pub fn next_command(&mut self) -> Option<Command> {
         while let Some(operator) = self.operators.get_mut(self.first_stirred) {
+            if let Some(idle) = operator.pass_status() {
+                let (node, feeds_outputs) = (operator.id, operator.feeds_outputs);
+                for at in 0..operator.targets.len() {
+                    let target = self.operators[self.first_stirred].targets[at];
+                    self.set_idle(target, idle);
+                }
+                if feeds_outputs {
+                    return Some(Command::ForwardStatus { node, idle });
+                }
+                continue;
+            }
             if let Some(command) = operator.serve() {
                 return Some(command);
             }
@@ -158,6 +203,11 @@ impl ChainProgress {
         topology::position(&self.operators, node).map(|at| self.operators[at].delivered)
     }
 
+    /// The watermark that an operator has let pass last.
+    pub fn output_watermark(&self, node: NodeId) -> Option<EventTime> {
+        topology::position(&self.operators, node).map(|at| self.operators[at].output)
+    }
+
     fn gate(&self, gate: usize) -> Result<Target, ProgressError> {
         self.gates.get(gate).copied().ok_or(ProgressError::UnknownGate { gate, count: self.gates.len() })
     }
@@ -170,7 +220,30 @@ impl ChainProgress {
         let slot = &mut self.operators[target.operator].inputs[target.slot];
         slot.watermark = slot.watermark.max(watermark);
         slot.ended |= ended;
+        self.operators[target.operator].combine();
         self.stir(target.operator);
+    }
+
+    fn set_idle(&mut self, target: Target, idle: bool) {
+        self.operators[target.operator].inputs[target.slot].idle = idle;
+        self.operators[target.operator].combine();
+        self.stir(target.operator);
+    }
+
+    fn set_generates_none(&mut self, node: NodeId, none: bool) -> Result<(), ProgressError> {
+        let at = self.generator(node)?;
+        self.operators[at].generates_none = none;
+        self.stir(at);
+        Ok(())
+    }
+
+    /// The position of an operator that generates watermarks.
+    fn generator(&self, node: NodeId) -> Result<usize, ProgressError> {
+        let at = self.position(node)?;
+        match &self.operators[at] {
+            operator if operator.generates_watermarks => Ok(at),
+            operator => Err(ProgressError::NotGenerating { uid: operator.uid.clone() }),
+        }
     }
 
     fn stir(&mut self, operator: usize) {
@@ -202,15 +275,35 @@ impl Operator {
         None
     }
 
-    /// The watermark that those below learn now, if it is a new one.
-    fn pass(&mut self) -> Option<EventTime> {
-        let watermark = match self {
+    /// Whether those below learn now that it is idle or active: active ahead of what its
+    /// watermark makes it emit, idle behind that.
+    fn pass_status(&mut self) -> Option<bool> {
+        let idle = self.is_idle();
+        let has_more = self.input_watermark() > self.delivered || self.has_watermark_to_pass();
+        let passes = idle != self.known_idle && !(idle && has_more);
+        passes.then(|| {
+            self.known_idle = idle;
+            idle
+        })
+    }
+
+    fn watermark_to_pass(&self) -> EventTime {
+        match self {
             _ if self.finished => MAX_EVENT_TIME,
             _ if self.generates_watermarks => self.emitted,
             _ => self.delivered,
-        };
-        let passes = watermark > self.output && (watermark < MAX_EVENT_TIME || self.finished);
-        passes.then(|| {
+        }
+    }
+
+    fn has_watermark_to_pass(&self) -> bool {
+        let watermark = self.watermark_to_pass();
+        watermark > self.output && (watermark < MAX_EVENT_TIME || self.finished)
+    }
+
+    /// The watermark that those below learn now, if it is a new one.
+    fn pass(&mut self) -> Option<EventTime> {
+        let watermark = self.watermark_to_pass();
+        self.has_watermark_to_pass().then(|| {
             self.output = watermark;
             watermark
         })

@@ -4,6 +4,7 @@
 //! that are due are taken out in chunks; what a callback sets or deletes meanwhile counts for the next chunk, and
 //! the SDK sees to it within the chunk that is being delivered.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_types::{EventTime, NodeId};
@@ -62,6 +63,19 @@ impl Default for TimerLimits {
     }
 }
 
+/// A timer that was set or is no longer, since changes were taken last.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimerChange {
+    /// The operator.
+    pub node: NodeId,
+    /// The clock that it follows.
+    pub clock: Clock,
+    /// The timer.
+    pub timer: Timer,
+    /// Whether it was set; if not, it has fired or was deleted.
+    pub set: bool,
+}
+
 /// The timers of all operators of one subtask.
 #[derive(Debug)]
 pub struct TimerService {
@@ -71,12 +85,15 @@ pub struct TimerService {
     closed: BTreeSet<NodeId>,
     count: usize,
     bytes: u64,
+    /// Whether each timer that has changed is set now, if changes are tracked. At most one for each timer that is set,
+    /// and one for each that was when changes were taken last.
+    changes: Option<BTreeMap<(NodeId, Clock, Timer), bool>>,
 }
 
 impl TimerService {
     /// A service without timers.
     pub fn new(limits: TimerLimits) -> Self {
-        Self { limits, queues: BTreeMap::new(), closed: BTreeSet::new(), count: 0, bytes: 0 }
+        Self { limits, queues: BTreeMap::new(), closed: BTreeSet::new(), count: 0, bytes: 0, changes: None }
     }
 
     /// The number of timers that are set.
@@ -103,8 +120,23 @@ impl TimerService {
             return Ok(());
         }
         let timer = Timer { timestamp, key: key.into(), namespace: namespace.into() };
+        self.insert(node, clock, timer, true)
+    }
+
+    /// Sets a timer that a snapshot holds, as [`Self::set`] does, and does not count it as changed.
+    pub fn restore(&mut self, node: NodeId, clock: Clock, timer: Timer) -> Result<(), TimerError> {
+        self.insert(node, clock, timer, false)
+    }
+
+    fn insert(&mut self, node: NodeId, clock: Clock, timer: Timer, is_change: bool) -> Result<(), TimerError> {
         let cost = timer.cost();
-        if !self.queues.entry((node, clock)).or_default().insert(timer) {
+        let queue = self.queues.entry((node, clock)).or_default();
+        if is_change && self.changes.is_some() {
+            if !queue.insert(timer.clone()) {
+                return Ok(());
+            }
+            self.note(node, clock, timer, true);
+        } else if !queue.insert(timer) {
             return Ok(());
         }
         self.count += 1;
@@ -124,6 +156,7 @@ impl TimerService {
         if self.queues.get_mut(&(node, clock)).is_some_and(|queue| queue.remove(&timer)) {
             self.count -= 1;
             self.bytes -= timer.cost();
+            self.note(node, clock, timer, false);
         }
     }
 
@@ -146,7 +179,39 @@ impl TimerService {
             self.bytes -= timer.cost();
             chunk.push(timer);
         }
+        if self.changes.is_some() {
+            chunk.iter().for_each(|timer| self.note(node, clock, timer.clone(), false));
+        }
         chunk
+    }
+
+    /// From now on notes what changes, or forgets what it has noted and notes nothing.
+    pub fn set_tracking(&mut self, tracking: bool) {
+        self.changes = tracking.then(BTreeMap::new);
+    }
+
+    /// What has changed since changes were taken last, or tracking began, in order: a timer that was set and has fired
+    /// meanwhile has not changed.
+    pub fn take_changes(&mut self) -> Vec<TimerChange> {
+        let changes = self.changes.as_mut().map(std::mem::take).unwrap_or_default();
+        let change = |((node, clock, timer), set)| TimerChange { node, clock, timer, set };
+        changes.into_iter().map(change).collect()
+    }
+
+    /// All timers that are set, by operator and clock and as they fire.
+    pub fn iter(&self) -> impl Iterator<Item = (NodeId, Clock, &Timer)> {
+        self.queues.iter().flat_map(|((node, clock), queue)| queue.iter().map(|timer| (*node, *clock, timer)))
+    }
+
+    fn note(&mut self, node: NodeId, clock: Clock, timer: Timer, set: bool) {
+        if let Some(changes) = &mut self.changes {
+            match changes.entry((node, clock, timer)) {
+                Entry::Vacant(entry) => drop(entry.insert(set)),
+                // There and back again.
+                Entry::Occupied(entry) if *entry.get() != set => drop(entry.remove()),
+                Entry::Occupied(_) => debug_assert!(false, "a timer is set and deleted in turns"),
+            }
+        }
     }
 
     /// The operator whose processing-time timer is due first, and when; of several at one time the first operator.
@@ -163,6 +228,7 @@ impl TimerService {
             for timer in self.queues.remove(&(node, clock)).unwrap_or_default() {
                 self.count -= 1;
                 self.bytes -= timer.cost();
+                self.note(node, clock, timer, false);
             }
         }
     }

@@ -7,12 +7,13 @@ use millrace_types::{EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME, NodeId};
 #[derive(Debug, Clone)]
 pub(crate) struct InputSlot {
     pub(crate) watermark: EventTime,
+    pub(crate) idle: bool,
     pub(crate) ended: bool,
 }
 
 impl InputSlot {
     fn new() -> Self {
-        Self { watermark: MIN_EVENT_TIME, ended: false }
+        Self { watermark: MIN_EVENT_TIME, idle: false, ended: false }
     }
 }
 
@@ -36,6 +37,12 @@ pub(crate) struct Operator {
     pub(crate) feeds_outputs: bool,
     pub(crate) inputs: Vec<InputSlot>,
     pub(crate) targets: Vec<Target>,
+    /// The watermark that its inputs have come to. It never falls.
+    pub(crate) reached: EventTime,
+    /// It generates watermarks, and has none to come for now.
+    pub(crate) generates_none: bool,
+    /// Those below know it as idle.
+    pub(crate) known_idle: bool,
     /// Timers up to here were told to fire.
     pub(crate) fired: EventTime,
     /// The operator was told this watermark.
@@ -48,9 +55,23 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
-    /// The least watermark of the inputs; the last one if there is no input at all.
+    /// The watermark that the inputs have come to; the last one if there is no input at all.
     pub(crate) fn input_watermark(&self) -> EventTime {
-        self.inputs.iter().map(|slot| slot.watermark).min().unwrap_or(MAX_EVENT_TIME)
+        if self.inputs.is_empty() { MAX_EVENT_TIME } else { self.reached }
+    }
+
+    /// Takes in what an input has come to: the least of those that are active counts. Flink's
+    /// `CombinedWatermarkStatus`.
+    pub(crate) fn combine(&mut self) {
+        let active = self.inputs.iter().filter(|slot| !slot.idle && !slot.ended).map(|slot| slot.watermark).min();
+        let least = if self.input_ended() { Some(MAX_EVENT_TIME) } else { active };
+        self.reached = self.reached.max(least.unwrap_or(self.reached));
+    }
+
+    /// Whether those below have nothing to wait for.
+    pub(crate) fn is_idle(&self) -> bool {
+        let inputs_idle = || !self.input_ended() && self.inputs.iter().all(|slot| slot.idle || slot.ended);
+        !self.finished && if self.generates_watermarks { self.generates_none } else { inputs_idle() }
     }
 
     pub(crate) fn input_ended(&self) -> bool {
@@ -77,6 +98,9 @@ pub(crate) fn operators(vertex: &JobVertex, outputs: &[NodeId]) -> Vec<Operator>
             feeds_outputs: outputs.contains(id),
             inputs: if node.kind.is_source() { vec![InputSlot::new()] } else { Vec::new() },
             targets: Vec::new(),
+            reached: MIN_EVENT_TIME,
+            generates_none: false,
+            known_idle: false,
             fired: MIN_EVENT_TIME,
             delivered: MIN_EVENT_TIME,
             emitted: MIN_EVENT_TIME,

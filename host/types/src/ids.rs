@@ -115,6 +115,10 @@ hex_id!(
     AllocationId, 16, "allocation id"
 );
 hex_id!(
+    /// Something that a client asked for and whose outcome it asks for later, such as a savepoint.
+    TriggerId, 16, "trigger id"
+);
+hex_id!(
     /// The SHA-256 of some bytes.
     Digest, 32, "SHA-256 digest"
 );

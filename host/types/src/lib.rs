@@ -22,7 +22,7 @@ pub use checkpoint::{
 pub use failure::{Failure, FailureKind};
 pub use ids::{
     AllocationId, AttemptId, BundleId, Digest, IdError, JobId, LeaderEpoch, NodeId, SlotId, TaskManagerId, TenantId,
-    VertexId,
+    TriggerId, VertexId,
 };
 pub use key_group::{
     KeyGroup, KeyGroupRange, MAX_PARALLELISM_LIMIT, MIN_DEFAULT_MAX_PARALLELISM, default_max_parallelism,

@@ -25,24 +25,44 @@
 //! | 5 | gone | either | nothing |
 //! | 6 | opened | consumer | nothing |
 //! | 7 | refused | consumer | why, as UTF-8, at most [`REASON_BYTES_MAX`] |
-//! | 8 | credit | consumer | items, bytes (u32 each); EXCLUSIVE: the exclusive right too |
+//! | 8 | credit | consumer | items, bytes, barriers (u32 each); EXCLUSIVE: the exclusive right too |
+//! | 9 | barrier | producer | see below, at most [`BARRIER_FRAME_BYTES_MAX`] |
+//! | 10 | status | producer | 1 if the channel is idle from here on, 0 if it is active (1 byte) |
+//!
+//! The body of a barrier:
+//!
+//! | offset | bytes | what |
+//! | --- | --- | --- |
+//! | 0 | 8 | the checkpoint |
+//! | 8 | 8 | when it was triggered, in milliseconds since 1970 |
+//! | 16 | 8 | the alignment's timeout in milliseconds; 0 unless the alignment is unaligned |
+//! | 24 | 1 | 0 checkpoint, 1 savepoint, 2 savepoint behind which the tasks stop |
+//! | 25 | 1 | alignment: 0 none, 1 aligned, 2 unaligned |
+//! | 26 | 1 | 1 if it has overtaken the producer's unsent batches, else 0 |
+//! | 27 | 1 | 1 if a folder follows, else 0 |
+//! | 28 | | the folder, as UTF-8, at most `SAVEPOINT_FOLDER_BYTES_MAX` |
 //!
 //! The producer counts handles up from 0, one for each `open`, and never uses one again on the connection. Each side
 //! says one last thing of a handle: the producer `end` or `gone`, the consumer `refused` or `gone`, and nothing of it
 //! after that. So each side knows when it may forget a handle, and everything else about one is an error.
 //!
-//! A batch or a watermark needs an item that was granted; a batch needs as many granted bytes as its body has, or, of
-//! any length, the exclusive right.
+//! A batch, a watermark, a status or a barrier needs an item that was granted, save that a barrier that has overtaken
+//! needs a granted barrier instead. A batch needs as many granted bytes as its body has, or, of any length, the exclusive
+//! right.
+
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 
-use millrace_types::{JobId, RECORD_BYTES_MAX};
+use millrace_types::{Barrier, JobId, RECORD_BYTES_MAX};
 
 use crate::text::bounded_text;
 
+mod barrier;
 mod error;
 mod header;
 
+pub use barrier::BARRIER_FRAME_BYTES_MAX;
 pub use error::FrameError;
 pub use header::{FrameHeader, FrameKind, Side};
 
@@ -152,8 +172,26 @@ pub enum Frame {
         items: u32,
         /// So many more bytes of batches.
         bytes: u32,
+        /// So many more barriers that overtake.
+        barriers: u32,
         /// The exclusive right too.
         exclusive: bool,
+    },
+    /// Separates the records of a checkpoint from those behind it.
+    Barrier {
+        /// The channel.
+        handle: u32,
+        /// Whether it has overtaken what the producer had not sent.
+        overtaking: bool,
+        /// What it says; its folder is no longer than `SAVEPOINT_FOLDER_BYTES_MAX`.
+        barrier: Arc<Barrier>,
+    },
+    /// Whether records and watermarks are to be expected.
+    Status {
+        /// The channel.
+        handle: u32,
+        /// Whether it is idle from here on.
+        idle: bool,
     },
 }
 
@@ -162,7 +200,7 @@ impl Frame {
     /// the body itself, uncopied.
     ///
     /// # Errors
-    /// If the body has another length, or a reason is no text.
+    /// If the body has another length, a text is none, or a number stands for nothing.
     pub fn from_parts(header: FrameHeader, body: Bytes) -> Result<Self, FrameError> {
         let FrameHeader { kind, exclusive, len, handle } = header;
         let wrong_length = FrameError::Length { kind, len: u32::try_from(body.len()).unwrap_or(u32::MAX) };
@@ -185,8 +223,17 @@ impl Frame {
             FrameKind::Credit => {
                 let mut body = &*body;
                 let mut number = || body.try_get_u32_le().ok();
-                number().zip(number()).map(|(items, bytes)| Self::Credit { handle, items, bytes, exclusive })
+                let mut three = || Some((number()?, number()?, number()?));
+                three().map(|(items, bytes, barriers)| Self::Credit { handle, items, bytes, barriers, exclusive })
             }
+            FrameKind::Barrier => {
+                let (barrier, overtaking) = barrier::get(&body)?;
+                Some(Self::Barrier { handle, overtaking, barrier: Arc::new(barrier) })
+            }
+            FrameKind::Status => match *body {
+                [idle @ (0 | 1)] => Some(Self::Status { handle, idle: idle == 1 }),
+                _ => return Err(FrameError::Value { kind }),
+            },
         };
         frame.ok_or(wrong_length)
     }
@@ -232,10 +279,17 @@ impl Frame {
                 put(out, FrameKind::Refused, false, reason.len() as u32, *handle);
                 out.put_slice(reason.as_bytes());
             }
-            Self::Credit { handle, items, bytes, exclusive } => {
-                put(out, FrameKind::Credit, *exclusive, 8, *handle);
-                out.put_u32_le(*items);
-                out.put_u32_le(*bytes);
+            Self::Credit { handle, items, bytes, barriers, exclusive } => {
+                put(out, FrameKind::Credit, *exclusive, 12, *handle);
+                [items, bytes, barriers].into_iter().for_each(|number| out.put_u32_le(*number));
+            }
+            Self::Barrier { handle, overtaking, barrier } => {
+                put(out, FrameKind::Barrier, false, barrier::byte_len(barrier), *handle);
+                barrier::put(barrier, *overtaking, out);
+            }
+            Self::Status { handle, idle } => {
+                put(out, FrameKind::Status, false, 1, *handle);
+                out.put_u8(u8::from(*idle));
             }
         }
     }

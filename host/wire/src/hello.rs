@@ -30,7 +30,7 @@ use crate::frame::REASON_BYTES_MAX;
 use crate::text::bounded_text;
 
 /// The version of handshake and frames.
-pub const DATA_PLANE_VERSION: u16 = 1;
+pub const DATA_PLANE_VERSION: u16 = 2;
 
 /// The length of what comes before the texts, in bytes, in both directions.
 pub const HELLO_HEAD_BYTES: usize = 12;

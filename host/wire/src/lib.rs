@@ -25,8 +25,8 @@ pub use builder::BatchBuilder;
 pub use error::BatchError;
 pub use fields::{Fields, FieldsError, encode_fields};
 pub use frame::{
-    BATCH_FRAME_BYTES_MAX, ChannelName, FRAME_HEADER_BYTES, Frame, FrameError, FrameHeader, FrameKind,
-    REASON_BYTES_MAX, Side,
+    BARRIER_FRAME_BYTES_MAX, BATCH_FRAME_BYTES_MAX, ChannelName, FRAME_HEADER_BYTES, Frame, FrameError, FrameHeader,
+    FrameKind, REASON_BYTES_MAX, Side,
 };
 pub use hello::{
     DATA_PLANE_VERSION, HELLO_HEAD_BYTES, Hello, HelloError, HelloHead, HelloReply, ID_BYTES_MAX, ReplyHead,

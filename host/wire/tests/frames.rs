@@ -1,13 +1,33 @@
 //! The frames of the data plane: what is written is read, and nothing else is.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use millrace_types::JobId;
+use millrace_types::{Alignment, Barrier, CheckpointId, JobId, SAVEPOINT_FOLDER_BYTES_MAX, SnapshotKind, Timestamp};
 use millrace_wire::{
-    BATCH_FRAME_BYTES_MAX, ChannelName, FRAME_HEADER_BYTES, Frame, FrameError, FrameHeader, FrameKind, Hello,
-    HelloReply, REASON_BYTES_MAX, Side,
+    BARRIER_FRAME_BYTES_MAX, BATCH_FRAME_BYTES_MAX, ChannelName, FRAME_HEADER_BYTES, Frame, FrameError, FrameHeader,
+    FrameKind, Hello, HelloReply, REASON_BYTES_MAX, Side,
 };
 use proptest::prelude::*;
+
+fn barrier() -> impl Strategy<Value = Barrier> {
+    let kind =
+        prop_oneof![Just(SnapshotKind::Checkpoint), any::<bool>().prop_map(|stop| SnapshotKind::Savepoint { stop }),];
+    let alignment = prop_oneof![
+        Just(Alignment::None),
+        Just(Alignment::Aligned),
+        any::<u64>().prop_map(|timeout_ms| Alignment::Unaligned { timeout_ms }),
+    ];
+    let folder = prop::option::of("\\PC{0,40}".prop_map(String::into_boxed_str));
+    (any::<[u64; 2]>(), kind, alignment, folder).prop_map(|([checkpoint, at], kind, alignment, folder)| Barrier {
+        checkpoint: CheckpointId(checkpoint),
+        triggered_at: Timestamp(at),
+        kind,
+        alignment,
+        folder,
+    })
+}
 
 fn frame() -> impl Strategy<Value = Frame> {
     let channel = (any::<[u8; 16]>(), any::<[u32; 5]>()).prop_map(|(job, numbers)| ChannelName {
@@ -31,8 +51,12 @@ fn frame() -> impl Strategy<Value = Frame> {
         any::<u32>().prop_map(|handle| Frame::Gone { handle }),
         any::<u32>().prop_map(|handle| Frame::Opened { handle }),
         (any::<u32>(), "\\PC{0,80}").prop_map(|(handle, reason)| Frame::Refused { handle, reason }),
-        (any::<u32>(), any::<u32>(), any::<u32>(), any::<bool>())
-            .prop_map(|(handle, items, bytes, exclusive)| Frame::Credit { handle, items, bytes, exclusive }),
+        (any::<[u32; 4]>(), any::<bool>()).prop_map(|([handle, items, bytes, barriers], exclusive)| {
+            Frame::Credit { handle, items, bytes, barriers, exclusive }
+        }),
+        (any::<u32>(), any::<bool>(), barrier().prop_map(Arc::new))
+            .prop_map(|(handle, overtaking, barrier)| Frame::Barrier { handle, overtaking, barrier }),
+        (any::<u32>(), any::<bool>()).prop_map(|(handle, idle)| Frame::Status { handle, idle }),
     ]
 }
 
@@ -137,8 +161,52 @@ fn the_bytes_are_those_of_the_tables() {
     assert_eq!(&encoded(&[Frame::Opened { handle: 1 }])[..], b"\x06\0\0\0\0\0\0\0\x01\0\0\0");
     let refused = Frame::Refused { handle: 1, reason: "no".to_owned() };
     assert_eq!(&encoded(&[refused])[..], b"\x07\0\0\0\x02\0\0\0\x01\0\0\0no");
-    let credit = Frame::Credit { handle: 1, items: 8, bytes: 256, exclusive: true };
-    assert_eq!(&encoded(&[credit])[..], b"\x08\x01\0\0\x08\0\0\0\x01\0\0\0\x08\0\0\0\0\x01\0\0");
+    let credit = Frame::Credit { handle: 1, items: 8, bytes: 256, barriers: 2, exclusive: true };
+    assert_eq!(&encoded(&[credit])[..], b"\x08\x01\0\0\x0c\0\0\0\x01\0\0\0\x08\0\0\0\0\x01\0\0\x02\0\0\0");
+    let barrier = Arc::new(Barrier {
+        checkpoint: CheckpointId(7),
+        triggered_at: Timestamp(0x0102),
+        kind: SnapshotKind::Savepoint { stop: true },
+        alignment: Alignment::Unaligned { timeout_ms: 5 },
+        folder: Some("/s".into()),
+    });
+    let barrier = encoded(&[Frame::Barrier { handle: 1, overtaking: true, barrier }]);
+    assert_eq!(&barrier[..12], b"\x09\0\0\0\x1e\0\0\0\x01\0\0\0");
+    assert_eq!(&barrier[12..], b"\x07\0\0\0\0\0\0\0\x02\x01\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x02\x02\x01\x01/s");
+    let status = encoded(&[Frame::Status { handle: 1, idle: true }]);
+    assert_eq!(&status[..], b"\x0a\0\0\0\x01\0\0\0\x01\0\0\0\x01");
+}
+
+#[test]
+fn the_body_of_a_barrier_is_checked() {
+    let barrier = Arc::new(Barrier {
+        checkpoint: CheckpointId(7),
+        triggered_at: Timestamp(1),
+        kind: SnapshotKind::Checkpoint,
+        alignment: Alignment::Aligned,
+        folder: None,
+    });
+    let right = encoded(&[Frame::Barrier { handle: 1, overtaking: false, barrier: Arc::clone(&barrier) }]);
+    let wrong = Err(FrameError::Value { kind: FrameKind::Barrier });
+    // A timeout without an alignment that has one, kinds and flags that do not exist.
+    for (at, value) in [(16, 1), (24, 3), (25, 3), (26, 2), (27, 2)] {
+        let mut bytes = right.to_vec();
+        bytes[FRAME_HEADER_BYTES + at] = value;
+        assert_eq!(Frame::decode(Bytes::from(bytes)), wrong, "offset {at}");
+    }
+    let folder = |folder: &[u8], flag: u8| {
+        let mut bytes = right.to_vec();
+        bytes[FRAME_HEADER_BYTES + 27] = flag;
+        bytes.extend_from_slice(folder);
+        bytes[4..8].copy_from_slice(&(28 + folder.len() as u32).to_le_bytes());
+        Frame::decode(Bytes::from(bytes))
+    };
+    assert_eq!(folder(b"/s", 0), wrong);
+    assert_eq!(folder(b"\xff", 1), Err(FrameError::Text));
+    assert!(folder(&[b'a'; SAVEPOINT_FOLDER_BYTES_MAX], 1).is_ok());
+    assert!(matches!(folder(&[b'a'; SAVEPOINT_FOLDER_BYTES_MAX + 1], 1), Err(FrameError::Length { .. })));
+    let status = Frame::decode(Bytes::from_static(b"\x0a\0\0\0\x01\0\0\0\x01\0\0\0\x02"));
+    assert_eq!(status, Err(FrameError::Value { kind: FrameKind::Status }));
 }
 
 fn header(kind: u8, flags: u8, len: u32) -> Result<FrameHeader, FrameError> {
@@ -151,14 +219,17 @@ fn header(kind: u8, flags: u8, len: u32) -> Result<FrameHeader, FrameError> {
 #[test]
 fn a_header_is_refused_before_its_body_is_there() {
     assert_eq!(header(0, 0, 0), Err(FrameError::UnknownKind { kind: 0 }));
-    assert_eq!(header(9, 0, 0), Err(FrameError::UnknownKind { kind: 9 }));
+    assert_eq!(header(11, 0, 0), Err(FrameError::UnknownKind { kind: 11 }));
     assert!(matches!(header(4, 1, 0), Err(FrameError::UnknownFlags { .. })), "an exclusive end");
     assert!(matches!(header(2, 2, 16), Err(FrameError::UnknownFlags { .. })));
     assert!(header(2, 1, BATCH_FRAME_BYTES_MAX).is_ok());
-    for (kind, len) in [(1, 35), (1, 37), (2, 15), (3, 7), (3, 9), (4, 1), (5, 1), (6, 1), (8, 9)] {
+    for (kind, len) in
+        [(1, 35), (1, 37), (2, 15), (3, 7), (3, 9), (4, 1), (5, 1), (6, 1), (8, 9), (9, 27), (10, 0), (10, 2)]
+    {
         assert!(matches!(header(kind, 0, len), Err(FrameError::Length { .. })), "kind {kind}, {len} bytes");
     }
     assert!(matches!(header(2, 0, BATCH_FRAME_BYTES_MAX + 1), Err(FrameError::Length { .. })));
+    assert!(matches!(header(9, 0, BARRIER_FRAME_BYTES_MAX + 1), Err(FrameError::Length { .. })));
     assert!(matches!(header(2, 0, u32::MAX), Err(FrameError::Length { .. })));
     assert!(matches!(header(7, 0, REASON_BYTES_MAX as u32 + 1), Err(FrameError::Length { .. })));
     let text = Frame::from_parts(header(7, 0, 1).unwrap(), Bytes::from_static(b"\xff"));

@@ -44,23 +44,29 @@ pub use format::{CsvFields, CsvLine, Decode, Encode, ForeignFormat, Json, Opaque
 pub use host::{Clock, Level};
 pub use millrace_macros::{Data, application};
 pub use operator::{
-    AggregateFunction, KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, ProcessContext, Source,
-    SourceOutput, SourceStatus, WatermarkStrategy,
+    AggregateFunction, BroadcastContext, BroadcastProcessFunction, KeyedBroadcastProcessFunction,
+    KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, ProcessContext, ProcessFunction, Source, SourceOutput,
+    SourceStatus, WatermarkStrategy,
 };
 pub use program::Program;
-pub use state::{States, ValueState};
+pub use state::{
+    AggregatingState, BroadcastState, ListState, MapState, OperatorListState, ReducingState, StateTtlConfig,
+    StateVisibility, States, UpdateType, ValueState,
+};
 pub use stream::{
-    Component, ConnectedKeyedStreams, ConnectedStreams, GlobalWindows, IntoSink, KeyedStream, SinkHandle, Stream,
-    WindowedStream,
+    BroadcastConnectedStream, Component, ConnectedKeyedStreams, ConnectedStreams, GlobalWindows, IntoSink,
+    KeyedBroadcastConnectedStream, KeyedStream, SinkHandle, Stream, WindowedStream,
 };
 pub use text::Text;
 
 /// What most applications need.
 pub mod prelude {
     pub use crate::{
-        AggregateFunction, Args, Clock, CollectSink, Collector, Component, Data, DatagenSource, DiscardSink,
-        Environment, Error, Fields, FileSink, FileSource, GlobalWindows, Json, KeyedCoProcessFunction, KeyedContext,
-        KeyedProcessFunction, KeyedStream, Level, NativeSink, NativeSource, OutputTag, PrintSink, ProcessContext, Raw,
-        Result, Source, SourceOutput, SourceStatus, States, Stream, Text, ValueState, WatermarkStrategy,
+        AggregateFunction, AggregatingState, Args, BroadcastContext, BroadcastProcessFunction, BroadcastState, Clock,
+        CollectSink, Collector, Component, Data, DatagenSource, DiscardSink, Environment, Error, Fields, FileSink,
+        FileSource, GlobalWindows, Json, KeyedBroadcastProcessFunction, KeyedCoProcessFunction, KeyedContext,
+        KeyedProcessFunction, KeyedStream, Level, ListState, MapState, NativeSink, NativeSource, OperatorListState,
+        OutputTag, PrintSink, ProcessContext, ProcessFunction, Raw, ReducingState, Result, Source, SourceOutput,
+        SourceStatus, StateTtlConfig, StateVisibility, States, Stream, Text, UpdateType, ValueState, WatermarkStrategy,
     };
 }

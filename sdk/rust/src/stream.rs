@@ -7,6 +7,7 @@ mod connected;
 mod keyed;
 mod properties;
 mod sink;
+mod stateful;
 mod transform;
 mod wiring;
 
@@ -16,6 +17,7 @@ use std::rc::Rc;
 pub use connected::{ConnectedKeyedStreams, ConnectedStreams};
 pub use keyed::{GlobalWindows, KeyedStream, WindowedStream};
 pub use sink::{IntoSink, SinkHandle};
+pub use stateful::{BroadcastConnectedStream, KeyedBroadcastConnectedStream};
 pub use transform::Component;
 
 use crate::definition::{Definition, MAIN_OUTPUT};

@@ -6,6 +6,7 @@ mod bad_bundles;
 mod bad_guests;
 mod bad_requests;
 mod chaos;
+mod checkpoint_rest;
 mod damaged_checkpoints;
 mod exactly_once;
 mod examples;

@@ -1,9 +1,10 @@
 //! Reads splits of the `datagen` source.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use millrace_wire::BatchBuilder;
+use tokio::time::Instant;
 
 use super::rate::Limiter;
 use super::{Row, Split, bad_split};
@@ -13,12 +14,14 @@ use crate::{ConnectorError, PollStatus, Polled, SourceReader};
 pub struct DatagenReader {
     row: Row,
     buffer: Vec<u8>,
-    current: Option<OpenSplit>,
+    /// The splits that are not read to their end, by their bytes: at most as many as the source has. All of them, since
+    /// those of a rate are read in turns, and each gets its rows by the time that passed since its own last turn.
+    open: BTreeMap<Vec<u8>, OpenSplit>,
 }
 
-/// The split that was read last.
+/// A split that was read before. One that is gone on from begins with nothing owed: the time that the job was down is
+/// not made up for.
 struct OpenSplit {
-    id: Vec<u8>,
     split: Split,
     limiter: Option<(Instant, Limiter)>,
 }
@@ -27,7 +30,7 @@ impl OpenSplit {
     fn open(id: &[u8]) -> Result<Self, ConnectorError> {
         let split: Split = postcard::from_bytes(id).map_err(|_| bad_split())?;
         let limiter = split.rate.map(|rate| (Instant::now(), Limiter::new(rate)));
-        Ok(Self { id: id.to_vec(), split, limiter })
+        Ok(Self { split, limiter })
     }
 
     /// How many rows may be made now, behind those that were made.
@@ -62,7 +65,7 @@ impl OpenSplit {
 
 impl DatagenReader {
     pub(super) fn new(row: Row) -> Self {
-        Self { row, buffer: Vec::new(), current: None }
+        Self { row, buffer: Vec::new(), open: BTreeMap::new() }
     }
 }
 
@@ -80,11 +83,10 @@ impl SourceReader for DatagenReader {
             [] => 0,
             bytes => u64::from_le_bytes(bytes.try_into().map_err(|_| bad_split())?),
         };
-        let current = match self.current.take() {
-            Some(current) if current.id == split => current,
-            _ => OpenSplit::open(split)?,
-        };
-        let current = self.current.insert(current);
+        if !self.open.contains_key(split) {
+            self.open.insert(split.to_vec(), OpenSplit::open(split)?);
+        }
+        let current = self.open.get_mut(split).ok_or_else(bad_split)?;
         let target = out.byte_len().saturating_add(max_bytes.max(1));
         let allowed = current.allowed(begin);
         let mut made = 0;
@@ -97,7 +99,11 @@ impl SourceReader for DatagenReader {
         }
         current.made(made);
         let end = begin.saturating_add(made);
-        Ok(Polled { offset: end.to_le_bytes().to_vec(), status: current.status(end, made < allowed) })
+        let status = current.status(end, made < allowed);
+        if status == PollStatus::Finished {
+            self.open.remove(split);
+        }
+        Ok(Polled { offset: end.to_le_bytes().to_vec(), status })
     }
 }
 
@@ -180,6 +186,53 @@ mod tests {
         let polled = plan.reader().poll(split, &[], &mut out, 1 << 16).await.unwrap();
         assert!(matches!(polled.status, PollStatus::Idle { wait_ms: 1_000..=2_000 }), "{polled:?}");
         assert_eq!((out.rows(), polled.offset), (0, 0u64.to_le_bytes().to_vec()));
+    }
+
+    /// How many rows one poll made, and where to go on.
+    async fn poll(reader: &mut DatagenReader, split: &[u8], offset: &[u8]) -> (usize, Vec<u8>) {
+        let mut out = BatchBuilder::new(BatchFlags::default());
+        let polled = reader.poll(split, offset, &mut out, 1 << 16).await.unwrap();
+        (out.rows(), polled.offset)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn splits_of_a_rate_that_one_reader_reads_in_turns_all_get_their_rows() {
+        let plan = Datagen::parse(r#"{"rows-per-second": 2000}"#).unwrap();
+        let splits = plan.enumerate(2).unwrap();
+        let mut reader = plan.reader();
+        let mut made = [0, 0];
+        let mut offsets = [Vec::new(), Vec::new()];
+        for _ in 0..100 {
+            for at in 0..2 {
+                let (rows, offset) = poll(&mut reader, &splits[at], &offsets[at]).await;
+                made[at] += rows;
+                offsets[at] = offset;
+            }
+            tokio::time::advance(std::time::Duration::from_millis(10)).await;
+        }
+        assert_eq!(made, [990, 990]);
+        assert_eq!(offsets[1], u64::to_le_bytes(990));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_split_that_is_gone_on_from_makes_up_for_nothing() {
+        let plan = Datagen::parse(r#"{"rows-per-second": 1000}"#).unwrap();
+        let split = &plan.enumerate(1).unwrap()[0];
+        let mut reader = plan.clone().reader();
+        poll(&mut reader, split, &[]).await;
+        tokio::time::advance(std::time::Duration::from_millis(300)).await;
+        let (rows, offset) = poll(&mut reader, split, &[]).await;
+        assert_eq!(rows, 300);
+        // The job was down for an hour.
+        tokio::time::advance(std::time::Duration::from_secs(3600)).await;
+        let mut restored = plan.reader();
+        let (rows, offset) = poll(&mut restored, split, &offset).await;
+        assert_eq!((rows, &offset), (0, &u64::to_le_bytes(300).to_vec()));
+        tokio::time::advance(std::time::Duration::from_millis(5)).await;
+        let mut out = BatchBuilder::new(BatchFlags::default());
+        restored.poll(split, &offset, &mut out, 1 << 16).await.unwrap();
+        let rows: Vec<_> = out.finish_view().rows().map(|row| row.payload.to_vec()).collect();
+        assert_eq!(rows, ["300", "301", "302", "303", "304"].map(|row| row.as_bytes().to_vec()));
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Cluster {
                     self.send_job(Input::TaskReported(report));
                 }
             }
-            Command::AssignSplits { .. } | Command::JobEnded { .. } => {}
+            _ => {}
         }
     }
 

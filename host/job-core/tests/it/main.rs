@@ -1,7 +1,10 @@
 //! Tests of a job's core through its public API.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+mod alignment;
 mod cancelling;
+mod checkpoint_properties;
+mod checkpoints;
 mod cluster;
 mod deployment;
 mod ending;
@@ -11,7 +14,10 @@ mod graphs;
 mod harness;
 mod properties;
 mod restarting;
+mod restoring;
 mod running;
+mod savepoints;
+mod snapshots;
 mod spare;
 mod splits;
 mod views;

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_graph::JobGraph;
-use millrace_job_core::{Command, EnumerationId, Input, JobCore, JobView, RestartStrategy, WriteId};
+use millrace_job_core::{
+    CheckpointOptions, Command, EnumerationId, Input, JobCore, JobView, RequestId, RestartStrategy, WriteId,
+};
 use millrace_protocol::{TaskFigures, TaskReport};
 use millrace_types::{
     AllocationId, AttemptId, ExecutionState, JobStatus, NodeId, SlotId, TaskManagerId, Timestamp, VertexId,
@@ -12,6 +14,7 @@ use millrace_types::{
 
 use crate::graphs::{JOB, spec};
 use crate::harness::{allocation, tm};
+use crate::snapshots::Snapshots;
 
 /// Attempts of a subtask that stay visible here.
 const ATTEMPTS_MAX: usize = 2;
@@ -36,11 +39,17 @@ pub struct World {
     attempt_writes: BTreeMap<WriteId, u32>,
     recorded: u32,
     spares: u32,
+    pub snapshots: Snapshots,
 }
 
 impl World {
     pub fn new(graph: JobGraph, strategy: RestartStrategy) -> Self {
+        Self::checkpointed(graph, strategy, CheckpointOptions::default())
+    }
+
+    pub fn checkpointed(graph: JobGraph, strategy: RestartStrategy, checkpoints: CheckpointOptions) -> Self {
         let mut spec = spec(graph);
+        spec.checkpoints = checkpoints;
         (spec.first_attempt, spec.recorded_attempt) = (1, 0);
         spec.options.restart_strategy = strategy;
         spec.options.attempts_max = ATTEMPTS_MAX;
@@ -63,6 +72,7 @@ impl World {
             attempt_writes: BTreeMap::new(),
             recorded: 0,
             spares: 0,
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -82,7 +92,9 @@ impl World {
         self.learn(&input);
         let before = self.core.view().clone();
         let mut out = Vec::new();
+        self.snapshots.told(&input);
         self.core.step(self.now, input.clone(), &mut out);
+        assert_eq!(self.core.check(), Ok(()));
         out.into_iter().for_each(|command| self.observe(command));
         self.check_views(&before, &input);
         self.history.push(input);
@@ -90,6 +102,7 @@ impl World {
 
     /// What an input says of the world.
     fn learn(&mut self, input: &Input) {
+        self.snapshots.learn(input);
         let held = |accepted: &BTreeMap<AllocationId, SlotId>, name: &TaskManagerId| {
             accepted.iter().filter(|(_, slot)| slot.task_manager == *name).map(|(id, _)| *id).collect::<Vec<_>>()
         };
@@ -113,6 +126,8 @@ impl World {
             Input::MetadataWriteFailed { write, .. } => drop(self.attempt_writes.remove(write)),
             _ => {}
         }
+        let running = &self.running;
+        self.snapshots.keep(|attempt| running.contains_key(attempt));
     }
 
     fn check_views(&self, before: &JobView, input: &Input) {
@@ -125,6 +140,9 @@ impl World {
             Input::TaskReported(_) | Input::DeployFailed { .. } | Input::SlotsLost(_) => true,
             Input::TaskManagerLost { .. } => true,
             Input::SplitsEnumerated { result, .. } => result.is_err(),
+            // The pointer may have been written, and time may be over.
+            Input::CheckpointDeclined(_) | Input::PointerRead { .. } | Input::DeadlineReached => true,
+            Input::CheckpointAcknowledged(_) | Input::CheckpointStored { .. } => true,
             _ => false,
         };
         assert!(after.restarts <= before.restarts + u32::from(fails), "waiting uses up no attempts: {input:?}");
@@ -146,7 +164,11 @@ impl World {
     }
 
     fn observe(&mut self, command: Command) {
-        assert!(self.ended.is_none() || matches!(command, Command::RejectSlot { .. }), "{command:?} after the end");
+        let may_follow = matches!(command, Command::RejectSlot { .. } | Command::SavepointEnded { .. });
+        assert!(self.ended.is_none() || may_follow, "{command:?} after the end");
+        let unfinished = self.attempts().into_iter().filter(|(_, state)| !state.is_terminal());
+        let unfinished = unfinished.map(|(attempt, _)| attempt).collect();
+        self.snapshots.observe(&self.core, &unfinished, &command);
         match command {
             Command::AcceptSlot { slot, allocation } => {
                 assert!(self.requested > 0 || self.accepted.contains_key(&allocation), "no slot is taken without need");
@@ -169,7 +191,8 @@ impl World {
                 }
             }
             Command::Deploy { task, task_manager } => {
-                self.observe_deployment(task.attempt, task_manager, task.allocation)
+                self.observe_deployment(task.attempt, task_manager, task.allocation);
+                self.snapshots.deployed(&self.core, &task);
             }
             Command::CancelTask { attempt, .. } => {
                 assert!(self.deployed.contains(&attempt), "only what was deployed is told to stop");
@@ -191,6 +214,10 @@ impl World {
                 assert!(self.ended.replace(status).is_none(), "the end is told once");
                 self.check_end(status);
             }
+            Command::TriggerCheckpoint { attempt, .. } | Command::DrainSource { attempt, .. } => {
+                assert!(self.running.contains_key(&attempt), "only what runs is told");
+            }
+            _ => {}
         }
     }
 
@@ -241,6 +268,7 @@ impl World {
             if let Some(write) = self.last_write {
                 self.step(Input::MetadataWritten { write: WriteId(write) });
             }
+            self.keep_snapshots();
             for (attempt, state) in self.attempts() {
                 if self.running.contains_key(&attempt) {
                     let canceling = state == ExecutionState::Canceling;
@@ -250,6 +278,49 @@ impl World {
             self.now = self.now.plus_ms(1_000);
             self.step(Input::DeadlineReached);
         }
+    }
+
+    /// Slots come, splits are listed, attempts are recorded, and tasks that are told to stop do.
+    pub fn settle(&mut self) {
+        self.offer_what_is_lacking();
+        for (node, enumeration) in self.enumerations.clone() {
+            self.step(Input::SplitsEnumerated { node, enumeration, result: Ok(vec![vec![1]]) });
+        }
+        if let Some(write) = self.last_write {
+            self.step(Input::MetadataWritten { write: WriteId(write) });
+        }
+        for (attempt, state) in self.attempts() {
+            if state == ExecutionState::Canceling && self.running.contains_key(&attempt) {
+                self.report(attempt, ExecutionState::Canceled);
+            }
+        }
+    }
+
+    /// The attempts that run, for all that is known.
+    pub fn running(&self) -> Vec<AttemptId> {
+        self.running.keys().copied().collect()
+    }
+
+    pub fn next_request(&self) -> RequestId {
+        RequestId(self.history.len() as u128)
+    }
+
+    /// Files and the metadata store behave.
+    fn keep_snapshots(&mut self) {
+        while self.snapshots.has_sealed()
+            && let Some(ack) = self.snapshots.acknowledgement(0)
+        {
+            self.step(ack);
+        }
+        for checkpoint in self.snapshots.storing.clone() {
+            self.step(Input::CheckpointStored { checkpoint, result: Ok("/folder".into()) });
+        }
+        for checkpoint in self.snapshots.reading.clone() {
+            self.step(Input::PointerRead { checkpoint, result: Ok(self.snapshots.pointers.contains(&checkpoint)) });
+        }
+        let writes: Vec<_> =
+            self.snapshots.id_writes.keys().chain(self.snapshots.pointer_writes.keys()).copied().collect();
+        writes.into_iter().for_each(|write| self.step(Input::MetadataWritten { write }));
     }
 
     /// Spares offer slots until the job has as many as it asked for.

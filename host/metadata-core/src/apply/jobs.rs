@@ -38,6 +38,8 @@ impl MetadataState {
             status_times: BTreeMap::from([(JobStatus::Initializing, job.submitted_at)]),
             failure: None,
             details: None,
+            checkpoints: Vec::new(),
+            highest_checkpoint: 0,
             submission: job,
         };
         state.jobs.insert(record.submission.id, Arc::new(record));

@@ -1,9 +1,13 @@
 //! Command lists: each rule of the state machine by a story of its own.
 
-use crate::support::{add_bundle, blob, bundle, done, job_id, set_status, submission, tenant};
+use std::collections::BTreeSet;
+
+use crate::support::{add_bundle, blob, bundle, done, job_id, set_checkpoints, set_status, submission, tenant};
 use bytes::Bytes;
-use millrace_metadata_core::{Applied, Command, JobRetention, MetadataState, Rejection, Response, limits};
-use millrace_types::{BlobKind, Failure, FailureKind, JobStatus, LeaderEpoch, TenantId, Timestamp};
+use millrace_metadata_core::{
+    Applied, CheckpointPointer, Command, JobRetention, MetadataState, Rejection, Response, limits,
+};
+use millrace_types::{BlobKind, CheckpointId, Failure, FailureKind, JobStatus, LeaderEpoch, TenantId, Timestamp};
 
 #[test]
 fn every_leader_has_an_epoch_of_its_own() {
@@ -166,6 +170,83 @@ fn attempt_numbers_only_grow_and_outlive_the_leader() {
 }
 
 #[test]
+fn checkpoint_ids_and_retained_checkpoints_outlive_the_leader() {
+    let mut state = MetadataState::default();
+    let tenant = tenant(0);
+    done(&mut state, Command::BeginEpoch);
+    add_bundle(&mut state, &tenant, 1, &[]);
+    done(&mut state, Command::AddJob { tenant: tenant.clone(), job: Box::new(submission(1, 1)) });
+    let reserve = |epoch, checkpoint| Command::RecordCheckpointId {
+        tenant: tenant.clone(),
+        job: job_id(1),
+        epoch: LeaderEpoch(epoch),
+        checkpoint,
+    };
+    assert!(done(&mut state, reserve(1, 5)).changed);
+    assert!(!done(&mut state, reserve(1, 4)).changed);
+    let set = |epoch, add: Option<u64>, retained: &[u64]| set_checkpoints(&tenant, 1, epoch, add, retained);
+    let ids = |state: &MetadataState| -> Vec<u64> {
+        state.job(&tenant, job_id(1)).unwrap().checkpoints.iter().map(|pointer| pointer.id.0).collect()
+    };
+    assert!(done(&mut state, set(1, Some(1), &[1])).changed);
+    assert!(done(&mut state, set(1, Some(2), &[1, 2])).changed);
+    assert!(!done(&mut state, set(1, Some(2), &[1, 2])).changed, "told again");
+    assert!(done(&mut state, set(1, Some(4), &[2, 4])).changed);
+    assert_eq!(ids(&state), [2, 4]);
+    let unknown = Rejection::NoSuchCheckpoint { job: job_id(1), checkpoint: CheckpointId(1) };
+    assert_eq!(state.apply(set(1, None, &[1, 4])), Err(unknown), "what is gone is gone");
+    assert!(matches!(state.apply(set(1, Some(3), &[2, 3, 4])), Err(Rejection::OlderCheckpoint { .. })));
+    let Command::SetCheckpoints { add: Some(pointer), .. } = set(1, Some(4), &[]) else { unreachable!() };
+    let other = CheckpointPointer { metadata_checksum: 99, ..*pointer };
+    let retained = BTreeSet::from([CheckpointId(4)]);
+    let other = Command::SetCheckpoints {
+        tenant: tenant.clone(),
+        job: job_id(1),
+        epoch: LeaderEpoch(1),
+        add: Some(Box::new(other)),
+        retained,
+    };
+    assert!(matches!(state.apply(other), Err(Rejection::NoSuchCheckpoint { .. })), "an id names one checkpoint");
+
+    done(&mut state, Command::BeginEpoch);
+    assert_eq!(ids(&state), [2, 4]);
+    assert_eq!(state.job(&tenant, job_id(1)).unwrap().highest_checkpoint, 5);
+    let stale = Rejection::StaleEpoch { stale: LeaderEpoch(1), newest: LeaderEpoch(2) };
+    assert_eq!(state.apply(set(1, Some(6), &[6])), Err(stale.clone()));
+    assert_eq!(state.apply(reserve(1, 9)), Err(stale));
+    done(&mut state, set(2, Some(9), &[9]));
+    assert_eq!(state.job(&tenant, job_id(1)).unwrap().highest_checkpoint, 9);
+
+    set_status(&mut state, &tenant, 1, JobStatus::Canceled, 9);
+    assert!(matches!(state.apply(set(2, Some(10), &[10])), Err(Rejection::JobEnded { .. })));
+    assert!(matches!(state.apply(reserve(2, 10)), Err(Rejection::JobEnded { .. })));
+    assert!(done(&mut state, set(2, None, &[])).changed, "its files may still be deleted");
+}
+
+#[test]
+fn the_retained_checkpoints_are_bounded() {
+    let mut state = MetadataState::default();
+    let tenant = tenant(0);
+    done(&mut state, Command::BeginEpoch);
+    add_bundle(&mut state, &tenant, 1, &[]);
+    done(&mut state, Command::AddJob { tenant: tenant.clone(), job: Box::new(submission(1, 1)) });
+    let max = limits::CHECKPOINTS_PER_JOB_MAX as u64;
+    let mut retained = Vec::new();
+    for id in 1..=max {
+        retained.push(id);
+        done(&mut state, set_checkpoints(&tenant, 1, 1, Some(id), &retained));
+    }
+    retained.push(max + 1);
+    let one_more = set_checkpoints(&tenant, 1, 1, Some(max + 1), &retained);
+    assert!(matches!(state.apply(one_more), Err(Rejection::OutOfRange { .. })));
+    let mut long = set_checkpoints(&tenant, 1, 1, Some(max + 1), &[max + 1]);
+    if let Command::SetCheckpoints { add: Some(pointer), .. } = &mut long {
+        pointer.folder = "/".repeat(limits::CHECKPOINT_FOLDER_BYTES_MAX + 1);
+    }
+    assert!(matches!(state.apply(long), Err(Rejection::TooLarge { .. })));
+}
+
+#[test]
 fn tenants_do_not_see_each_other() {
     let mut state = MetadataState::default();
     let (ours, theirs) = (tenant(0), tenant(1));
@@ -178,6 +259,8 @@ fn tenants_do_not_see_each_other() {
         crate::support::status_command(&theirs, 1, JobStatus::Canceled, 1),
         Command::ArchiveJob { tenant: theirs.clone(), job: job_id(1), details: Bytes::new() },
         Command::RecordAttempt { tenant: theirs.clone(), job: job_id(1), attempt: 1 },
+        Command::RecordCheckpointId { tenant: theirs.clone(), job: job_id(1), epoch: state.epoch(), checkpoint: 1 },
+        set_checkpoints(&theirs, 1, state.epoch().0, Some(1), &[1]),
         Command::RemoveBundle { tenant: TenantId::new("nobody").unwrap(), bundle: bundle(1, &[]).id },
     ];
     for command in not_found {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{blobs, bundle, job_id, status_command, submission, tenant};
+use crate::support::{blobs, bundle, job_id, set_checkpoints, status_command, submission, tenant};
 use bytes::Bytes;
 use millrace_metadata_core::{Applied, Command, JobRetention, MetadataState, Response, UploadId};
 use millrace_types::{BlobKey, JobStatus, TenantId, Timestamp};
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 /// The components of each bundle that the histories speak of; some share one.
 const COMPONENTS: [&[u32]; 3] = [&[1, 2], &[2], &[]];
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Step {
     Upload { tenant: u8, bundle: u32 },
     FinishUpload { which: usize },
@@ -20,6 +20,7 @@ enum Step {
     Submit { tenant: u8, job: u32, bundle: u32 },
     Status { tenant: u8, job: u32, status: JobStatus, at: u64 },
     Attempt { tenant: u8, job: u32, attempt: u32 },
+    Checkpoint { tenant: u8, job: u32, add: Option<u64>, retained: BTreeSet<u64>, stale: bool },
     Archive { tenant: u8, job: u32, bytes: usize },
     Expire { now: u64, capacity: u32 },
     DeleteOne { which: usize },
@@ -39,6 +40,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (tenant.clone(), job.clone(), status, 0u64..100)
             .prop_map(|(tenant, job, status, at)| Step::Status { tenant, job, status, at }),
         2 => (tenant.clone(), job.clone(), 0u32..5).prop_map(|(tenant, job, attempt)| Step::Attempt { tenant, job, attempt }),
+        3 => (tenant.clone(), job.clone(), prop::option::of(1u64..6), prop::collection::btree_set(1u64..6, 0..4), any::<bool>())
+            .prop_map(|(tenant, job, add, retained, stale)| Step::Checkpoint { tenant, job, add, retained, stale }),
         1 => (tenant, job, 0usize..50).prop_map(|(tenant, job, bytes)| Step::Archive { tenant, job, bytes }),
         1 => (0u64..200, 0u32..3).prop_map(|(now, capacity)| Step::Expire { now, capacity }),
         3 => any::<usize>().prop_map(|which| Step::DeleteOne { which }),
@@ -108,6 +111,18 @@ impl World {
                 let after = self.state.job(&tenant, job).map(|job| job.highest_attempt);
                 let expected = if recorded.is_some() { before.max(Some(attempt)) } else { before };
                 assert_eq!(after, expected, "attempt numbers only grow");
+            }
+            Step::Checkpoint { tenant: number, job, add, retained, stale } => {
+                let (tenant, id) = (tenant(number), job_id(job));
+                let retained: Vec<u64> = retained.into_iter().chain(add).collect();
+                let epoch = self.state.epoch().0 + u64::from(stale);
+                let applied = self.apply(set_checkpoints(&tenant, job, epoch, add, &retained));
+                assert!(applied.is_none() || !stale, "a leader of another epoch decides nothing");
+                let after = self.state.job(&tenant, id).map(|job| job.checkpoints.iter().map(|found| found.id.0));
+                if applied.is_some() {
+                    let retained: BTreeSet<u64> = retained.into_iter().collect();
+                    assert!(after.is_some_and(|ids| ids.eq(retained)), "exactly what was named is retained");
+                }
             }
             Step::Archive { tenant: number, job, bytes } => {
                 let details = Bytes::from(vec![1; bytes]);

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use millrace_metadata_core::{
-    Applied, BundleRecord, Command, JobSubmission, MetadataState, Rejection, Response, UploadId,
+    Applied, BundleRecord, CheckpointPointer, Command, JobSubmission, MetadataState, Rejection, Response, UploadId,
 };
-use millrace_types::{BlobKey, BlobKind, BundleId, Digest, JobId, JobStatus, TenantId, Timestamp};
+use millrace_types::{
+    BlobKey, BlobKind, BundleId, CheckpointId, Digest, JobId, JobStatus, SnapshotKind, TenantId, Timestamp,
+};
 
 pub fn tenant(number: u8) -> TenantId {
     TenantId::new(&format!("tenant-{number}")).unwrap()
@@ -85,6 +87,25 @@ pub fn add_bundle(state: &mut MetadataState, tenant: &TenantId, number: u32, com
 pub fn status_command(tenant: &TenantId, job: u32, status: JobStatus, at: u64) -> Command {
     let at = Timestamp(at);
     Command::SetJobStatus { tenant: tenant.clone(), job: job_id(job), status, at, failure: None }
+}
+
+/// Adds a checkpoint and retains these.
+pub fn set_checkpoints(tenant: &TenantId, job: u32, epoch: u64, add: Option<u64>, retained: &[u64]) -> Command {
+    let pointer = |id| CheckpointPointer {
+        id: CheckpointId(id),
+        kind: SnapshotKind::Checkpoint,
+        folder: format!("/checkpoints/chk-{id}"),
+        metadata_bytes: 10,
+        metadata_checksum: id,
+        completed_at: Timestamp(id),
+    };
+    Command::SetCheckpoints {
+        tenant: tenant.clone(),
+        job: job_id(job),
+        epoch: millrace_types::LeaderEpoch(epoch),
+        add: add.map(|id| Box::new(pointer(id))),
+        retained: retained.iter().copied().map(CheckpointId).collect(),
+    }
 }
 
 pub fn set_status(state: &mut MetadataState, tenant: &TenantId, job: u32, status: JobStatus, at: u64) -> Applied {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use millrace_metadata_core::MetadataState;
+use millrace_metadata_core::{MetadataState, MetadataStateV2};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -80,6 +80,7 @@ pub(super) fn read_snapshot(txn: &ReadTransaction, path: &Path) -> Result<Snapsh
     else {
         return Ok(Snapshot::default());
     };
+    let version = record::version_of(&header);
     let header = record::open(0, &header).map_err(|cause| unreadable(path, "the snapshot's header", &cause))?;
     let header: Header = decode(header).map_err(damaged)?;
     if header.pieces != pieces.len() as u64 {
@@ -93,7 +94,10 @@ pub(super) fn read_snapshot(txn: &ReadTransaction, path: &Path) -> Result<Snapsh
     if xxh3_64(&bytes) != header.checksum {
         return Err(damaged("its checksum does not match".to_owned()));
     }
-    let state: MetadataState = decode(&bytes).map_err(damaged)?;
+    let state: MetadataState = match version {
+        record::OLDEST_VERSION => decode::<MetadataStateV2>(&bytes).map_err(damaged)?.into(),
+        _ => decode(&bytes).map_err(damaged)?,
+    };
     state.check().map_err(damaged)?;
     Ok(Snapshot { index: header.index, bytes: bytes.len() as u64, state })
 }

@@ -67,17 +67,17 @@ fn a_missing_or_changed_entry_is_named() {
 #[test]
 fn a_file_of_a_newer_version_is_left_alone() {
     for error in [
-        error_after(change(META, |meta| meta.insert("format", [3].as_slice()).map(drop))),
-        error_after(change(LOG, |log| log.insert(9, [3; 20].as_slice()).map(drop))),
+        error_after(change(META, |meta| meta.insert("format", [4].as_slice()).map(drop))),
+        error_after(change(LOG, |log| log.insert(9, [4; 20].as_slice()).map(drop))),
     ] {
-        assert!(matches!(error, MetadataError::NewerVersion { found: 3, .. }), "{error}");
+        assert!(matches!(error, MetadataError::NewerVersion { found: 4, .. }), "{error}");
     }
 }
 
 #[test]
 fn a_file_of_an_older_version_is_left_alone() {
     let error = error_after(change(LOG, |log| log.insert(6, [1; 20].as_slice()).map(drop)));
-    assert!(matches!(error, MetadataError::OlderVersion { found: 1, known: 2, .. }), "{error}");
+    assert!(matches!(error, MetadataError::OlderVersion { found: 1, known: 3, .. }), "{error}");
     assert!(error.to_string().contains("move the file away"), "{error}");
 }
 

@@ -1,7 +1,7 @@
 //! `millrace config`: the effective configuration.
 
 use anyhow::Result;
-use millrace_jobmanager::{RESTART_OPTIONS, RUN_OPTIONS};
+use millrace_jobmanager::{CHECKPOINT_OPTIONS, RESTART_OPTIONS, RUN_OPTIONS};
 
 use crate::cli::Config;
 use crate::config::{Configuration, OPTIONS};
@@ -22,8 +22,9 @@ pub(crate) fn run(options: &Config) -> Result<()> {
         for (key, description) in RUN_OPTIONS {
             println_stdout(&format!("# {key}: {description}"));
         }
-        for option in RESTART_OPTIONS {
-            println_stdout(&format!("# {}: as above", option.key));
+        let restart = RESTART_OPTIONS.iter().map(|option| option.key);
+        for key in restart.chain(CHECKPOINT_OPTIONS.iter().map(|option| option.key)) {
+            println_stdout(&format!("# {key}: as above"));
         }
     }
     Ok(())

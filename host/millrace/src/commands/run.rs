@@ -27,6 +27,7 @@ pub(crate) async fn run(options: Run) -> Result<()> {
     if let Some(name) = &options.name {
         configuration.insert("pipeline.name".to_owned(), name.clone());
     }
+    configuration.extend(options.state.options(&folder));
     let request = RunRequest {
         program_args_list: Some(absolute_arguments(&options.args, &folder)),
         parallelism: options.parallelism.map(i64::from),

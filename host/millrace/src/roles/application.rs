@@ -20,7 +20,7 @@ pub(crate) fn run(options: &Application) -> Result<()> {
         entry: None,
         args: absolute_arguments(&options.args, &folder),
         parallelism: options.parallelism,
-        options: name.collect(),
+        options: name.chain(options.state.options(&folder)).collect(),
     };
     let bytes = std::fs::read(&options.bundle).with_context(|| format!("cannot read {}", options.bundle.display()))?;
     let file = options.bundle.file_name().map_or_else(|| "application".into(), |name| name.to_string_lossy());

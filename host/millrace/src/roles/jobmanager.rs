@@ -73,7 +73,7 @@ impl Core {
         let (metadata, handle) = MetadataService::open(&MetadataOptions::new(data_dir.join("metadata.redb")))?;
         let blobs = BlobStore::open_local(&data_dir.join("blobs"))?;
         let sandbox = setup::sandbox(data_dir)?;
-        let options = setup::job_manager_options(configuration, roots)?;
+        let options = setup::job_manager_options(configuration, data_dir, roots)?;
         let job_manager = JobManager::start(options, handle, blobs.clone(), sandbox.clone()).await?;
         Ok(Self { job_manager, blobs, sandbox, metadata })
     }

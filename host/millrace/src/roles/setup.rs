@@ -4,9 +4,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use millrace_connectors::FileRoots;
-use millrace_jobmanager::JobManagerOptions;
+use millrace_jobmanager::{JobManagerOptions, inline_bytes, state_backend};
 use millrace_metadata_core::JobRetention;
 use millrace_rest::RestOptions;
 use millrace_sandbox::{CompilerCommand, Sandbox, SandboxOptions};
@@ -78,11 +78,28 @@ pub(crate) fn rest_options(configuration: &Configuration) -> Result<RestOptions>
     })
 }
 
-pub(crate) fn job_manager_options(configuration: &Configuration, roots: FileRoots) -> Result<JobManagerOptions> {
+/// An absolute folder of an option, if it is set.
+fn folder(configuration: &Configuration, key: &'static str) -> Result<Option<PathBuf>> {
+    let text = configuration.text(key);
+    let text = text.strip_prefix("file://").or_else(|| text.strip_prefix("file:")).unwrap_or(text);
+    if text.is_empty() { Ok(None) } else { std::path::absolute(text).context(key).map(Some) }
+}
+
+/// The options of a JobManager whose data are below a folder.
+pub(crate) fn job_manager_options(
+    configuration: &Configuration,
+    data_dir: &Path,
+    roots: FileRoots,
+) -> Result<JobManagerOptions> {
     let mut options = JobManagerOptions {
         default_parallelism: configuration.count(config::PARALLELISM)?,
         buffer_timeout_ms: configuration.duration_ms(config::BUFFER_TIMEOUT)?,
         restart: configuration.restart()?,
+        checkpoints: configuration.checkpoints()?,
+        checkpoint_dir: folder(configuration, config::CHECKPOINT_DIR)?.unwrap_or_else(|| data_dir.join("checkpoints")),
+        savepoint_dir: folder(configuration, config::SAVEPOINT_DIR)?,
+        inline_bytes_max: inline_bytes(configuration.text(config::INLINE_MAX)).map_err(Error::msg)?,
+        state_backend: state_backend(configuration.text(config::STATE_BACKEND)).map_err(Error::msg)?,
         file_roots: roots,
         bundle_limits: BundleLimits {
             bundle_bytes_max: configuration.bytes(config::BUNDLE_MAX)?,

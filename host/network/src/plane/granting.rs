@@ -128,7 +128,7 @@ impl Returned {
             merge(&mut outstanding.places, places);
         }
         outstanding.exclusive = self.exclusive.or(outstanding.exclusive.take());
-        (items > 0 || bytes > 0 || exclusive).then_some(Frame::Credit { handle, items, bytes, exclusive })
+        (items > 0 || bytes > 0 || exclusive).then_some(Frame::Credit { handle, items, bytes, barriers: 0, exclusive })
     }
 }
 

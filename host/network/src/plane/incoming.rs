@@ -128,7 +128,9 @@ impl Incoming {
                     let text = format!("a channel was opened under the handle {handle}, which is not the next one");
                     return Err(Fault::refused(Refusal::HandleOutOfTurn, text));
                 }
-                Frame::Watermark { handle, timestamp } => self.watermark(handle, timestamp)?,
+                Frame::Watermark { handle, timestamp } => self.light(handle, Item::Watermark(timestamp))?,
+                Frame::Status { handle, idle } => self.light(handle, Item::Status { idle })?,
+                Frame::Barrier { handle, barrier, .. } => self.light(handle, Item::Barrier(barrier))?,
                 frame => self.last_word(header.handle, frame == Frame::End { handle: header.handle })?,
             }
         }
@@ -196,9 +198,10 @@ impl Incoming {
         Ok(())
     }
 
-    fn watermark(&self, handle: u32, timestamp: i64) -> Result<(), Fault> {
+    /// Takes an item that needs no bytes.
+    fn light(&self, handle: u32, item: Item) -> Result<(), Fault> {
         if let Some(credit) = self.use_credit(handle, 0, false)? {
-            self.deliver(handle, credit, Item::Watermark(timestamp));
+            self.deliver(handle, credit, item);
         }
         Ok(())
     }

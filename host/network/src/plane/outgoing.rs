@@ -101,6 +101,10 @@ impl RemoteLink {
         match item {
             Item::EndOfInput => {}
             Item::Watermark(timestamp) => self.connection.queue.push(Frame::Watermark { handle, timestamp }, credit),
+            Item::Status { idle } => self.connection.queue.push(Frame::Status { handle, idle }, credit),
+            Item::Barrier(barrier) => {
+                self.connection.queue.push(Frame::Barrier { handle, overtaking: false, barrier }, credit);
+            }
             Item::Batch(batch) => {
                 let batch = batch.into_bytes();
                 self.connection.queue.push(Frame::Batch { handle, exclusive, batch }, credit);
@@ -205,7 +209,7 @@ impl Outgoing {
                 Some(opening) => drop(opening.send(Ok(()))),
                 None => return Err(Fault::refused(Refusal::SaidTwice, "a channel was opened twice")),
             },
-            Frame::Credit { items, bytes, exclusive, .. } => {
+            Frame::Credit { items, bytes, barriers: _, exclusive, .. } => {
                 if channel.opening.is_some() {
                     return Err(Fault::refused(Refusal::NotOpened, "credit for a channel that is not open"));
                 }
@@ -230,7 +234,12 @@ impl Outgoing {
                 }
                 channel.they_are_done = true;
             }
-            Frame::Open { .. } | Frame::Batch { .. } | Frame::Watermark { .. } | Frame::End { .. } => {}
+            Frame::Open { .. }
+            | Frame::Batch { .. }
+            | Frame::Watermark { .. }
+            | Frame::Barrier { .. }
+            | Frame::Status { .. }
+            | Frame::End { .. } => {}
         }
         self.forget_if_done(&mut state, header.handle);
         Ok(())

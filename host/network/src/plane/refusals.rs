@@ -19,6 +19,7 @@ pub(crate) enum Refusal {
     UnknownFlags,
     WrongLength,
     MalformedText,
+    MalformedValue,
     CutOff,
     WrongDirection,
     UnknownHandle,
@@ -48,6 +49,7 @@ impl Refusal {
             Self::UnknownFlags => "unknown-flags",
             Self::WrongLength => "wrong-length",
             Self::MalformedText => "malformed-text",
+            Self::MalformedValue => "malformed-value",
             Self::CutOff => "cut-off",
             Self::WrongDirection => "wrong-direction",
             Self::UnknownHandle => "unknown-handle",
@@ -72,6 +74,7 @@ impl From<&FrameError> for Refusal {
             FrameError::UnknownFlags { .. } => Self::UnknownFlags,
             FrameError::Length { .. } => Self::WrongLength,
             FrameError::Text => Self::MalformedText,
+            FrameError::Value { .. } => Self::MalformedValue,
         }
     }
 }

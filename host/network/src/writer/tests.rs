@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 
+use millrace_types::Alignment;
 use proptest::prelude::*;
 use rand::SeedableRng;
 
 use super::*;
 use crate::Gate;
-use crate::testing::{channels, keyed_batch, poll_once, read_back};
+use crate::testing::{barrier, channels, keyed_batch, poll_once, read_back};
 
 const ALL: [Partitioning; 6] = [
     Partitioning::Rebalance,
@@ -116,7 +117,7 @@ proptest! {
                     Item::Batch(batch) => {
                         prop_assert!(read_back(batch).iter().all(|(_, number)| *number >= floor));
                     }
-                    Item::EndOfInput => {}
+                    Item::Status { .. } | Item::Barrier(_) | Item::EndOfInput => {}
                 }
             }
             match partitioning {
@@ -316,4 +317,29 @@ async fn what_no_frame_carries_is_taken_apart() {
     }
     numbers.sort_unstable();
     assert_eq!(numbers, (0..18).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_barrier_is_behind_all_rows_so_far_on_every_channel() {
+    let (mut writer, mut gate) = writer(Partitioning::Hash, 2, &BufferBudget::default()).await;
+    let keys: Vec<u8> = (0..20).collect();
+    writer.push_batch(&keyed_batch(&keys, 0, 8), Instant::now()).unwrap();
+    writer.push_status(true);
+    // A status that was not sent gives way to the next one.
+    writer.push_status(false);
+    let barrier = barrier(1, Alignment::Aligned);
+    writer.push_barrier(&barrier);
+    writer.push_batch(&keyed_batch(&keys, 20, 8), Instant::now()).unwrap();
+    writer.flush();
+    assert!(writer.try_drain().unwrap());
+    let mut received = BTreeMap::new();
+    take_all(&mut gate, &mut received);
+    for items in received.values() {
+        let [Item::Batch(before), status, told, Item::Batch(after)] = &items[..] else {
+            panic!("{items:?}");
+        };
+        assert_eq!((status, told), (&Item::Status { idle: false }, &Item::Barrier(Arc::clone(&barrier))));
+        assert!(read_back(before).iter().all(|row| row.1 < 20) && read_back(after).iter().all(|row| row.1 >= 20));
+    }
+    assert_eq!(received.len(), 2);
 }

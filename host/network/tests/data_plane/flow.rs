@@ -9,16 +9,18 @@ use millrace_wire::{BATCH_FRAME_BYTES_MAX, BatchBuilder, BatchFlags};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::support::{BUDGET_BYTES, Node, batch, channel, channels, eventually, number_of, patiently, send};
+use crate::support::{BUDGET_BYTES, Node, barrier, batch, channel, channels, eventually, number_of, patiently, send};
 
 const FOREVER: Duration = Duration::from_secs(30);
 
-/// Sends numbered batches of random sizes with watermarks between them, and the end.
+/// Sends numbered batches of random sizes with watermarks, barriers and statuses between them, and the end.
 async fn produce(mut sender: ChannelSender, items: u64, bytes_max: usize, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     for number in 0..items {
-        let item = match rng.random_range(0..5) {
+        let item = match rng.random_range(0..7) {
             0 => Item::Watermark(number as i64),
+            1 => Item::Barrier(Arc::new(barrier(number))),
+            2 => Item::Status { idle: number % 2 == 0 },
             _ => Item::Batch(batch(number, rng.random_range(8..bytes_max))),
         };
         send(&mut sender, item).await;
@@ -34,6 +36,8 @@ async fn consume(mut gate: Gate, items: u64) {
         match received.item {
             Item::Batch(batch) => assert_eq!(number_of(&batch), *expected),
             Item::Watermark(timestamp) => assert_eq!(timestamp as u64, *expected),
+            Item::Barrier(found) => assert_eq!(*found, barrier(*expected)),
+            Item::Status { idle } => assert_eq!(idle, *expected % 2 == 0),
             Item::EndOfInput => assert_eq!(*expected, items),
         }
         *expected += 1;

@@ -1,6 +1,7 @@
 //! Random, truncated, bit-flipped and replayed frames against a live data plane. Prints its seed; the environment
 //! variable MILLRACE_FUZZ_SEED repeats a run, MILLRACE_FUZZ_CONNECTIONS makes it longer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use millrace_wire::{Frame, Hello};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt, SeedableRng, TryRng};
 
-use crate::support::{BUDGET_BYTES, Node, Raw, batch, channel, channels, name, number_of, patiently, send};
+use crate::support::{BUDGET_BYTES, Node, Raw, barrier, batch, channel, channels, name, number_of, patiently, send};
 
 const CONNECTIONS: u64 = 400;
 const FRAMES_MAX: usize = 30;
@@ -41,7 +42,9 @@ fn frame(rng: &mut StdRng, target: u32, live: &mut Vec<u32>, opened: &mut u32) -
             };
             Frame::Batch { handle, exclusive: rng.random_range(0..4) == 0, batch }
         }
-        20..=29 => Frame::Watermark { handle, timestamp: rng.random() },
+        20..=26 => Frame::Watermark { handle, timestamp: rng.random() },
+        27 => Frame::Status { handle, idle: rng.random() },
+        28..=29 => Frame::Barrier { handle, overtaking: rng.random(), barrier: Arc::new(barrier(rng.random())) },
         30..=33 => {
             last_word(live);
             Frame::End { handle }
@@ -50,7 +53,10 @@ fn frame(rng: &mut StdRng, target: u32, live: &mut Vec<u32>, opened: &mut u32) -
             last_word(live);
             Frame::Gone { handle }
         }
-        _ => Frame::Credit { handle, items: rng.random(), bytes: rng.random(), exclusive: rng.random() },
+        _ => {
+            let (items, bytes, barriers) = rng.random();
+            Frame::Credit { handle, items, bytes, barriers, exclusive: rng.random() }
+        }
     }
 }
 

@@ -31,7 +31,7 @@ async fn wrong_versions_receivers_and_lengths_are_told_so() {
     let mut other_version = hello("b");
     other_version[4] = 9;
     let reason = refusal(&b, &other_version).await;
-    assert!(reason.contains("version 9") && reason.contains("version 1"), "{reason}");
+    assert!(reason.contains("version 9") && reason.contains("version 2"), "{reason}");
     b.wait_refused("other-version", 1).await;
 
     let reason = refusal(&b, &hello("former-life")).await;
@@ -124,7 +124,7 @@ async fn a_server_of_another_kind_is_noticed() {
     let address = listener.local_addr().unwrap().to_string();
     for (answer, reason) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "not-millrace"),
-        (&b"MRDR\x02\0\0\0\0\0\0\0"[..], "other-version"),
+        (&b"MRDR\x03\0\0\0\0\0\0\0"[..], "other-version"),
         (&b"MRDR\x01\0\x05\0\0\0\0\0"[..], "malformed-handshake"),
     ] {
         let (peer, ids) = (id("b"), [channel(0, 0)]);

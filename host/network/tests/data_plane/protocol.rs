@@ -56,7 +56,7 @@ async fn frames_that_do_not_exist() {
 #[tokio::test]
 async fn frames_out_of_place() {
     refused(&[Frame::Opened { handle: 0 }], "wrong-direction").await;
-    refused(&[Frame::Credit { handle: 0, items: 1, bytes: 1, exclusive: false }], "wrong-direction").await;
+    refused(&[Frame::Credit { handle: 0, items: 1, bytes: 1, barriers: 0, exclusive: false }], "wrong-direction").await;
     refused(&[Frame::Watermark { handle: 1, timestamp: 0 }], "unknown-handle").await;
     refused(&[batch_frame(7, true, 10)], "unknown-handle").await;
     refused(&[open(0, 1)], "handle-out-of-turn").await;
@@ -157,7 +157,7 @@ async fn refused_by_the_producer(frames: &[Frame], reason: &str) {
 
 #[tokio::test]
 async fn consumers_keep_to_the_protocol_too() {
-    let credit = |items, bytes, exclusive| Frame::Credit { handle: 0, items, bytes, exclusive };
+    let credit = |items, bytes, exclusive| Frame::Credit { handle: 0, items, bytes, barriers: 0, exclusive };
     refused_by_the_producer(&[credit(9, 0, false)], "too-much-credit").await;
     refused_by_the_producer(&[credit(8, 1 << 18, false), credit(0, 1, false)], "too-much-credit").await;
     refused_by_the_producer(&[credit(0, u32::MAX, false)], "too-much-credit").await;
@@ -181,7 +181,11 @@ async fn nothing_follows_a_consumers_last_word() {
     raw.write(&accepted).await;
     raw.say(&[Frame::Opened { handle: 0 }, Frame::Opened { handle: 1 }]).await;
     let senders = patiently(connecting).await.unwrap().unwrap();
-    raw.say(&[Frame::Gone { handle: 0 }, Frame::Credit { handle: 0, items: 1, bytes: 0, exclusive: false }]).await;
+    raw.say(&[
+        Frame::Gone { handle: 0 },
+        Frame::Credit { handle: 0, items: 1, bytes: 0, barriers: 0, exclusive: false },
+    ])
+    .await;
     raw.closed().await;
     a.wait_refused("said-twice", 1).await;
     drop(senders);

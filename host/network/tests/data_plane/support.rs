@@ -7,7 +7,7 @@ use millrace_network::{
     BufferBudget, ChannelSender, DataPlane, DataPlaneFigures, DataPlaneOptions, Exchange, Gate, Item,
 };
 use millrace_protocol::ChannelId;
-use millrace_types::{JobId, TaskManagerId};
+use millrace_types::{Alignment, Barrier, CheckpointId, JobId, SnapshotKind, TaskManagerId, Timestamp};
 use millrace_wire::{
     BatchBuilder, BatchFlags, BatchView, ChannelName, FRAME_HEADER_BYTES, Frame, FrameHeader, HELLO_HEAD_BYTES, Hello,
     HelloReply, ReplyHead,
@@ -33,6 +33,17 @@ pub fn channel(source_subtask: u32, target_subtask: u32) -> ChannelId {
 pub fn name(id: ChannelId) -> ChannelName {
     let ChannelId { job, edge, source_subtask, source_attempt, target_subtask, target_attempt } = id;
     ChannelName { job, edge, source_subtask, source_attempt, target_subtask, target_attempt }
+}
+
+/// A checkpoint's barrier.
+pub fn barrier(checkpoint: u64) -> Barrier {
+    Barrier {
+        checkpoint: CheckpointId(checkpoint),
+        triggered_at: Timestamp(5),
+        kind: SnapshotKind::Checkpoint,
+        alignment: Alignment::Unaligned { timeout_ms: 30_000 },
+        folder: Some("/savepoints/s".into()),
+    }
 }
 
 /// A batch of one row that begins with a number.

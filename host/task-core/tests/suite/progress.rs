@@ -37,6 +37,8 @@ fn short(command: Command) -> String {
         Command::DeliverWatermark { node, watermark } => format!("watermark {node} {}", time(watermark)),
         Command::Finish { node } => format!("finish {node}"),
         Command::ForwardWatermark { node, watermark } => format!("forward {node} {}", time(watermark)),
+        Command::ForwardStatus { node, idle: true } => format!("idle {node}"),
+        Command::ForwardStatus { node, idle: false } => format!("active {node}"),
         Command::EndOutputs => "end".to_owned(),
     }
 }
@@ -129,6 +131,50 @@ fn a_watermark_that_comes_while_timers_fire_is_delivered_with_the_first() {
     progress.apply(gate(0, 10)).unwrap();
     assert_eq!(progress.next_command().map(short).unwrap(), "fire 0 10");
     assert_eq!(after(&mut progress, gate(0, 20)), ["fire 0 20", "watermark 0 20"]);
+}
+
+#[test]
+fn an_idle_input_holds_nothing_back_and_falls_nowhere() {
+    let mut progress = chain(&[Kind::Guest], &[], &[0, 0], &[0]);
+    assert!(after(&mut progress, gate(0, 10)).is_empty());
+    let commands = after(&mut progress, Input::GateIdle { gate: 1 });
+    assert_eq!(commands, ["fire 0 10", "watermark 0 10", "forward 0 10"]);
+    assert_eq!(after(&mut progress, gate(0, 20)), ["fire 0 20", "watermark 0 20", "forward 0 20"]);
+    // Active again and behind: what was told stands, and no more is told before it has caught up.
+    assert!(after(&mut progress, Input::GateActive { gate: 1 }).is_empty());
+    assert!(after(&mut progress, gate(0, 30)).is_empty());
+    assert_eq!(after(&mut progress, gate(1, 25)), ["fire 0 25", "watermark 0 25", "forward 0 25"]);
+    // An ended input makes no operator active.
+    assert!(after(&mut progress, Input::GateIdle { gate: 1 }).len() == 3);
+    assert_eq!(after(&mut progress, Input::GateEnded { gate: 0 }), ["idle 0"]);
+    let commands = after(&mut progress, Input::GateEnded { gate: 1 });
+    assert_eq!(commands, ["active 0", "fire 0 max", "watermark 0 max", "finish 0", "forward 0 max", "end"]);
+}
+
+#[test]
+fn idleness_passes_a_chain_behind_the_watermark() {
+    let mut progress = chain(&[Kind::Guest, Kind::Guest], &[(0, 1)], &[0], &[0, 1]);
+    progress.apply(gate(0, 5)).unwrap();
+    let commands = after(&mut progress, Input::GateIdle { gate: 0 });
+    let told =
+        ["fire 0 5", "watermark 0 5", "forward 0 5", "idle 0", "fire 1 5", "watermark 1 5", "forward 1 5", "idle 1"];
+    assert_eq!(commands, told);
+    assert!(after(&mut progress, Input::GateIdle { gate: 0 }).is_empty());
+    assert_eq!(after(&mut progress, Input::GateActive { gate: 0 }), ["active 0", "active 1"]);
+}
+
+#[test]
+fn a_generator_is_idle_when_it_says_so() {
+    let mut progress = chain(&[Kind::Generating, Kind::Guest], &[(0, 1)], &[0], &[1]);
+    assert!(after(&mut progress, Input::GateIdle { gate: 0 }).is_empty(), "its input's idleness is not its own");
+    let node = NodeId(0);
+    assert_eq!(after(&mut progress, Input::NodeIdle { node }), ["idle 1"]);
+    assert_eq!(after(&mut progress, emitted(0, 7)), ["active 1", "fire 1 7", "watermark 1 7", "forward 1 7"]);
+    assert_eq!(after(&mut progress, Input::NodeIdle { node }), ["idle 1"]);
+    assert!(after(&mut progress, emitted(0, 7)).is_empty(), "no news");
+    assert_eq!(after(&mut progress, Input::NodeActive { node }), ["active 1"]);
+    let refused = progress.apply(Input::NodeIdle { node: NodeId(1) });
+    assert!(matches!(refused, Err(ProgressError::NotGenerating { .. })));
 }
 
 #[test]

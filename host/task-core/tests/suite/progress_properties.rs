@@ -51,12 +51,19 @@ struct Seen {
     emitted: EventTime,
     forwarded: EventTime,
     finished: bool,
+    /// What its inputs have come to, the idle ones left out.
+    reached: EventTime,
+    /// It said that it generates nothing for now.
+    says_idle: bool,
+    /// Those below were told so.
+    known_idle: bool,
 }
 
 struct Model<'a> {
     chain: &'a Chain,
     progress: ChainProgress,
-    gates: Vec<(EventTime, bool)>,
+    /// Watermark, idle, ended.
+    gates: Vec<(EventTime, bool, bool)>,
     sources_finished: Vec<bool>,
     nodes: Vec<Seen>,
     ended: bool,
@@ -72,27 +79,32 @@ impl<'a> Model<'a> {
             emitted: MIN_EVENT_TIME,
             forwarded: MIN_EVENT_TIME,
             finished: false,
+            reached: MIN_EVENT_TIME,
+            says_idle: false,
+            known_idle: false,
         };
         let count = chain.kinds.len();
         let gates: Vec<NodeId> = chain.gates.iter().copied().map(NodeId).collect();
         let all: Vec<NodeId> = (0..count as u32).map(NodeId).collect();
-        Self {
+        let mut model = Self {
             chain,
             progress: ChainProgress::new(&vertex(&chain.kinds, &chain.edges), &gates, &all).unwrap(),
-            gates: vec![(MIN_EVENT_TIME, false); gates.len()],
+            gates: vec![(MIN_EVENT_TIME, false, false); gates.len()],
             sources_finished: vec![false; count],
             nodes: vec![seen; count],
             ended: false,
             answers,
-        }
+        };
+        model.combine();
+        model
     }
 
-    /// The least watermark that an operator's inputs are known to have, and whether all have ended.
-    fn inputs(&self, node: usize) -> (EventTime, bool) {
+    /// The watermark of each of an operator's inputs, whether it is idle, and whether it has ended.
+    fn inputs(&self, node: usize) -> Vec<(EventTime, bool, bool)> {
         let mut inputs = Vec::new();
         if self.chain.kinds[node].is_source() {
             let finished = self.sources_finished[node];
-            inputs.push((if finished { MAX } else { MIN_EVENT_TIME }, finished));
+            inputs.push((if finished { MAX } else { MIN_EVENT_TIME }, false, finished));
         }
         for (gate, target) in self.gates.iter().zip(&self.chain.gates) {
             if *target as usize == node {
@@ -102,17 +114,39 @@ impl<'a> Model<'a> {
         for (from, to) in &self.chain.edges {
             if *to as usize == node {
                 let from = &self.nodes[*from as usize];
-                inputs.push((from.forwarded, from.forwarded == MAX));
+                inputs.push((from.forwarded, from.known_idle, from.forwarded == MAX));
             }
         }
-        let least = inputs.iter().map(|input| input.0).min().unwrap_or(MAX);
-        (least, inputs.iter().all(|input| input.1))
+        inputs
+    }
+
+    fn input_ended(&self, node: usize) -> bool {
+        self.inputs(node).iter().all(|input| input.2)
+    }
+
+    /// Notes what every operator's inputs have come to now.
+    fn combine(&mut self) {
+        for node in 0..self.nodes.len() {
+            let inputs = self.inputs(node);
+            let active = inputs.iter().filter(|input| !input.1 && !input.2).map(|input| input.0).min();
+            let least = if self.input_ended(node) { Some(MAX) } else { active };
+            let seen = &mut self.nodes[node];
+            seen.reached = seen.reached.max(least.unwrap_or(MIN_EVENT_TIME));
+        }
+    }
+
+    fn is_idle(&self, node: usize) -> bool {
+        let seen = &self.nodes[node];
+        let inputs_idle = !self.input_ended(node) && self.inputs(node).iter().all(|input| input.1 || input.2);
+        !seen.finished && if self.chain.kinds[node].generates() { seen.says_idle } else { inputs_idle }
     }
 
     fn emit(&mut self, node: usize, watermark: EventTime) {
         self.progress.apply(Input::Emitted { node: NodeId(node as u32), watermark }).unwrap();
         let seen = &mut self.nodes[node];
-        seen.emitted = seen.emitted.max(watermark);
+        if watermark > seen.emitted {
+            (seen.emitted, seen.says_idle) = (watermark, false);
+        }
     }
 
     /// Tells the progress of an event and carries out the commands.
@@ -129,24 +163,39 @@ impl<'a> Model<'a> {
             5..=7 if !generators.is_empty() => self.emit(*which.get(&generators), time),
             8 if !self.gates.is_empty() => self.end_gate(which.index(self.gates.len())),
             9 if !sources.is_empty() => self.finish_source(*which.get(&sources)),
+            10..=13 if !self.gates.is_empty() => {
+                let (gate, idle) = (which.index(self.gates.len()), what % 2 == 0);
+                self.progress.apply(if idle { Input::GateIdle { gate } } else { Input::GateActive { gate } }).unwrap();
+                self.gates[gate].1 = idle;
+            }
+            14..=16 if !generators.is_empty() => {
+                let at = *which.get(&generators);
+                let (node, idle) = (NodeId(at as u32), what % 2 == 0);
+                self.progress.apply(if idle { Input::NodeIdle { node } } else { Input::NodeActive { node } }).unwrap();
+                self.nodes[at].says_idle = idle;
+            }
             _ => {}
         }
+        self.combine();
         self.drain();
     }
 
     fn end_gate(&mut self, gate: usize) {
         self.progress.apply(Input::GateEnded { gate }).unwrap();
-        self.gates[gate] = (MAX, true);
+        self.gates[gate] = (MAX, self.gates[gate].1, true);
+        self.combine();
     }
 
     fn finish_source(&mut self, node: usize) {
         self.progress.apply(Input::SourceFinished { node: NodeId(node as u32) }).unwrap();
         self.sources_finished[node] = true;
+        self.combine();
     }
 
     fn drain(&mut self) {
         while let Some(command) = self.progress.next_command() {
             self.check(command);
+            self.combine();
         }
         self.check_nothing_is_held_back();
     }
@@ -157,6 +206,7 @@ impl<'a> Model<'a> {
             Command::FireTimers { node, .. }
             | Command::DeliverWatermark { node, .. }
             | Command::Finish { node }
+            | Command::ForwardStatus { node, .. }
             | Command::ForwardWatermark { node, .. } => node.0 as usize,
             Command::EndOutputs => {
                 assert!(self.nodes.iter().all(|node| node.finished && node.forwarded == MAX));
@@ -164,7 +214,7 @@ impl<'a> Model<'a> {
                 return;
             }
         };
-        let (input, input_ended) = self.inputs(at);
+        let (input, input_ended, idle_now) = (self.nodes[at].reached, self.input_ended(at), self.is_idle(at));
         let kind = self.chain.kinds[at];
         let seen = &mut self.nodes[at];
         match command {
@@ -188,11 +238,16 @@ impl<'a> Model<'a> {
             }
             Command::ForwardWatermark { watermark, .. } => {
                 assert!(watermark > seen.forwarded, "rises");
+                assert!(!seen.known_idle || idle_now, "active again before its watermark");
                 assert_eq!(watermark == MAX, seen.finished, "the last watermark is behind the operator's last row");
                 let own = if kind.is_guest() { seen.delivered } else { input };
                 let most = if kind.generates() { seen.emitted } else { own };
                 assert!(seen.finished || watermark <= most);
                 seen.forwarded = watermark;
+            }
+            Command::ForwardStatus { idle, .. } => {
+                assert_eq!((idle, idle_now), (!seen.known_idle, idle), "news, and true");
+                seen.known_idle = idle;
             }
             Command::EndOutputs => {}
         }
@@ -208,7 +263,8 @@ impl<'a> Model<'a> {
     /// When there is nothing more to do, every watermark is as far as it can be.
     fn check_nothing_is_held_back(&self) {
         for (at, (seen, kind)) in self.nodes.iter().zip(&self.chain.kinds).enumerate() {
-            let (input, input_ended) = self.inputs(at);
+            let (input, input_ended) = (seen.reached, self.input_ended(at));
+            assert_eq!(seen.known_idle, self.is_idle(at), "those below know");
             assert_eq!(self.progress.input_watermark(NodeId(at as u32)), Some(input));
             assert!(!kind.is_guest() || seen.delivered == input);
             assert_eq!(seen.finished, input_ended, "finished as soon as the input has ended");
@@ -233,7 +289,7 @@ proptest! {
     #[test]
     fn watermarks_and_the_end_pass_every_chain_in_order(
         chain in chain(),
-        events in vec((0u8..10, any::<prop::sample::Index>(), time()), 0..40),
+        events in vec((0u8..17, any::<prop::sample::Index>(), time()), 0..60),
         answers in vec(time(), 0..20),
     ) {
         let mut model = Model::new(&chain, answers);

@@ -1,6 +1,8 @@
 //! Timers against a model: a list of them.
 
-use millrace_task_core::{Clock, TIMER_CHUNK_BYTES_MAX, Timer, TimerError, TimerLimits, TimerService};
+use std::collections::BTreeSet;
+
+use millrace_task_core::{Clock, TIMER_CHUNK_BYTES_MAX, Timer, TimerChange, TimerError, TimerLimits, TimerService};
 use millrace_types::{EventTime, Failure, FailureKind, NodeId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,6 +17,7 @@ enum Step {
     Delete(Key),
     Due { node: u32, clock: usize, upto: EventTime, count_max: usize },
     Close(u32),
+    Take,
 }
 
 fn key() -> impl Strategy<Value = Key> {
@@ -28,6 +31,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0u32..2, 0usize..2, -4i64..8, 0usize..5)
             .prop_map(|(node, clock, upto, count_max)| Step::Due { node, clock, upto, count_max }),
         1 => (0u32..2).prop_map(Step::Close),
+        3 => Just(Step::Take),
     ]
 }
 
@@ -37,6 +41,11 @@ fn set(service: &mut TimerService, (node, clock, timestamp, key, namespace): &Ke
 
 fn flat(timer: &Timer) -> (EventTime, Vec<u8>, Vec<u8>) {
     (timer.timestamp, timer.key.to_vec(), timer.namespace.to_vec())
+}
+
+fn stored_key(node: NodeId, clock: Clock, timer: &Timer) -> Key {
+    let (timestamp, key, namespace) = flat(timer);
+    (node.0, usize::from(clock == Clock::ProcessingTime), timestamp, key, namespace)
 }
 
 fn check_due(service: &mut TimerService, model: &mut Vec<Key>, node: u32, clock: usize, upto: EventTime, max: usize) {
@@ -56,6 +65,9 @@ proptest! {
     #[test]
     fn timers_are_their_model(steps in vec(step(), 0..60)) {
         let mut service = TimerService::new(TimerLimits::default());
+        service.set_tracking(true);
+        // What base and changes come to.
+        let mut stored: BTreeSet<Key> = BTreeSet::new();
         let mut model: Vec<Key> = Vec::new();
         let mut closed = Vec::new();
         for step in steps {
@@ -78,6 +90,18 @@ proptest! {
                     closed.push(node);
                     model.retain(|timer| timer.0 != node);
                 }
+                Step::Take => {
+                    for change in service.take_changes() {
+                        let key = stored_key(change.node, change.clock, &change.timer);
+                        // Nothing is told that is known.
+                        let news = if change.set { stored.insert(key) } else { stored.remove(&key) };
+                        prop_assert!(news);
+                    }
+                    prop_assert_eq!(&stored, &model.iter().cloned().collect::<BTreeSet<_>>());
+                    let all = service.iter().map(|(node, clock, timer)| stored_key(node, clock, timer));
+                    prop_assert!(all.eq(stored.iter().cloned()));
+                    prop_assert!(service.take_changes().is_empty());
+                }
             }
             prop_assert_eq!(service.len(), model.len());
             prop_assert_eq!(service.is_empty(), model.is_empty());
@@ -85,6 +109,25 @@ proptest! {
             prop_assert_eq!(service.next_processing_time(), next.map(|(time, node)| (NodeId(node), time)));
         }
     }
+}
+
+#[test]
+fn restored_timers_are_no_change_and_fire() {
+    let mut service = TimerService::new(TimerLimits::default());
+    let node = NodeId(0);
+    service.set(node, Clock::EventTime, 1, b"k", b"").unwrap();
+    assert!(service.take_changes().is_empty(), "not tracked");
+    service.set_tracking(true);
+    let timer = Timer { timestamp: 2, key: Box::from(*b"k"), namespace: Box::from(*b"") };
+    service.restore(node, Clock::EventTime, timer.clone()).unwrap();
+    assert!(service.take_changes().is_empty());
+    assert_eq!(service.due(node, Clock::EventTime, 2, 10).len(), 2);
+    let gone = service.take_changes();
+    assert_eq!(gone.len(), 2);
+    assert_eq!(gone[1], TimerChange { node, clock: Clock::EventTime, timer, set: false });
+    service.set(node, Clock::EventTime, 3, b"k", b"").unwrap();
+    service.set_tracking(false);
+    assert!(service.take_changes().is_empty());
 }
 
 #[test]

@@ -1,21 +1,41 @@
-//! Feeding a chain from other tasks: the gates' records, watermarks and ends.
+//! Feeding a chain from other tasks: the gates' records, watermarks, barriers and ends.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millrace_graph::StreamNode;
 use millrace_network::{Gate, Item, Received};
 use millrace_protocol::InputGate;
-use millrace_task_core::{Input, WatermarkValve};
-use millrace_types::{Failure, FailureKind, NodeId};
+use millrace_task_core::{AlignerCommand, BarrierAligner, GateProgress, Input, WatermarkValve};
+use millrace_types::{Barrier, Failure, FailureKind, NodeId, Timestamp};
 use tokio::time::Instant;
 
 use crate::run::chain::Chain;
-use crate::run::shared::{TaskError, TaskShared};
+use crate::run::checkpoints::{SnapshotExtras, TaskCheckpoints};
+use crate::run::orders::Orders;
+use crate::run::shared::{TaskError, TaskShared, wall_clock};
+use crate::run::snapshot::{OvertakenRecords, Snapshot};
 use crate::time_account::Activity;
 
 /// One gate of the deployment: where it leads, and its watermark.
 struct Entry {
     node: NodeId,
+    uid: String,
     port: u32,
+    by_key: bool,
     first_channel: usize,
     valve: WatermarkValve,
+}
+
+/// A snapshot that was taken before all barriers came: what comes ahead of these belongs to it.
+struct Capture {
+    snapshot: Snapshot,
+    /// The channels whose barrier has not come.
+    channels: BTreeSet<usize>,
+    /// What came through them, by gate.
+    batches: BTreeMap<usize, Vec<Bytes>>,
 }
 
 /// All gates of a task, read through one queue.
@@ -24,23 +44,31 @@ pub(crate) struct Inputs {
     entries: Vec<Entry>,
     /// To which entry each channel of the queue belongs.
     entry_of: Vec<usize>,
+    aligner: BarrierAligner,
+    /// When the first barrier came of the checkpoint that waits for more.
+    first_barrier: Option<Instant>,
+    capture: Option<Capture>,
 }
 
 impl Inputs {
     /// `gate` has the channels of all `inputs`, one behind the other.
-    pub(crate) fn new(gate: Gate, inputs: &[InputGate]) -> Self {
+    pub(crate) fn new(gate: Gate, inputs: &[InputGate], nodes: &[(NodeId, StreamNode)]) -> Self {
         let mut entries = Vec::with_capacity(inputs.len());
         let mut entry_of = Vec::with_capacity(gate.channels().len());
         for (at, input) in inputs.iter().enumerate() {
+            let uid = nodes.iter().find(|(node, _)| *node == input.target).map(|(_, node)| node.uid.clone());
             entries.push(Entry {
                 node: input.target,
+                uid: uid.unwrap_or_default(),
                 port: input.target_port,
+                by_key: input.by_key,
                 first_channel: entry_of.len(),
                 valve: WatermarkValve::new(input.channels.len()),
             });
             entry_of.extend(input.channels.iter().map(|_| at));
         }
-        Self { gate, entries, entry_of }
+        let aligner = BarrierAligner::new(entry_of.len());
+        Self { gate, entries, entry_of, aligner, first_barrier: None, capture: None }
     }
 
     /// Waits until all producers are there.
@@ -48,59 +76,219 @@ impl Inputs {
         Ok(self.gate.connected().await?)
     }
 
+    /// Takes all that comes and does nothing with it: of producers that have nothing to say but their end.
+    pub(crate) async fn discard(&mut self) -> Result<(), TaskError> {
+        while self.gate.recv().await?.is_some() {}
+        Ok(())
+    }
+
     /// Processes all input to its end.
-    pub(crate) async fn run(&mut self, chain: &mut Chain, shared: &TaskShared) -> Result<(), TaskError> {
+    pub(crate) async fn run(
+        &mut self,
+        chain: &mut Chain,
+        checkpoints: &mut TaskCheckpoints,
+        shared: &TaskShared,
+    ) -> Result<(), TaskError> {
         while !chain.has_ended() {
+            if let Some(orders) = checkpoints.orders() {
+                self.heed(orders, chain, checkpoints, shared).await?;
+                continue;
+            }
             if self.gate.is_finished() {
                 return Err(Failure::new(FailureKind::Internal, "the input has ended and the task has not").into());
             }
-            if let Some(received) = self.next(chain, shared).await? {
-                self.take(received, chain, shared).await?;
+            if let Some(received) = self.next(chain, checkpoints, shared).await? {
+                self.take(received, chain, checkpoints, shared).await?;
             }
             if chain.next_deadline()?.is_some_and(|deadline| deadline <= Instant::now()) {
                 chain.on_time().await?;
             }
+            if self.aligner.next_deadline().is_some_and(|deadline| deadline <= wall_clock()) {
+                let mut commands = Vec::new();
+                self.aligner.on_time(wall_clock(), &mut commands);
+                self.execute(commands, chain, checkpoints, shared).await?;
+            }
             // Input that never runs dry must not keep the thread from other tasks.
             tokio::task::consume_budget().await;
         }
-        Ok(())
+        checkpoints.conclude(SnapshotExtras::default, chain, shared).await
     }
 
-    /// What comes next; none: time has passed.
-    async fn next(&mut self, chain: &mut Chain, shared: &TaskShared) -> Result<Option<Received>, TaskError> {
+    /// What comes next; none: time has passed, or the JobMaster has said something.
+    async fn next(
+        &mut self,
+        chain: &mut Chain,
+        checkpoints: &TaskCheckpoints,
+        shared: &TaskShared,
+    ) -> Result<Option<Received>, TaskError> {
         if let Some(received) = self.gate.try_recv()? {
             return Ok(Some(received));
         }
-        let deadline = chain.next_deadline()?;
+        let alignment = self.aligner.next_deadline().map(instant_of);
+        let deadline = [chain.next_deadline()?, alignment].into_iter().flatten().min();
         shared.metrics.switch(Activity::Idle);
         let received = tokio::select! {
             received = self.gate.recv() => received,
+            () = checkpoints.ordered() => Ok(None),
             () = sleep_until(deadline) => Ok(None),
         };
         shared.metrics.switch(Activity::Busy);
         Ok(received?)
     }
 
-    async fn take(&mut self, received: Received, chain: &mut Chain, shared: &TaskShared) -> Result<(), TaskError> {
+    /// What the JobMaster says.
+    async fn heed(
+        &mut self,
+        orders: Orders,
+        chain: &mut Chain,
+        checkpoints: &mut TaskCheckpoints,
+        shared: &TaskShared,
+    ) -> Result<(), TaskError> {
+        checkpoints.heed(&orders, chain).await?;
+        let mut commands = Vec::new();
+        for aborted in &orders.aborted {
+            self.aligner.aborted(*aborted, &mut commands);
+            if self.capture.as_ref().is_some_and(|capture| capture.snapshot.barrier.checkpoint == *aborted) {
+                self.end_capture(checkpoints).await?;
+            }
+        }
+        for barrier in orders.triggers.into_values() {
+            self.aligner.triggered(&Arc::new(barrier), wall_clock(), &mut commands);
+        }
+        self.execute(commands, chain, checkpoints, shared).await
+    }
+
+    async fn take(
+        &mut self,
+        received: Received,
+        chain: &mut Chain,
+        checkpoints: &mut TaskCheckpoints,
+        shared: &TaskShared,
+    ) -> Result<(), TaskError> {
         let gate = self.entry_of[received.channel];
         let entry = &mut self.entries[gate];
         let channel = received.channel - entry.first_channel;
-        let progress = match received.item {
+        match received.item {
             Item::Batch(batch) => {
                 shared.metrics.count_in(batch.len(), batch.byte_len());
-                return chain.process(entry.node, entry.port, &batch).await;
+                if let Some(capture) = &mut self.capture
+                    && capture.channels.contains(&received.channel)
+                {
+                    capture.batches.entry(gate).or_default().push(batch.as_bytes().clone());
+                }
+                chain.process(entry.node, entry.port, &batch).await
             }
-            Item::Watermark(watermark) => entry.valve.watermark(channel, watermark),
-            Item::EndOfInput => entry.valve.end(channel),
-        };
-        if let Some(watermark) = progress.watermark {
-            chain.apply(Input::GateWatermark { gate, watermark }).await?;
+            Item::Watermark(watermark) => {
+                let progress = entry.valve.watermark(channel, watermark);
+                progressed(gate, progress, chain).await
+            }
+            Item::Status { idle } => {
+                let progress = entry.valve.status(channel, idle);
+                progressed(gate, progress, chain).await
+            }
+            Item::Barrier(barrier) => self.barrier(received.channel, &barrier, chain, checkpoints, shared).await,
+            Item::EndOfInput => {
+                let progress = entry.valve.end(channel);
+                progressed(gate, progress, chain).await?;
+                self.captured(received.channel, checkpoints).await?;
+                let mut commands = Vec::new();
+                self.aligner.ended(received.channel, wall_clock(), &mut commands);
+                self.execute(commands, chain, checkpoints, shared).await
+            }
         }
-        if progress.ended {
-            chain.apply(Input::GateEnded { gate }).await?;
+    }
+
+    async fn barrier(
+        &mut self,
+        channel: usize,
+        barrier: &Arc<Barrier>,
+        chain: &mut Chain,
+        checkpoints: &mut TaskCheckpoints,
+        shared: &TaskShared,
+    ) -> Result<(), TaskError> {
+        // Barriers come in order: one of a later checkpoint ends what an earlier one captures as well.
+        if self.capture.as_ref().is_some_and(|capture| capture.snapshot.barrier.checkpoint <= barrier.checkpoint) {
+            self.captured(channel, checkpoints).await?;
+        }
+        if checkpoints.is_news(barrier.checkpoint) {
+            self.first_barrier.get_or_insert_with(Instant::now);
+        }
+        let mut commands = Vec::new();
+        self.aligner.barrier(channel, barrier, wall_clock(), &mut commands);
+        self.execute(commands, chain, checkpoints, shared).await
+    }
+
+    async fn execute(
+        &mut self,
+        commands: Vec<AlignerCommand>,
+        chain: &mut Chain,
+        checkpoints: &mut TaskCheckpoints,
+        shared: &TaskShared,
+    ) -> Result<(), TaskError> {
+        for command in commands {
+            match command {
+                AlignerCommand::Block { channel } => self.gate.block(channel),
+                AlignerCommand::UnblockAll => self.gate.unblock_all(),
+                AlignerCommand::Decline { checkpoint, subsumed_by } => {
+                    checkpoints.decline(checkpoint, subsumed_by, shared).await;
+                }
+                AlignerCommand::TakeSnapshot { barrier, unaligned, in_flight } => {
+                    let first_barrier = self.first_barrier.take();
+                    let extras = SnapshotExtras { first_barrier, unaligned, reader: None };
+                    if in_flight.is_empty() {
+                        checkpoints.snapshot(&barrier, extras, chain, shared).await?;
+                        continue;
+                    }
+                    self.end_capture(checkpoints).await?;
+                    let snapshot = checkpoints.take(&barrier, extras, chain).await?;
+                    let channels = in_flight.into_iter().collect();
+                    self.capture = Some(Capture { snapshot, channels, batches: BTreeMap::new() });
+                }
+            }
         }
         Ok(())
     }
+
+    /// What was in front of a channel's barrier has all come.
+    async fn captured(&mut self, channel: usize, checkpoints: &TaskCheckpoints) -> Result<(), TaskError> {
+        let Some(capture) = &mut self.capture else { return Ok(()) };
+        capture.channels.remove(&channel);
+        if capture.channels.is_empty() { self.end_capture(checkpoints).await } else { Ok(()) }
+    }
+
+    /// Hands over a snapshot with what was captured. One that was aborted meanwhile goes the same way: the changes in it
+    /// are part of the next one.
+    async fn end_capture(&mut self, checkpoints: &TaskCheckpoints) -> Result<(), TaskError> {
+        let Some(Capture { mut snapshot, batches, .. }) = self.capture.take() else { return Ok(()) };
+        for (gate, batches) in batches {
+            let Entry { uid, port, by_key, .. } = &self.entries[gate];
+            let (target_uid, target_port, by_key) = (uid.clone(), *port, *by_key);
+            snapshot.overtaken.push(OvertakenRecords { target_uid, target_port, by_key, batches });
+        }
+        checkpoints.hand_over(snapshot).await
+    }
+}
+
+/// Tells the chain what became of a gate.
+async fn progressed(gate: usize, progress: GateProgress, chain: &mut Chain) -> Result<(), TaskError> {
+    if progress.idle == Some(false) {
+        chain.apply(Input::GateActive { gate }).await?;
+    }
+    if let Some(watermark) = progress.watermark {
+        chain.apply(Input::GateWatermark { gate, watermark }).await?;
+    }
+    if progress.idle == Some(true) {
+        chain.apply(Input::GateIdle { gate }).await?;
+    }
+    if progress.ended {
+        chain.apply(Input::GateEnded { gate }).await?;
+    }
+    Ok(())
+}
+
+/// When the wall clock shows a time.
+fn instant_of(at: Timestamp) -> Instant {
+    Instant::now() + Duration::from_millis(at.since_ms(wall_clock()))
 }
 
 /// Waits until a time; without one, for ever.

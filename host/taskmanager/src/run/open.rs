@@ -1,19 +1,20 @@
 //! From a deployment to a chain that is ready to run.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_connectors::{FileRoots, SinkContext, SourceContext, TaskLog, open_sink, open_source};
+use millrace_connectors::{FileRoots, RestoredSink, SinkContext, SourceContext, TaskLog, open_sink, open_source};
 use millrace_graph::{NativeConnector, NodeKind, Segment as SegmentPlan, StreamNode};
 use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEdgeWriter};
 use millrace_protocol::{OutputChannel, OutputEdge, TaskDeployment, ToJobManager};
 use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
-use millrace_state::{KeyedBackend, StateLimits};
+use millrace_state::{BackendOptions, KeyedBackend, StateLimits, Storage};
 use millrace_task_core::{TimerLimits, TimerService};
 use millrace_types::{
     BATCH_BYTES, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX, STATE_CACHE_BYTES,
-    TaskManagerId,
+    StateBackendKind, TaskManagerId,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -26,8 +27,10 @@ use crate::run::collect::CollectLink;
 use crate::run::guest::{GuestPlan, GuestSegment};
 use crate::run::host::SegmentHost;
 use crate::run::outlet::{ChainTarget, Outlet, Route};
+use crate::run::restore::{self, GuestState};
 use crate::run::segment::{NativeSink, NativeSource, Segment};
 use crate::run::shared::{TaskError, TaskShared};
+use crate::run::uploads::Chains;
 
 /// What the tasks of a TaskManager have in common.
 pub(crate) struct TaskEnvironment {
@@ -39,6 +42,8 @@ pub(crate) struct TaskEnvironment {
     pub data: Option<DataPlane>,
     pub file_roots: FileRoots,
     pub outbound: mpsc::Sender<ToJobManager>,
+    /// The folder for state that is larger than memory.
+    pub scratch: PathBuf,
 }
 
 /// Opens the operators of one task.
@@ -145,17 +150,30 @@ impl Opener<'_> {
         Ok(())
     }
 
-    /// Opens all segments, in order, into the chain: what is there already can be aborted if a later one fails.
+    /// Opens all segments, in order, into the chain: what is there already can be aborted if a later one fails. Returns
+    /// the state that they were restored from.
     pub(crate) async fn open_segments(
         &self,
         writers: Vec<(NodeId, u32, OutputEdgeWriter)>,
         chain: &mut Chain,
-    ) -> Result<(), TaskError> {
+    ) -> Result<Chains, TaskError> {
         let places = places(self.task);
         let mut outlets = self.outlets(writers, &places)?;
+        let mut restored = Chains::new();
         for (place, segment) in self.task.vertex.segments.iter().enumerate() {
             let outlet = outlets.remove(&place).unwrap_or_else(|| self.empty_outlet());
-            chain.push(self.open_segment(segment, outlet).await?);
+            chain.push(self.open_segment(segment, outlet, &mut restored).await?)?;
+        }
+        Ok(restored)
+    }
+
+    /// Opens the sinks alone, for what they have to commit.
+    pub(crate) async fn open_sinks(&self, chain: &mut Chain) -> Result<(), TaskError> {
+        for (id, node) in &self.task.vertex.nodes {
+            if let NodeKind::NativeSink(connector) = &node.kind {
+                let opened = self.open_sink(*id, node, connector).await;
+                chain.push(opened.map_err(|error| Failure::from(error).in_operator(&node.name))?)?;
+            }
         }
         Ok(())
     }
@@ -201,9 +219,14 @@ impl Opener<'_> {
         found.map(|(_, node)| node).ok_or_else(|| broken(format!("a segment has node {id}, which the vertex has not")))
     }
 
-    async fn open_segment(&self, segment: &SegmentPlan, outlet: Outlet) -> Result<Segment, TaskError> {
+    async fn open_segment(
+        &self,
+        segment: &SegmentPlan,
+        outlet: Outlet,
+        restored: &mut Chains,
+    ) -> Result<Segment, TaskError> {
         if let Some(component) = &segment.component {
-            return self.open_guest(component, segment, outlet).await;
+            return self.open_guest(component, segment, outlet, restored).await;
         }
         let &[id] = segment.nodes.as_slice() else {
             return Err(broken("a segment without a component has other than one operator").into());
@@ -239,15 +262,27 @@ impl Opener<'_> {
             subtask: self.task.attempt.subtask,
             parallelism: self.task.vertex.parallelism,
             attempt: self.task.attempt.attempt,
+            checkpointed: self.task.settings.checkpoints.periodic,
+            restored: self.task.restore.as_ref().map(|restore| RestoredSink {
+                checkpoint: restore.checkpoint,
+                committables: restore::committables(restore, &node.uid),
+            }),
             roots: self.environment.file_roots.clone(),
             log: Arc::new(SinkLog { shared: Arc::clone(&shared), name: node.name.clone() }),
             collect: Arc::new(CollectLink::new(id, outbound, acknowledged, shared)),
         };
         let sink = open_sink(connector, context).await?;
-        Ok(Segment::Sink(NativeSink { name: node.name.clone(), sink, closed: false }))
+        let (uid, name) = (node.uid.clone(), node.name.clone());
+        Ok(Segment::Sink(NativeSink { uid, name, sink, closed: false, prepared: BTreeMap::new() }))
     }
 
-    async fn open_guest(&self, component: &str, segment: &SegmentPlan, outlet: Outlet) -> Result<Segment, TaskError> {
+    async fn open_guest(
+        &self,
+        component: &str,
+        segment: &SegmentPlan,
+        outlet: Outlet,
+        restored: &mut Chains,
+    ) -> Result<Segment, TaskError> {
         let (Some(described), Some((_, compiled))) =
             (self.task.components.get(component), self.components.get(component))
         else {
@@ -280,10 +315,31 @@ impl Opener<'_> {
         let first = segment.nodes.first().map_or(0, |node| node.0);
         let discard = self.task.settings.discard_instances_seed.map(|seed| attempt_rng(self.task, seed, first));
         let plan = GuestPlan { sandbox: self.environment.sandbox.clone(), component: compiled.clone(), spec, discard };
-        let key_groups = KeyGroupRange::of_subtask(attempt.subtask, vertex.parallelism, vertex.max_parallelism);
-        let backend = KeyedBackend::new(key_groups, vertex.max_parallelism, StateLimits::default());
-        let timers = TimerService::new(TimerLimits::default());
-        let host = SegmentHost::new(outlet, timers, backend, names, Arc::clone(self.shared));
+        let mut state = self.restored_state(&names).await?;
+        restored.append(&mut state.chains);
+        let host = SegmentHost::new(outlet, state.timers, state.backend, names, Arc::clone(self.shared));
         Ok(Segment::Guest(Box::new(GuestSegment::open(plan, host, Arc::clone(self.shared)).await?)))
+    }
+
+    /// What the operators of a guest segment begin with.
+    async fn restored_state(&self, names: &BTreeMap<NodeId, (String, String)>) -> Result<GuestState, TaskError> {
+        let (settings, subtask, vertex) = (&self.task.settings, self.task.attempt.subtask, &self.task.vertex);
+        let mut backend = KeyedBackend::open(BackendOptions {
+            storage: match settings.state_backend {
+                StateBackendKind::Hashmap => Storage::Hashmap,
+                StateBackendKind::Redb => Storage::Hashmap,
+            },
+            key_groups: KeyGroupRange::of_subtask(subtask, vertex.parallelism, vertex.max_parallelism),
+            max_parallelism: vertex.max_parallelism,
+            limits: StateLimits::default(),
+        })
+        .map_err(Failure::from)?;
+        backend.set_tracking(settings.checkpoints.periodic);
+        let timers = TimerService::new(TimerLimits::default());
+        let state = GuestState { backend, timers, chains: Chains::new() };
+        let operators = names.iter().map(|(node, (uid, _))| (*node, uid.clone())).collect();
+        let mut state = restore::restore(self.task, operators, state).await?;
+        state.timers.set_tracking(settings.checkpoints.periodic);
+        Ok(state)
     }
 }

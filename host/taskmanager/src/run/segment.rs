@@ -1,9 +1,11 @@
 //! One segment of a chain: a guest's operators, a native source, or a native sink.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use millrace_connectors::{ConnectorError, PollStatus, Sink, SourceReader};
 use millrace_sandbox::PollStatus as GuestPollStatus;
-use millrace_types::{BATCH_BYTES, Failure, FailureKind, NodeId};
+use millrace_types::{BATCH_BYTES, CheckpointId, Failure, FailureKind, NodeId};
 use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
 
 use crate::run::guest::GuestSegment;
@@ -27,10 +29,13 @@ pub(crate) struct NativeSource {
 
 /// A sink of the host.
 pub(crate) struct NativeSink {
+    pub uid: String,
     pub name: String,
     pub sink: Box<dyn Sink>,
     /// It was made visible or removed: nothing else may be called.
     pub closed: bool,
+    /// What was not committed at the barriers of checkpoints that are not complete, by checkpoint.
+    pub prepared: BTreeMap<CheckpointId, Vec<Bytes>>,
 }
 
 /// One segment.
@@ -95,11 +100,8 @@ impl Segment {
     pub(crate) async fn finish(&mut self, node: NodeId) -> Result<(), TaskError> {
         match self {
             Self::Guest(guest) => guest.finish(node).await,
-            Self::Sink(sink) => {
-                sink.sink.finish().await.map_err(|error| connector_failed(&sink.name, error))?;
-                sink.closed = true;
-                Ok(())
-            }
+            Self::Sink(sink) if sink.sink.transactional() => Ok(()),
+            Self::Sink(sink) => sink.publish().await,
             Self::Source(_) => Ok(()),
         }
     }
@@ -111,6 +113,39 @@ impl Segment {
         {
             sink.sink.abort().await;
         }
+    }
+}
+
+impl NativeSink {
+    /// Makes all that was written visible.
+    pub(crate) async fn publish(&mut self) -> Result<(), TaskError> {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.sink.finish().await.map_err(|error| connector_failed(&self.name, error))?;
+        }
+        Ok(())
+    }
+
+    /// Prepares what was written. Returns all that is not committed: what was prepared for a checkpoint that was aborted
+    /// belongs to the next one.
+    pub(crate) async fn prepare(&mut self, checkpoint: CheckpointId) -> Result<Vec<Bytes>, TaskError> {
+        if self.closed {
+            return Ok(Vec::new());
+        }
+        let prepared = self.sink.prepare(checkpoint).await.map_err(|error| connector_failed(&self.name, error))?;
+        if !prepared.is_empty() {
+            self.prepared.insert(checkpoint, prepared.clone());
+        }
+        Ok(prepared)
+    }
+
+    /// Commits what was prepared for a checkpoint that is complete.
+    pub(crate) async fn commit(&mut self, completed: CheckpointId) -> Result<(), TaskError> {
+        let later = self.prepared.split_off(&CheckpointId(completed.0.saturating_add(1)));
+        // The newest one has what the earlier ones had.
+        if let Some((_, committables)) = std::mem::replace(&mut self.prepared, later).pop_last() {
+            self.sink.commit(&committables).await.map_err(|error| connector_failed(&self.name, error))?;
+        }
+        Ok(())
     }
 }
 

@@ -10,19 +10,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millrace_network::OutputEdgeWriter;
 use millrace_protocol::{ChannelId, SplitAssignment, TaskDeployment, TaskFigures, TaskReport, ToJobManager};
 use millrace_task_core::ChainProgress;
-use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind, NodeId, TaskManagerId};
+use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind, KeyGroupRange, NodeId, TaskManagerId};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::log::{Level, LogKey, TaskLogs};
 use crate::metrics::TaskMetrics;
 use crate::run::chain::Chain;
+use crate::run::checkpoints::TaskCheckpoints;
+use crate::run::idleness::Idleness;
 use crate::run::input::Inputs;
 use crate::run::open::{Opener, TaskEnvironment, places};
+use crate::run::orders::OrderBox;
+use crate::run::overtaken;
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
 use crate::run::source::SourceDriver;
 use crate::run::stop::{Stop, StopSignal};
+use crate::run::uploads::{UploadPlan, Uploads};
 
 /// How long removing unfinished output may take.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +45,8 @@ pub(crate) struct TaskLinks {
     pub assignments: mpsc::Receiver<SplitAssignment>,
     /// The acknowledgements of each sink.
     pub acknowledged: BTreeMap<NodeId, watch::Receiver<u64>>,
+    /// What the JobMaster says meanwhile.
+    pub orders: OrderBox,
 }
 
 /// How a task ended.
@@ -128,9 +137,11 @@ impl Body {
         let is_source = task.vertex.nodes.iter().find(|(_, node)| node.kind.is_source());
         let source = is_source.map(|(node, _)| {
             let assignments = std::mem::replace(&mut links.assignments, mpsc::channel(1).1);
-            SourceDriver::new(*node, assignments, environment.outbound.clone())
+            SourceDriver::new(*node, &task.vertex.nodes, assignments, environment.outbound.clone())
         });
-        Ok(Self { chain: Chain::new(places(task), progress), inputs: Inputs::new(gate, &task.inputs), source })
+        let nodes = &task.vertex.nodes;
+        let chain = Chain::new(places(task), progress, Idleness::new(nodes, Instant::now()));
+        Ok(Self { chain, inputs: Inputs::new(gate, &task.inputs, nodes), source })
     }
 
     async fn live(
@@ -147,13 +158,48 @@ impl Body {
         let (connecting, mut opener) = (opener(), opener());
         let ((), writers, ()) =
             tokio::try_join!(self.inputs.connected(), connecting.connect_outputs(), opener.fetch_components())?;
-        Box::pin(opener.open_segments(writers, &mut self.chain)).await?;
+        if task.restore.as_ref().is_some_and(|restore| restore.finished) {
+            report(environment, shared, ExecutionState::Running).await?;
+            return self.end_again(&opener, writers).await;
+        }
+        let chains = Box::pin(opener.open_segments(writers, &mut self.chain)).await?;
+        let vertex = &task.vertex;
+        let uploads = Uploads::start(UploadPlan {
+            settings: task.settings.checkpoints.clone(),
+            key_groups: KeyGroupRange::of_subtask(task.attempt.subtask, vertex.parallelism, vertex.max_parallelism),
+            max_parallelism: vertex.max_parallelism,
+            chains,
+            outbound: environment.outbound.clone(),
+            shared: Arc::clone(shared),
+        });
+        let mut checkpoints = TaskCheckpoints::new(links.orders.clone(), environment.outbound.clone(), uploads);
         report(environment, shared, ExecutionState::Running).await?;
         shared.metrics.begin_running();
-        match &mut self.source {
-            Some(source) => source.run(&mut self.chain, shared).await,
-            None => self.inputs.run(&mut self.chain, shared).await,
+        if let Some(restore) = &task.restore
+            && !restore.in_flight.is_empty()
+        {
+            overtaken::replay(restore, task, &mut self.chain).await?;
         }
+        match &mut self.source {
+            Some(source) => source.run(&mut self.chain, &mut checkpoints, shared).await,
+            None => self.inputs.run(&mut self.chain, &mut checkpoints, shared).await,
+        }
+    }
+
+    /// A task that had finished when the checkpoint was taken that it is restored from: commits what it had prepared, and
+    /// ends.
+    async fn end_again(
+        &mut self,
+        opener: &Opener<'_>,
+        writers: Vec<(NodeId, u32, OutputEdgeWriter)>,
+    ) -> Result<(), TaskError> {
+        opener.open_sinks(&mut self.chain).await?;
+        for (_, _, mut writer) in writers {
+            writer.push_end();
+            writer.drain().await?;
+        }
+        self.inputs.discard().await?;
+        self.chain.publish().await
     }
 }
 

@@ -29,7 +29,13 @@ pub enum FrameError {
         /// The length of its body, in bytes.
         len: u32,
     },
-    /// A reason is not UTF-8.
-    #[error("the reason of a refusal is not UTF-8")]
+    /// A reason or a folder is not UTF-8.
+    #[error("the reason of a refusal, or the folder of a barrier, is not UTF-8")]
     Text,
+    /// A number in the body that stands for nothing.
+    #[error("the body of a frame of the kind {kind:?} has a value that does not exist")]
+    Value {
+        /// The kind.
+        kind: FrameKind,
+    },
 }

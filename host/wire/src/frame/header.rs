@@ -4,7 +4,10 @@ use std::fmt;
 
 use bytes::BufMut;
 
-use crate::frame::{BATCH_FRAME_BYTES_MAX, ChannelName, FRAME_HEADER_BYTES, FrameError, REASON_BYTES_MAX};
+use crate::frame::barrier::FIXED_BYTES;
+use crate::frame::{
+    BARRIER_FRAME_BYTES_MAX, BATCH_FRAME_BYTES_MAX, ChannelName, FRAME_HEADER_BYTES, FrameError, REASON_BYTES_MAX,
+};
 
 const EXCLUSIVE: u8 = 1;
 
@@ -36,6 +39,10 @@ pub enum FrameKind {
     Refused,
     /// The producer may send more.
     Credit,
+    /// A checkpoint's barrier.
+    Barrier,
+    /// Idle or active.
+    Status,
 }
 
 /// The lengths of bodies that a kind takes, in bytes.
@@ -55,8 +62,18 @@ impl fmt::Display for Lengths {
 }
 
 impl FrameKind {
-    const ALL: [Self; 8] =
-        [Self::Open, Self::Batch, Self::Watermark, Self::End, Self::Gone, Self::Opened, Self::Refused, Self::Credit];
+    const ALL: [Self; 10] = [
+        Self::Open,
+        Self::Batch,
+        Self::Watermark,
+        Self::End,
+        Self::Gone,
+        Self::Opened,
+        Self::Refused,
+        Self::Credit,
+        Self::Barrier,
+        Self::Status,
+    ];
 
     const fn code(self) -> u8 {
         match self {
@@ -68,6 +85,8 @@ impl FrameKind {
             Self::Opened => 6,
             Self::Refused => 7,
             Self::Credit => 8,
+            Self::Barrier => 9,
+            Self::Status => 10,
         }
     }
 
@@ -78,7 +97,9 @@ impl FrameKind {
     /// Whether this end of a connection may send it.
     pub const fn comes_from(self, side: Side) -> bool {
         match self {
-            Self::Open | Self::Batch | Self::Watermark | Self::End => matches!(side, Side::Producer),
+            Self::Open | Self::Batch | Self::Watermark | Self::End | Self::Barrier | Self::Status => {
+                matches!(side, Side::Producer)
+            }
             Self::Opened | Self::Refused | Self::Credit => matches!(side, Side::Consumer),
             Self::Gone => true,
         }
@@ -92,7 +113,10 @@ impl FrameKind {
         let (min, max) = match self {
             Self::Open => (ChannelName::BYTES, ChannelName::BYTES),
             Self::Batch => (crate::HEADER_BYTES as u32, BATCH_FRAME_BYTES_MAX),
-            Self::Watermark | Self::Credit => (8, 8),
+            Self::Watermark => (8, 8),
+            Self::Credit => (12, 12),
+            Self::Barrier => (FIXED_BYTES, BARRIER_FRAME_BYTES_MAX),
+            Self::Status => (1, 1),
             Self::End | Self::Gone | Self::Opened => (0, 0),
             Self::Refused => (0, REASON_BYTES_MAX as u32),
         };

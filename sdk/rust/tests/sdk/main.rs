@@ -6,5 +6,6 @@ mod data;
 mod graph;
 mod operators;
 mod pipelines;
+mod state_kinds;
 mod state_model;
 mod vectors;

@@ -1,0 +1,134 @@
+//! Savepoints, and the stop of a job behind one.
+
+use millrace_job_core::{Command, Input, RequestId, SnapshotLocation, StopMode};
+use millrace_protocol::SubtaskSnapshot;
+use millrace_types::{Alignment, CheckpointId, ExecutionState, JobStatus, SnapshotKind};
+
+use crate::checkpoints::{ack, checkpointed};
+use crate::harness::{Harness, failure, kinds, persisted};
+
+const REQUEST: RequestId = RequestId(7);
+
+fn ask(harness: &mut Harness, stop: Option<StopMode>) -> Vec<Command> {
+    harness.step(Input::SavepointRequested { request: REQUEST, folder: "/save".into(), stop })
+}
+
+fn taken(harness: &mut Harness, checkpoint: CheckpointId) -> Vec<Command> {
+    for task in harness.all_attempts() {
+        harness.step(ack(task, checkpoint, SubtaskSnapshot::default()));
+    }
+    harness.step(Input::CheckpointStored { checkpoint, result: Ok("/save".into()) })
+}
+
+fn at(checkpoint: u64) -> SnapshotLocation {
+    SnapshotLocation { checkpoint: CheckpointId(checkpoint), location: "/save".into() }
+}
+
+fn answer(commands: &[Command]) -> Result<SnapshotLocation, String> {
+    let found = commands.iter().find_map(|command| match command {
+        Command::SavepointEnded { request: REQUEST, result } => Some(result.clone()),
+        _ => None,
+    });
+    found.expect("an answer").map_err(|failure| failure.to_string())
+}
+
+#[test]
+fn a_savepoint_is_stored_and_answered_and_nothing_is_committed_for_it() {
+    let mut harness = checkpointed(|spec| spec.checkpoints.unaligned = true);
+    let commands = ask(&mut harness, None);
+    assert_eq!(kinds(&commands), ["trigger", "trigger"]);
+    let Command::TriggerCheckpoint { barrier, .. } = &commands[0] else { panic!() };
+    assert_eq!((barrier.kind, barrier.alignment), (SnapshotKind::Savepoint { stop: false }, Alignment::Aligned));
+    assert_eq!(barrier.folder.as_deref(), Some("/save"));
+    let commands = taken(&mut harness, CheckpointId(1));
+    assert_eq!(kinds(&commands), ["answer"]);
+    assert_eq!(answer(&commands), Ok(at(1)));
+    assert!(harness.core.view().checkpoints.latest_savepoint.is_some());
+}
+
+#[test]
+fn a_job_stops_behind_its_savepoint_and_then_the_request_is_answered() {
+    let mut harness = checkpointed(|_| {});
+    ask(&mut harness, Some(StopMode { drain: false }));
+    let commands = taken(&mut harness, CheckpointId(1));
+    let [Command::PersistCheckpoint { write, .. }] = commands[..] else { panic!("{commands:?}") };
+    assert_eq!(kinds(&harness.step(Input::MetadataWritten { write })), ["completed"; 4]);
+    harness.now = harness.now.plus_ms(60_000);
+    assert_eq!(harness.step(Input::DeadlineReached), [], "no checkpoint follows");
+    let mut last = Vec::new();
+    for task in harness.all_attempts() {
+        last = harness.report(task, ExecutionState::Finished);
+    }
+    let (write, status) = persisted(&last).unwrap();
+    let commands = harness.written(write);
+    assert_eq!((status, kinds(&commands)), (JobStatus::Finished, vec!["delete-all", "answer", "ended"]));
+    assert_eq!(answer(&commands), Ok(at(1)));
+}
+
+#[test]
+fn a_stop_that_fails_leaves_the_job_running() {
+    let mut harness = checkpointed(|_| {});
+    ask(&mut harness, Some(StopMode { drain: false }));
+    for task in harness.all_attempts() {
+        harness.step(ack(task, CheckpointId(1), SubtaskSnapshot::default()));
+    }
+    let commands = harness.step(Input::CheckpointStored { checkpoint: CheckpointId(1), result: Err("full".into()) });
+    assert_eq!(kinds(&commands), ["aborted", "aborted", "aborted", "aborted", "answer"]);
+    assert!(answer(&commands).is_err_and(|why| why.contains("full")));
+    assert_eq!(harness.status(), JobStatus::Running);
+    assert_eq!(kinds(&harness.deadline()), ["trigger", "trigger"], "checkpoints go on");
+}
+
+#[test]
+fn a_task_that_fails_behind_the_savepoint_restarts_from_it_and_the_request_says_where_it_is() {
+    let mut harness = checkpointed(|_| {});
+    ask(&mut harness, Some(StopMode { drain: false }));
+    let commands = taken(&mut harness, CheckpointId(1));
+    let [Command::PersistCheckpoint { write, .. }] = commands[..] else { panic!("{commands:?}") };
+    harness.step(Input::MetadataWritten { write });
+    let task = harness.attempt(1, 0);
+    let commands = harness.report_with(task, ExecutionState::Failed, Some(failure("trap")));
+    assert!(answer(&commands).is_err_and(|why| why.contains("/save") && why.contains("did not stop")));
+    assert_eq!(harness.status(), JobStatus::Restarting);
+}
+
+#[test]
+fn a_drained_job_takes_its_savepoint_when_its_sources_have_ended() {
+    let mut harness = checkpointed(|_| {});
+    let commands = ask(&mut harness, Some(StopMode { drain: true }));
+    assert_eq!(kinds(&commands), ["drain", "drain", "trigger", "trigger"]);
+    let mut last = Vec::new();
+    for task in harness.all_attempts() {
+        last = harness.report(task, ExecutionState::Finished);
+    }
+    // No task is left to acknowledge anything: the savepoint says that all have finished.
+    let Some(Command::StoreCheckpoint { checkpoint }) = last.last() else { panic!("{last:?}") };
+    assert!(checkpoint.operators.values().all(millrace_job_core::OperatorState::is_finished));
+    assert_eq!(harness.status(), JobStatus::Running);
+    let id = checkpoint.id;
+    let commands = harness.step(Input::CheckpointStored { checkpoint: id, result: Ok("/save".into()) });
+    let [Command::PersistCheckpoint { write, .. }] = commands[..] else { panic!("{commands:?}") };
+    let commands = harness.step(Input::MetadataWritten { write });
+    let (write, _) = persisted(&commands).unwrap();
+    assert_eq!(answer(&harness.written(write)), Ok(at(id.0)));
+}
+
+#[test]
+fn requests_that_cannot_be_met_say_why() {
+    let mut harness = checkpointed(|_| {});
+    let commands = harness.step(Input::SavepointRequested { request: REQUEST, folder: "save".into(), stop: None });
+    assert!(answer(&commands).is_err_and(|why| why.contains("absolute path")));
+    let task = harness.attempt(1, 0);
+    harness.report_with(task, ExecutionState::Failed, Some(failure("trap")));
+    assert!(answer(&ask(&mut harness, None)).is_err_and(|why| why.contains("RESTARTING")));
+}
+
+#[test]
+fn a_checkpoint_can_be_asked_for() {
+    let mut harness = checkpointed(|spec| spec.checkpoints.interval_ms = Some(3_600_000));
+    assert_eq!(kinds(&harness.step(Input::CheckpointRequested { request: REQUEST })), ["trigger", "trigger"]);
+    let commands = harness.complete(CheckpointId(1), &[]);
+    let location = SnapshotLocation { checkpoint: CheckpointId(1), location: "/job/chk-1".into() };
+    assert_eq!(answer(&commands), Ok(location));
+    assert_eq!(kinds(&commands)[..4], ["completed"; 4]);
+}

@@ -1,0 +1,115 @@
+//! What a job begins with: a savepoint or retained checkpoint that its run names, or its own newest checkpoint.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use millrace_job_core::{StartFrom, StoredCheckpoint};
+use millrace_metadata_core::{Command, JobRecord};
+use millrace_types::{Failure, FailureKind, JobId, TenantId};
+
+use crate::checkpoint_files::{self, Description};
+use crate::checkpoint_folders::{self, RestoreFolder};
+use crate::clock;
+use crate::cluster::Services;
+use crate::error::DispatcherError;
+use crate::run_settings::{ClaimMode, RunSettings};
+
+/// The folder that a run's checkpoints are written into.
+pub(crate) async fn checkpoint_folder(
+    services: &Services,
+    settings: &RunSettings,
+    job: JobId,
+) -> Result<PathBuf, DispatcherError> {
+    let options = &services.options;
+    let parent = match settings.checkpoint_dir() {
+        Some(stated) => checkpoint_folders::within_roots(&options.file_roots, stated).await?,
+        None => options.checkpoint_dir.clone(),
+    };
+    Ok(checkpoint_folders::job_folder(&parent, job))
+}
+
+/// Reads what a client named as a savepoint.
+pub(crate) async fn named(
+    services: &Services,
+    tenant: &TenantId,
+    path: &str,
+) -> Result<(PathBuf, Description), DispatcherError> {
+    let RestoreFolder { path: folder, own_only } = checkpoint_folders::restore_folder(&services.options, path).await?;
+    let missing =
+        |why: String| DispatcherError::Invalid(format!("there is no savepoint or checkpoint at {path}: {why}"));
+    let found = checkpoint_files::read_foreign(&folder).await.map_err(|failure| missing(failure.to_string()))?;
+    if own_only && found.tenant != *tenant {
+        // As if it were not there.
+        return Err(missing(format!("{}/_metadata is missing", folder.display())));
+    }
+    Ok((folder, found))
+}
+
+/// What a run begins with, if it names anything.
+pub(crate) async fn start_from(
+    services: &Services,
+    tenant: &TenantId,
+    settings: &RunSettings,
+) -> Result<Option<StartFrom>, DispatcherError> {
+    let recovery = settings.recovery();
+    let Some(path) = recovery.path.as_deref() else { return Ok(None) };
+    let (folder, description) = named(services, tenant, path).await?;
+    let location = folder.to_string_lossy().into();
+    Ok(Some(StartFrom {
+        from: StoredCheckpoint { checkpoint: Arc::new(description.checkpoint), location },
+        allow_non_restored_state: recovery.allow_non_restored_state,
+        claim: recovery.claim == ClaimMode::Claim,
+    }))
+}
+
+/// A job's own checkpoints that can be read, the newest last. One that cannot is passed over, and the job goes back to
+/// the one before.
+///
+/// # Errors
+/// It had some and none can be read: to begin anew would lose its state without a word.
+pub(crate) async fn retained(
+    services: &Services,
+    tenant: &TenantId,
+    record: &JobRecord,
+) -> Result<Vec<StoredCheckpoint>, Failure> {
+    let job = record.submission.id;
+    let mut found = Vec::with_capacity(record.checkpoints.len());
+    let mut lost = None;
+    for pointer in &record.checkpoints {
+        match checkpoint_files::read_pointer(job, pointer).await {
+            Ok(stored) => found.push(stored),
+            Err(failure) => {
+                tracing::error!(%job, checkpoint = %pointer.id, %failure, "a retained checkpoint cannot be restored");
+                lost = Some((pointer.id, failure));
+            }
+        }
+    }
+    match lost {
+        Some((id, failure)) if found.is_empty() => {
+            let message = format!(
+                "none of the job's {} retained checkpoints can be read; the newest, {id}: {}",
+                record.checkpoints.len(),
+                failure.message
+            );
+            Err(Failure::new(FailureKind::StateUnreadable, message).with_remedy(
+                "see that the checkpoint folder is there and whole, then run the job again with -s and a checkpoint's \
+                 or savepoint's folder, or without it to begin anew",
+            ))
+        }
+        Some((id, failure)) => {
+            let message = format!("checkpoint {id} cannot be restored, and an earlier one is: {}", failure.message);
+            note(services, tenant, record, Failure::new(FailureKind::StateUnreadable, message)).await;
+            Ok(found)
+        }
+        None => Ok(found),
+    }
+}
+
+/// Writes down what is to be seen in a job's exception history, though it does not end the job.
+async fn note(services: &Services, tenant: &TenantId, record: &JobRecord, failure: Failure) {
+    let (tenant, job, status) = (tenant.clone(), record.submission.id, record.status);
+    let command = Command::SetJobStatus { tenant, job, status, at: clock::now(), failure: Some(failure) };
+    if let Err(error) = services.metadata.propose(command).await {
+        tracing::warn!(%job, %error, "the loss of a checkpoint could not be written down");
+    }
+}

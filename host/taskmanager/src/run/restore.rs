@@ -1,0 +1,137 @@
+//! What the guests of a task begin with: the state and timers of a checkpoint or savepoint.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millrace_protocol::{OperatorRestore, StateBlob, TaskDeployment, TaskRestore};
+use millrace_state::{ChainSegment, KeyedBackend, OperatorState, SegmentChain, SegmentInput};
+use millrace_storage::{CheckpointStore, CheckpointStoreError};
+use millrace_task_core::{Clock, Timer, TimerService};
+use millrace_types::{Failure, FailureKind, KeyGroupRange, NodeId};
+use tokio::runtime::Handle;
+
+use crate::run::uploads::{Chains, SegmentHandle, open_segment};
+
+/// The state of one guest segment.
+pub(crate) struct GuestState {
+    pub backend: KeyedBackend,
+    pub timers: TimerService,
+    /// The segments that it was restored from, by operator uid.
+    pub chains: Chains,
+}
+
+/// The folder that the paths of a restored checkpoint are within.
+pub(crate) fn folder(restore: &TaskRestore, task: &TaskDeployment) -> String {
+    restore.folder.clone().unwrap_or_else(|| task.settings.checkpoints.folder.clone())
+}
+
+/// The checkpoint cannot be read: the job goes back to the one before.
+pub(crate) fn unreadable(error: &CheckpointStoreError) -> Failure {
+    Failure::new(FailureKind::StateUnreadable, error.to_string())
+}
+
+/// Restores the state of operators, given by node and uid, into a backend and timers without any.
+pub(crate) async fn restore(
+    task: &TaskDeployment,
+    operators: Vec<(NodeId, String)>,
+    state: GuestState,
+) -> Result<GuestState, Failure> {
+    let Some(restore) = &task.restore else { return Ok(state) };
+    let mut found = Vec::new();
+    for (node, uid) in operators {
+        if let Some(operator) = restore.operators.get(&uid) {
+            found.push((node, uid, operator.clone()));
+        }
+    }
+    let vertex = &task.vertex;
+    let restorer = Restorer {
+        job_folder: task.settings.checkpoints.folder.clone(),
+        foreign: restore.folder.as_deref().map(Arc::from),
+        key_groups: KeyGroupRange::of_subtask(task.attempt.subtask, vertex.parallelism, vertex.max_parallelism),
+        subtask: task.attempt.subtask,
+        parallelism: vertex.parallelism,
+        runtime: Handle::current(),
+        state,
+    };
+    let restoring = tokio::task::spawn_blocking(move || restorer.restore_all(found));
+    let lost = |error| Failure::new(FailureKind::Internal, format!("restoring state was given up: {error}"));
+    restoring.await.unwrap_or_else(|error| Err(lost(error)))
+}
+
+struct Restorer {
+    job_folder: String,
+    foreign: Option<Arc<str>>,
+    key_groups: KeyGroupRange,
+    subtask: u32,
+    parallelism: u32,
+    runtime: Handle,
+    state: GuestState,
+}
+
+impl Restorer {
+    fn restore_all(mut self, operators: Vec<(NodeId, String, OperatorRestore)>) -> Result<GuestState, Failure> {
+        for (node, uid, operator) in operators {
+            self.restore_keyed(node, &uid, &operator)?;
+            self.restore_operator_state(&uid, &operator)?;
+        }
+        Ok(self.state)
+    }
+
+    fn restore_keyed(&mut self, node: NodeId, uid: &str, operator: &OperatorRestore) -> Result<(), Failure> {
+        let mut inputs = Vec::with_capacity(operator.keyed.len());
+        let mut chain = Vec::with_capacity(operator.keyed.len());
+        for subtask in &operator.keyed {
+            let (mut segments, mut handles) = (Vec::new(), Vec::new());
+            for segment in subtask {
+                let handle = SegmentHandle { blob: segment.blob.clone(), folder: self.foreign.clone() };
+                let source = open_segment(&handle, &self.job_folder).map_err(|error| unreadable(&error))?;
+                let (key_groups, bytes) = (segment.key_groups, segment.blob.byte_len());
+                segments.push(SegmentInput { source, key_groups });
+                handles.push(ChainSegment { handle, key_groups, bytes });
+            }
+            inputs.push(segments);
+            chain.push(handles);
+        }
+        for timer in self.state.backend.restore(uid, &operator.fingerprints, inputs)? {
+            let clock = match timer.clock {
+                millrace_state::TimerClock::EventTime => Clock::EventTime,
+                millrace_state::TimerClock::ProcessingTime => Clock::ProcessingTime,
+            };
+            let timer = Timer { timestamp: timer.timestamp, key: timer.key, namespace: timer.namespace };
+            self.state.timers.restore(node, clock, timer)?;
+        }
+        self.state.chains.insert(uid.to_owned(), SegmentChain::restored(self.key_groups, chain));
+        Ok(())
+    }
+
+    fn restore_operator_state(&mut self, uid: &str, operator: &OperatorRestore) -> Result<(), Failure> {
+        let mut earlier = Vec::with_capacity(operator.operator_state.len());
+        for blob in &operator.operator_state {
+            let bytes = self.read(blob).map_err(|error| unreadable(&error))?;
+            let decoded = OperatorState::decode(&bytes);
+            earlier.push(decoded.map_err(|error| {
+                let message = format!("the state of the operator \"{uid}\" cannot be read: {error}");
+                Failure::new(FailureKind::StateUnreadable, message)
+            })?);
+        }
+        if earlier.is_empty() {
+            return Ok(());
+        }
+        let own = OperatorState::redistribute(&earlier, self.subtask, self.parallelism);
+        Ok(self.state.backend.restore_operator_state(uid, &operator.fingerprints, &own)?)
+    }
+
+    fn read(&self, blob: &StateBlob) -> Result<Bytes, CheckpointStoreError> {
+        if let StateBlob::Inline(bytes) = blob {
+            return Ok(bytes.clone());
+        }
+        let folder = self.foreign.as_deref().unwrap_or(&self.job_folder);
+        self.runtime.block_on(CheckpointStore::open_local(Path::new(folder))?.read_blob(blob))
+    }
+}
+
+/// The transactions that a sink has to commit before anything else.
+pub(crate) fn committables(restore: &TaskRestore, uid: &str) -> Vec<Bytes> {
+    restore.operators.get(uid).map(|operator| operator.committables.clone()).unwrap_or_default()
+}
