@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use millrace_types::{Failure, FailureKind};
 
@@ -130,6 +131,15 @@ pub enum ConnectorError {
         /// The folder.
         path: String,
     },
+    /// A request had no answer in time.
+    #[error("an asynchronous request had no answer within {} ms", after.as_millis())]
+    Timeout {
+        /// How long it had.
+        after: Duration,
+    },
+    /// Restored rows are not what was kept.
+    #[error("the rows of a checkpoint whose requests were under way cannot be read")]
+    BadSnapshot,
     /// Nobody takes collected rows.
     #[error("nobody takes the rows of the \"collect\" sink: {reason}")]
     CollectClosed {
@@ -171,7 +181,10 @@ impl ConnectorError {
             Self::Compression { .. } => {
                 "check the file with `gzip -t`; set \"compression\" to \"none\" if it is not compressed"
             }
-            Self::BadCommittable { .. } => "restore the job with the version of Millrace that took the checkpoint",
+            Self::Timeout { .. } => "see whether the service answers; else raise the timeout, or lower the capacity",
+            Self::BadCommittable { .. } | Self::BadSnapshot => {
+                "restore the job with the version of Millrace that took the checkpoint"
+            }
             Self::PreparedLost { .. } => {
                 "see that nothing but the job removes files of its output folder; the job goes on from its checkpoint"
             }
@@ -189,6 +202,7 @@ impl From<ConnectorError> for Failure {
             ConnectorError::UnknownConnector { .. } | ConnectorError::Options { .. } => FailureKind::InvalidApplication,
             ConnectorError::BadSplit { .. }
             | ConnectorError::BadCommittable { .. }
+            | ConnectorError::BadSnapshot
             | ConnectorError::Uncommitted { .. }
             | ConnectorError::Interrupted => FailureKind::Internal,
             _ => FailureKind::Connector,

@@ -11,6 +11,7 @@
 //! - A split can be read on from every offset that a reader returned, and gives the same rows.
 //! - Output is visible when it is complete and not before; with checkpoints, when the checkpoint that covers it is.
 
+mod async_io;
 mod blocking;
 mod datagen;
 mod error;
@@ -22,6 +23,7 @@ mod row_sinks;
 mod sink;
 mod source;
 
+pub use async_io::{AsyncEvent, AsyncFunction, AsyncRequests, AsyncRow, AsyncSettings, ResultOrder};
 pub use error::ConnectorError;
 pub use registry::{
     ConnectorKind, enumerate_splits, open_sink, open_source, sink_accepts, source_format, validate_connector,

@@ -178,6 +178,7 @@ impl JobCore {
             Input::DeadlineReached => self.deadline_reached(out),
             Input::CheckpointAcknowledged(ack) => self.checkpoint_acknowledged(*ack, out),
             Input::CheckpointDeclined(decline) => self.checkpoint_declined(&decline, out),
+            Input::AwaitingCheckpoint { attempt } => self.awaiting_checkpoint(attempt),
             Input::WatermarkReached { attempt, node, watermark } => self.watermark_reached(&attempt, node, watermark),
             Input::SavepointRequested { request, folder, stop } => self.savepoint_requested(request, folder, stop, out),
             Input::CheckpointRequested { request } => self.checkpoint_requested(request, out),

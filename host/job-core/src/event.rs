@@ -107,6 +107,11 @@ pub enum Input {
     CheckpointAcknowledged(Box<CheckpointAck>),
     /// A subtask cannot take part in a checkpoint.
     CheckpointDeclined(CheckpointDecline),
+    /// A task has processed all its input, and ends with the next checkpoint that it takes part in.
+    AwaitingCheckpoint {
+        /// The task.
+        attempt: AttemptId,
+    },
     /// How far the watermark of a source that waits for others is.
     WatermarkReached {
         /// The source's task.

@@ -187,7 +187,7 @@ impl StateError {
     fn classify(&self) -> (FailureKind, &'static str) {
         const SDK: &str = "This is a fault of the SDK that the component was built with: build it with a current one.";
         const SCRATCH: &str = "See to it that the TaskManager's folder for scratch files is writable and has room.";
-        let Self::Refused { cause, .. } = self else {
+        let (Self::Refused { cause, .. } | Self::Scratch(cause)) = self else {
             return match self {
                 Self::Fingerprint { .. } => (
                     FailureKind::InvalidApplication,
@@ -204,8 +204,7 @@ impl StateError {
                 Self::NoFingerprint { .. } | Self::Segment { .. } | Self::OperatorState { .. } => {
                     (FailureKind::Internal, "Restore an earlier checkpoint, or the savepoint from a copy.")
                 }
-                Self::Scratch(_) => (FailureKind::Internal, SCRATCH),
-                Self::UnknownState { .. } | Self::Refused { .. } => (FailureKind::Contract, SDK),
+                Self::UnknownState { .. } | Self::Refused { .. } | Self::Scratch(_) => (FailureKind::Contract, SDK),
             };
         };
         match cause {

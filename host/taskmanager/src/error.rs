@@ -17,6 +17,14 @@ pub enum TaskManagerError {
         /// What the system says.
         source: io::Error,
     },
+    /// The folder for state that is larger than memory cannot be made.
+    #[error("the folder {} for the state of tasks cannot be made: {source}; give another --data-dir", path.display())]
+    ScratchDirectory {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A thread cannot be started.
     #[error("a thread of the TaskManager cannot be started: {0}; allow the process more threads (ulimit -u)")]
     Thread(io::Error),

@@ -22,6 +22,10 @@ pub struct TaskManagerOptions {
     pub file_roots: FileRoots,
     /// What batches between tasks may take, in bytes.
     pub buffer_bytes: u32,
+    /// What a chain's state may take in memory where it is kept on disk (`state.backend.type: redb`), in bytes.
+    pub state_memory_bytes: u64,
+    /// What a chain's state may take on disk, in bytes.
+    pub state_disk_bytes_max: u64,
     /// How often it says that it is alive.
     pub heartbeat_interval: Duration,
     /// How long a task waits for those that it exchanges records with.
@@ -40,6 +44,8 @@ impl TaskManagerOptions {
             data_dir,
             file_roots: FileRoots::none(),
             buffer_bytes: BufferBudget::DEFAULT_BYTES,
+            state_memory_bytes: 64 * 1024 * 1024,
+            state_disk_bytes_max: 256 * 1024 * 1024 * 1024,
             heartbeat_interval: Duration::from_millis(500),
             connect_timeout: CONNECT_TIMEOUT,
             data: None,

@@ -11,6 +11,7 @@ use millrace_protocol::{
     ToTaskManager,
 };
 use millrace_sandbox::Sandbox;
+use millrace_state::ScratchOptions;
 use millrace_types::{AllocationId, ExecutionState, Failure, FailureKind, LeaderEpoch};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -78,7 +79,7 @@ impl TaskManager {
             data: data.clone(),
             file_roots: options.file_roots.clone(),
             outbound: outbound.clone(),
-            scratch: options.data_dir.join("state"),
+            scratch: scratch(&options)?,
         };
         let tasks = TaskTable::new(Arc::new(environment), logs.clone(), runtime, Arc::clone(&live));
         let gauges = Gauges { logs, exchange, data, sandbox, stale: stale.clone(), tasks: live };
@@ -254,6 +255,15 @@ impl TaskManager {
         self.outbox.push_back(ToJobManager::TaskReport(report));
         self.free_if_unused(allocation);
     }
+}
+
+/// Where state that is larger than memory is kept.
+fn scratch(options: &TaskManagerOptions) -> Result<ScratchOptions, TaskManagerError> {
+    let folder = options.data_dir.join("state");
+    std::fs::create_dir_all(&folder)
+        .map_err(|source| TaskManagerError::ScratchDirectory { path: folder.clone(), source })?;
+    let (memory_bytes, disk_bytes_max) = (options.state_memory_bytes, options.state_disk_bytes_max);
+    Ok(ScratchOptions { folder, memory_bytes, disk_bytes_max })
 }
 
 /// The leader that a message comes from.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use millrace_protocol::{SnapshotFigures, SubtaskSnapshot};
-use millrace_types::{Barrier, CheckpointId, SnapshotKind, Timestamp};
+use millrace_types::{AttemptId, Barrier, CheckpointId, SnapshotKind, Timestamp};
 
 use super::completed::{CompletedCheckpoint, StoredCheckpoint};
 use super::garbage::Garbage;
@@ -129,6 +129,8 @@ pub(crate) struct Coordinator {
     pub failures: u32,
     /// A checkpoint is wanted whatever the interval.
     pub at_once: bool,
+    /// Tasks that end with the next checkpoint that they take part in.
+    pub awaiting: BTreeSet<AttemptId>,
     pub garbage: Garbage,
     /// Those that were given up while their metadata was being written, until that is answered.
     pub abandoned: BTreeSet<CheckpointId>,
@@ -157,6 +159,7 @@ impl Coordinator {
             ended_at: None,
             failures: 0,
             at_once: false,
+            awaiting: BTreeSet::new(),
             garbage: Garbage::default(),
             abandoned: BTreeSet::new(),
             restored_from: BTreeMap::new(),

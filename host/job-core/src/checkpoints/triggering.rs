@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use millrace_types::{Barrier, CheckpointId, ExecutionState, SnapshotKind, Timestamp};
+use millrace_types::{AttemptId, Barrier, CheckpointId, ExecutionState, SnapshotKind, Timestamp};
 
 use super::coordinator::{Pending, Request, Stage};
 use super::view::{CheckpointStatus, CheckpointView};
@@ -169,6 +169,20 @@ impl JobCore {
         let ended = |task: &Task| self.subtask(*task).state.is_terminal();
         let is_source = |task: &Task| self.is_source(*task);
         if tasks.iter().filter(|task| is_source(task)).all(ended) && !tasks.iter().all(ended) {
+            self.coordinator.at_once = true;
+        }
+    }
+
+    /// A task waits for a checkpoint to end. When all that run do, nothing is gained by waiting for the interval.
+    pub(crate) fn awaiting_checkpoint(&mut self, attempt: AttemptId) {
+        if let Err(reason) = self.live_task(&attempt) {
+            return self.drop_message(reason);
+        }
+        let live: BTreeSet<AttemptId> = self.unfinished_tasks().into_iter().map(|task| self.attempt_id(task)).collect();
+        let awaiting = &mut self.coordinator.awaiting;
+        awaiting.insert(attempt);
+        awaiting.retain(|attempt| live.contains(attempt));
+        if awaiting.len() == live.len() {
             self.coordinator.at_once = true;
         }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use millrace_state::{
-    KeyedBackend, MERGE_SEGMENTS_MAX, MergeOptions, MergePolicy, SealedSegment, SegmentChain, SegmentInput,
-    StateDescriptor, StateError, StateLimits, Storage, merge, state_key,
+    KeyedBackend, MERGE_SEGMENTS_MAX, MergeOptions, MergePolicy, Refusal, ScratchOptions, SealedSegment, SegmentChain,
+    SegmentInput, StateDescriptor, StateError, StateLimits, Storage, merge, state_key,
 };
 use millrace_types::{KeyGroupRange, StateKind};
 use millrace_wire::Change;
@@ -183,4 +183,25 @@ fn a_merge_replaces_what_it_was_made_of_and_nothing_else() {
     assert_eq!(handles(&chain), [8]);
     let mut long = chain_of(&[1; 3 * MERGE_SEGMENTS_MAX]);
     assert_eq!(long.begin_merge(&policy).unwrap().segments.len(), MERGE_SEGMENTS_MAX);
+}
+
+#[test]
+fn a_scratch_file_does_not_grow_with_changes_of_the_same_keys() {
+    let scratch =
+        ScratchOptions { folder: std::env::temp_dir(), memory_bytes: 256 * 1024, disk_bytes_max: 16 * 1024 * 1024 };
+    let mut backend = backend_in(Storage::Redb(scratch), ALL, MAX_PARALLELISM, StateLimits::default());
+    let id = backend.open_segment([descriptor("s", "u64")]).unwrap().resolve(0).unwrap();
+    let keys: Vec<_> = (0..1000u32).map(|at| state_key(&at.to_be_bytes(), &[])).collect();
+    for round in 0..200u8 {
+        let value = [round; 1000];
+        for some in keys.chunks(100) {
+            let changes = some.iter().map(|key| (key.as_slice(), Change::Set(&value)));
+            backend.put(id, &changes_batch(changes)).unwrap();
+        }
+    }
+    let more = vec![0; 1024 * 1024];
+    let full = (0..40u32)
+        .map(|at| state_key(&[9, at as u8], &[]))
+        .find_map(|key| backend.put(id, &changes_batch([(key.as_slice(), Change::Set(&more))])).err());
+    assert!(matches!(full, Some(StateError::Scratch(Refusal::DiskTooLarge { .. }))), "{full:?}");
 }

@@ -170,19 +170,19 @@ impl TaskCheckpoints {
         chain: &mut Chain,
         shared: &TaskShared,
     ) -> Result<(), TaskError> {
-        let mut committed = !chain.ends_by_checkpoint() || self.stopped;
-        if !committed {
+        let mut committed = !chain.ends_by_checkpoint();
+        if !committed && !self.stopped {
             let message = ToJobManager::AwaitingCheckpoint { attempt: shared.attempt };
             // Whoever is gone cannot complete a checkpoint either, and ends this task.
             let _ = self.outbound.send(message).await;
         }
-        while !committed {
+        while !committed && !self.stopped {
             self.wait(shared).await;
             let Some(orders) = self.orders.take() else { continue };
             self.heed(&orders, chain).await?;
-            committed = self.stopped || self.last.is_some_and(|last| Some(last) <= orders.completed);
-            for barrier in orders.triggers.into_values().filter(|_| !committed) {
-                if self.is_news(barrier.checkpoint) {
+            committed = self.last.is_some_and(|last| Some(last) <= orders.completed);
+            for barrier in orders.triggers.into_values() {
+                if !committed && !self.stopped && self.is_news(barrier.checkpoint) {
                     self.snapshot(&Arc::new(barrier), extras(), chain, shared).await?;
                 }
             }

@@ -1,7 +1,6 @@
 //! From a deployment to a chain that is ready to run.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use millrace_graph::{NativeConnector, NodeKind, Segment as SegmentPlan, StreamNo
 use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEdgeWriter};
 use millrace_protocol::{OutputChannel, OutputEdge, TaskDeployment, ToJobManager};
 use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
-use millrace_state::{BackendOptions, KeyedBackend, StateLimits, Storage};
+use millrace_state::{BackendOptions, KeyedBackend, ScratchOptions, StateLimits, Storage};
 use millrace_task_core::{TimerLimits, TimerService};
 use millrace_types::{
     BATCH_BYTES, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX, STATE_CACHE_BYTES,
@@ -43,7 +42,7 @@ pub(crate) struct TaskEnvironment {
     pub file_roots: FileRoots,
     pub outbound: mpsc::Sender<ToJobManager>,
     /// The folder for state that is larger than memory.
-    pub scratch: PathBuf,
+    pub scratch: ScratchOptions,
 }
 
 /// Opens the operators of one task.
@@ -327,7 +326,7 @@ impl Opener<'_> {
         let mut backend = KeyedBackend::open(BackendOptions {
             storage: match settings.state_backend {
                 StateBackendKind::Hashmap => Storage::Hashmap,
-                StateBackendKind::Redb => Storage::Hashmap,
+                StateBackendKind::Redb => Storage::Redb(self.environment.scratch.clone()),
             },
             key_groups: KeyGroupRange::of_subtask(subtask, vertex.parallelism, vertex.max_parallelism),
             max_parallelism: vertex.max_parallelism,
