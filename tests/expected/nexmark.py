@@ -1,8 +1,8 @@
 """The rows of nexmark, computed from the definition of its generator: expected/nexmark.py QUERY RECORDS [PER_SECOND].
 
-Prints the rows of q1, q2, q8 or wc (of wc each word once, with its largest count), and of q5 and q7 all rows that a window
-may give, of which it gives one: those that tie. PER_SECOND is the number of events in a second of event time. With --digest
-one line instead: the number of rows and the sum, modulo 2^64, of the first eight bytes, little-endian, of each row's
+Prints the rows of q1, q2, q5, q7, q8 or wc (of wc each word once, with its largest count; where several rows of q5 or q7
+would do, the one of the auction opened first, or of the earliest bid). PER_SECOND is the number of events in a second of
+event time: 100,000 unless stated. With --digest one line instead: the number of rows and the sum, modulo 2^64, of the first eight bytes, little-endian, of each row's
 SHA-256, so that millions of rows can be compared whatever their order. Shares no code with the example.
 """
 
@@ -80,7 +80,7 @@ def bids(events):
 
 
 def busiest_auctions(events):
-    """q5: of each sliding window all auctions with the largest number of bids."""
+    """q5: of each sliding window the auction with the largest number of bids."""
     panes = collections.defaultdict(collections.Counter)
     for i in range(events):
         epoch, place = divmod(i, 50)
@@ -92,14 +92,14 @@ def busiest_auctions(events):
         counts = collections.Counter()
         for pane in range(last - per_window + 1, last + 1):
             counts.update(panes.get(pane, {}))
-        most = max(counts.values(), default=0)
-        for auction, count in counts.items():
-            if count == most:
-                yield f"{(last + 1) * SLIDE_MS},{auction},{count}"
+        if counts:
+            most = max(counts.values())
+            auction = min(auction for auction, count in counts.items() if count == most)
+            yield f"{(last + 1) * SLIDE_MS},{auction},{most}"
 
 
 def highest_bids(events):
-    """q7: of each tumbling window all bids with the highest price."""
+    """q7: of each tumbling window the bid with the highest price."""
     price = prices()
     highest = {}
     for i in range(events):
@@ -111,10 +111,13 @@ def highest_bids(events):
             elif known[0] == cents:
                 known[1].append(i)
     for cents, indexes in highest.values():
+        ties = []
         for i in indexes:
             epoch, h1 = i // 50, mix(i)
             h2 = mix(h1)
-            yield f"{auction_of(epoch * 3 + 2, h1, h2)},{cents},{bidder_of(epoch, h1, h2)},{time_of(i)}"
+            ties.append((time_of(i), auction_of(epoch * 3 + 2, h1, h2), bidder_of(epoch, h1, h2)))
+        time, auction, bidder = min(ties)
+        yield f"{auction},{cents},{bidder},{time}"
 
 
 def sellers(events):

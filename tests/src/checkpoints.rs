@@ -1,9 +1,14 @@
 //! Checkpoints and savepoints of a job, by REST: Flink's paths and fields.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result, bail, ensure};
 use millrace_client::Client;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+
+use crate::jobs::Jobs;
+use crate::process::{PATIENCE, POLL};
 
 /// How a job's checkpoints fare.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +54,43 @@ pub async fn figures(client: &Client, job: &str) -> Result<Figures> {
         latest_path: latest.and_then(|latest| latest["external_path"].as_str()).map(str::to_owned),
         restored_id: text.pointer("/latest/restored/id").and_then(Value::as_u64),
     })
+}
+
+/// Has a checkpoint taken and waits until it is complete; returns its number.
+pub async fn take(jobs: &Jobs, job: &str) -> Result<u64> {
+    let body = json!({ "checkpointType": "CONFIGURED" }).to_string();
+    let (status, text) = jobs.client.raw(Method::POST, &format!("/jobs/{job}/checkpoints"), Some(body)).await?;
+    ensure!(status == StatusCode::ACCEPTED, "a checkpoint of job {job} is answered by {status}: {text}");
+    let answer: Value = serde_json::from_str(&text)?;
+    let request = answer["request-id"].as_str().context("no request-id")?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = get(&jobs.client, &format!("/jobs/{job}/checkpoints/{request}")).await?;
+        if answer.pointer("/status/id").and_then(Value::as_str) == Some("COMPLETED") {
+            let id = answer.pointer("/operation/checkpointId").and_then(Value::as_u64);
+            return id.with_context(|| format!("the checkpoint that was asked for failed: {answer}"));
+        }
+        ensure!(Instant::now() < deadline, "the checkpoint {request} of job {job} is not complete: {answer}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Waits until a job's checkpoints are as they should be; an error if it ends before.
+pub async fn wait_for(jobs: &Jobs, job: &str, condition: impl Fn(&Figures) -> bool) -> Result<Figures> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = figures(&jobs.client, job).await?;
+        if condition(&found) {
+            return Ok(found);
+        }
+        let status = jobs.client.status(job).await?.status;
+        ensure!(
+            !status.is_terminal(),
+            "job {job} is {status} before its checkpoints were as they should be: {found:?}"
+        );
+        ensure!(Instant::now() < deadline, "job {job} has these checkpoints after {PATIENCE:?}: {found:?}");
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 /// Asks for a savepoint in that folder behind which the job ends; returns what the request is called.

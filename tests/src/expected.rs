@@ -1,8 +1,7 @@
 //! What nexmark's queries must give, by `tests/expected/nexmark.py`, and whether they gave it: record for record.
 //!
-//! Windows in which several rows tie may give any one of these; running counts must all be there, each once.
+//! Running counts must all be there, each once.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,9 +13,6 @@ use crate::repository;
 
 /// How many missing and surplus rows are named.
 const NAMED_MAX: usize = 5;
-
-/// A window of q5 ends with this field; one of q7 is found by the time of its bid, in milliseconds.
-const Q7_WINDOW_MS: i64 = 10_000;
 
 /// The rows of a query over so many records.
 pub struct Expected {
@@ -47,8 +43,6 @@ impl Expected {
         found.sort_unstable();
         let mut expected = match self.query.as_str() {
             "wc" => every_count(&self.rows)?,
-            "q5" => one_of_each(&self.rows, &found, q5_window)?,
-            "q7" => one_of_each(&self.rows, &found, q7_window)?,
             _ => self.rows.clone(),
         };
         expected.sort_unstable();
@@ -78,27 +72,6 @@ fn every_count(rows: &[String]) -> Result<Vec<String>> {
         all.extend((1..=last).map(|count| format!("{word},{count}")));
     }
     Ok(all)
-}
-
-fn q5_window(row: &str) -> Result<i64> {
-    Ok(row.split(',').next().unwrap_or_default().parse()?)
-}
-
-fn q7_window(row: &str) -> Result<i64> {
-    let time: i64 = row.rsplit(',').next().unwrap_or_default().parse()?;
-    Ok(time.div_euclid(Q7_WINDOW_MS))
-}
-
-/// One row for each window: the one that was found if it is among those that tie, else any.
-fn one_of_each(ties: &[String], found: &[String], window: fn(&str) -> Result<i64>) -> Result<Vec<String>> {
-    let mut chosen: BTreeMap<i64, &String> = BTreeMap::new();
-    for row in ties {
-        let place = chosen.entry(window(row)?).or_insert(row);
-        if found.binary_search(row).is_ok() {
-            *place = row;
-        }
-    }
-    Ok(chosen.into_values().cloned().collect())
 }
 
 /// Names rows of one sorted list that are not in the other.
@@ -158,15 +131,6 @@ mod tests {
         assert!(error(&["3,b,4", "1,a,2"]).contains("missing 1 (1,a,2), too many 0"));
         assert!(error(&["3,b,4", "1,a,2", "1,a,2", "3,b,4"]).contains("too many 1 (3,b,4)"));
         assert!(error(&["3,b,5", "1,a,2", "1,a,2"]).contains("missing 1 (3,b,4), too many 1 (3,b,5)"));
-    }
-
-    #[test]
-    fn a_window_gives_one_of_the_rows_that_tie() {
-        let expected = expected("q5", &["2000,7,9", "2000,8,9", "4000,1,3"]);
-        assert!(expected.compare(strings(&["4000,1,3", "2000,8,9"])).is_ok());
-        assert!(expected.compare(strings(&["4000,1,3", "2000,8,9", "2000,7,9"])).is_err());
-        assert!(expected.compare(strings(&["4000,1,3"])).is_err());
-        assert!(expected.compare(strings(&["4000,1,3", "2000,6,9"])).is_err());
     }
 
     #[test]

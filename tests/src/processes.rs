@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::jobs::Jobs;
 use crate::process::Process;
@@ -62,6 +62,19 @@ impl Processes {
     /// Kills a TaskManager, as a power cut would.
     pub fn kill_task_manager(&mut self, which: usize) -> Result<()> {
         self.task_managers.remove(which).kill()
+    }
+
+    /// Which of the TaskManagers runs tasks of a job.
+    pub async fn running(&self, job: &str) -> Result<usize> {
+        for vertex in &self.jobs.client.job(job).await?.vertices {
+            for subtask in self.jobs.client.vertex(job, &vertex.id).await?.subtasks {
+                let runs_it = |process: &Process| process.announcement.contains(&subtask.taskmanager_id);
+                if let Some(found) = self.task_managers.iter().position(runs_it) {
+                    return Ok(found);
+                }
+            }
+        }
+        bail!("no TaskManager runs tasks of job {job}")
     }
 
     /// Kills the JobManager and starts another one on the same data and addresses.

@@ -16,12 +16,12 @@ use millrace::prelude::*;
 
 use events::{Bid, Event};
 use generator::Generator;
-use numbers::Integers;
+use numbers::{Integers, Keys};
 use sentences::Sentences;
 use source::{Generate, Generated};
 
 /// The queries that there are.
-const QUERIES: &str = "q0, q0x, q1, q2, wc, chain";
+const QUERIES: &str = "q0, q0x, q1, q2, wc, keys, chain";
 
 /// What the run asks for besides the query.
 struct Run {
@@ -67,6 +67,14 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
             let words = source(env, &run, Sentences::default(), "sentences").flat_map(queries::split).name("split");
             let counts = words.key_by_self().process(queries::Count).name("count");
             run.write(&counts, Clone::clone);
+        }
+        "keys" => {
+            let (all, again): (u64, u64) = (args.require("keys")?, args.require("again")?);
+            if again == 0 {
+                return Err(Error::msg("argument --again is 0: give the number of keys that come again"));
+            }
+            let keys = source(env, &run, Keys { all, again }, "keys");
+            run.write(&keys.key_by_self().process(queries::Count).name("count"), Clone::clone);
         }
         "chain" => {
             let mapped = source(env, &run, Integers, "integers").map(numbers::first).map(numbers::second);

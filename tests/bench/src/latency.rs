@@ -54,7 +54,8 @@ pub async fn measure(cluster: &Standalone, bundle: &str, rate: u64, folder: &Pat
     })
 }
 
-fn sample(row: &str) -> Result<(i64, i64)> {
+/// When a row's record was due, in milliseconds since 1970, and how many milliseconds later it was processed.
+pub fn sample(row: &str) -> Result<(i64, i64)> {
     let (due, latency) = row.split_once(',').with_context(|| format!("not a sample: {row}"))?;
     Ok((due.parse()?, latency.parse()?))
 }

@@ -1,5 +1,5 @@
 //! Measures a standalone cluster: records per CPU-second of each query beside a plain Rust loop that does the same work,
-//! start, run, memory and latency. Prints a table and writes `target/bench.json`.
+//! without and with checkpoints, start, run, memory and latency; and how long a dead TaskManager is missed. Prints a table and writes `target/bench.json`.
 //!
 //! Figures are of this machine and this moment. Compare ratios within one run, not numbers of two runs: the loop runs right
 //! before the query that it is compared with.
@@ -9,24 +9,41 @@ mod latency;
 mod native;
 mod process;
 mod queries;
+mod recovery;
 mod start;
+mod stateful;
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 use millrace_tests::repository;
+use serde::Serialize;
 
 use process::Standalone;
-use queries::{QUERIES, Query};
+use queries::QUERIES;
+use stateful::STATEFUL;
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let known = |name: &String| QUERIES.iter().any(|query| query.name == *name);
-    ensure!(wanted.iter().all(known), "usage: millrace-bench [{}]...", QUERIES.map(|query| query.name).join("|"));
-    let is_wanted = |query: &&Query| wanted.is_empty() || wanted.iter().any(|name| name == query.name);
+    let known: BTreeSet<&str> =
+        QUERIES.iter().map(|query| query.name).chain(STATEFUL.iter().map(|query| query.name)).collect();
+    let usage = || format!("usage: millrace-bench [{}]...", Vec::from_iter(known.iter().copied()).join("|"));
+    ensure!(wanted.iter().all(|name| known.contains(name.as_str())), usage());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(measure(QUERIES.iter().filter(is_wanted).collect()))
+    runtime.block_on(measure(&wanted))
 }
 
-async fn measure(queries: Vec<&Query>) -> Result<()> {
+/// What `target/bench.json` holds.
+#[derive(Default, Serialize)]
+struct Report {
+    queries: Vec<queries::Measured>,
+    with_checkpoints: Vec<stateful::Measured>,
+    checkpoint_weights: Vec<stateful::Weight>,
+    recovery_ms: Option<u64>,
+}
+
+async fn measure(wanted: &[String]) -> Result<()> {
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     let folder = tempfile::tempdir()?;
     start::warm_up(folder.path())?;
     let cluster = Standalone::start(&folder.path().join("cluster"))?;
@@ -34,21 +51,40 @@ async fn measure(queries: Vec<&Query>) -> Result<()> {
     println!("memory of an idle process{:>10} MB", cluster.idle_memory_mb().await?);
     let bundle = cluster.client.upload(&repository::bundle("nexmark")?).await?;
     println!("run to all tasks running {:>10.1} ms", start::run_ms(&cluster, &bundle).await?);
+    let mut report = Report::default();
     println!("\n{}", queries::HEADER);
-    let mut results = Vec::new();
-    for query in queries {
+    for query in QUERIES.iter().filter(|query| is_wanted(query.name)) {
         for parallelism in [1, 2] {
             let result = query.measure(&cluster, &bundle, parallelism).await?;
             println!("{result}");
-            results.push(result);
+            report.queries.push(result);
         }
     }
-    if let Some(exchange) = results.iter().find(|result| result.name == "q0x" && result.parallelism == 1) {
+    if let Some(exchange) = report.queries.iter().find(|result| result.name == "q0x" && result.parallelism == 1) {
         let rate = (exchange.records_per_s / 2.0) as u64;
         let latency = latency::measure(&cluster, &bundle, rate, folder.path()).await?;
         println!("\nq0x at {rate} records a second: {latency}");
     }
+    println!("\n{}", stateful::HEADER);
+    for query in STATEFUL.iter().filter(|query| is_wanted(query.name)) {
+        for parallelism in [1, 2] {
+            let result = query.measure(&cluster, &bundle, parallelism).await?;
+            println!("{result}");
+            report.with_checkpoints.push(result);
+        }
+    }
+    if wanted.is_empty() {
+        for keys in [100_000, 1_000_000] {
+            let weight = stateful::weight(&cluster, &bundle, keys).await?;
+            println!("{weight}");
+            report.checkpoint_weights.push(weight);
+        }
+        drop(cluster);
+        let recovery_ms = recovery::measure(folder.path()).await?;
+        println!("\nkill -9 of a TaskManager to the first record processed again: {recovery_ms} ms");
+        report.recovery_ms = Some(recovery_ms);
+    }
     let path = repository::root().join("target/bench.json");
-    let json = serde_json::to_string_pretty(&results)?;
+    let json = serde_json::to_string_pretty(&report)?;
     std::fs::write(&path, json + "\n").with_context(|| path.display().to_string())
 }

@@ -1,6 +1,8 @@
 //! The same work natively: one thread and plain loops, with the generator, the functions and the row codec that the guest
 //! has, and the same batches written and read wherever the guest's records cross a boundary.
 
+mod windows;
+
 use std::collections::HashMap;
 use std::hint::black_box;
 
@@ -49,6 +51,9 @@ pub fn run(query: &str, records: u64) -> Result<()> {
             sink.flush(drop_batch)
         }
         "wc" => word_count(records),
+        "q5" => windows::hot_auctions(records),
+        "q7" => windows::highest_bids(records),
+        "q8" => windows::new_sellers(records),
         "chain" => {
             let mut sink = Port::plain();
             for number in 0..records as i64 {
@@ -99,7 +104,7 @@ fn word_count(records: u64) -> Result<()> {
     for index in 0..records {
         let sentence = sentences.sentence(index).to_owned();
         for word in queries::words(&sentence) {
-            exchange.write_key(&Text::from(word), &mut count)?;
+            exchange.write_key(&Text::from(word), NO_TIMESTAMP, &mut count)?;
         }
     }
     exchange.flush(&mut count)?;
@@ -143,9 +148,23 @@ impl Port {
     }
 
     /// Writes a row that is its own key.
-    fn write_key<K: Data>(&mut self, key: &K, full: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.begin(NO_TIMESTAMP);
+    fn write_key<K: Data>(&mut self, key: &K, at: i64, full: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.begin(at);
         self.writer.key(|out| key.encode(out));
+        self.end(full)
+    }
+
+    /// Writes a row that has a key.
+    fn write_keyed<K: Data, T: Data>(
+        &mut self,
+        key: &K,
+        value: &T,
+        at: i64,
+        full: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.begin(at);
+        self.writer.key(|out| key.encode(out));
+        value.encode(self.writer.payload());
         self.end(full)
     }
 

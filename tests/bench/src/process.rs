@@ -50,9 +50,22 @@ impl Standalone {
 
     /// Starts a job of these arguments.
     pub async fn run(&self, bundle: &str, arguments: Vec<String>, parallelism: u32) -> Result<String> {
+        self.run_with(bundle, arguments, parallelism, &[]).await
+    }
+
+    /// Starts a job of these arguments and options.
+    pub async fn run_with(
+        &self,
+        bundle: &str,
+        arguments: Vec<String>,
+        parallelism: u32,
+        options: &[(&str, &str)],
+    ) -> Result<String> {
+        let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let request = RunRequest {
             program_args_list: Some(arguments),
             parallelism: Some(parallelism.into()),
+            flink_configuration: Some(options.collect()),
             ..RunRequest::default()
         };
         Ok(self.client.run(bundle, &request).await?.jobid)

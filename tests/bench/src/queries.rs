@@ -11,7 +11,7 @@ use crate::native;
 use crate::process::Standalone;
 
 /// The native loop runs over one record in so many.
-const NATIVE_ONE_IN: u64 = 4;
+pub const NATIVE_ONE_IN: u64 = 4;
 
 /// What is measured.
 pub struct Query {
@@ -64,7 +64,7 @@ impl fmt::Display for Measured {
 }
 
 /// The processor time of this thread, in seconds.
-fn thread_seconds() -> f64 {
+pub fn thread_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
