@@ -153,11 +153,7 @@ impl Opener<'_> {
 
     /// Opens all segments, in order, into the chain: what is there already can be aborted if a later one fails. Returns
     /// the state that they were restored from.
-    pub(crate) async fn open_segments(
-        &self,
-        writers: Vec<OpenEdge>,
-        chain: &mut Chain,
-    ) -> Result<Chains, TaskError> {
+    pub(crate) async fn open_segments(&self, writers: Vec<OpenEdge>, chain: &mut Chain) -> Result<Chains, TaskError> {
         let places = places(self.task);
         let mut outlets = self.outlets(writers, &places)?;
         let mut restored = Chains::new();

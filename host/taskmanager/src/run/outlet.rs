@@ -78,11 +78,7 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     /// The edges stand with the operator that writes them.
-    pub(crate) fn new(
-        routes: BTreeMap<(NodeId, u32), Route>,
-        edges: Vec<OpenEdge>,
-        shared: Arc<TaskShared>,
-    ) -> Self {
+    pub(crate) fn new(routes: BTreeMap<(NodeId, u32), Route>, edges: Vec<OpenEdge>, shared: Arc<TaskShared>) -> Self {
         let (edges, readers) = edges.into_iter().map(|edge| ((edge.source, edge.writer), edge.reader)).unzip();
         Self {
             routes,

@@ -188,11 +188,7 @@ impl Body {
 
     /// A task that had finished when the checkpoint was taken that it is restored from: commits what it had prepared, and
     /// ends.
-    async fn end_again(
-        &mut self,
-        opener: &Opener<'_>,
-        edges: Vec<OpenEdge>,
-    ) -> Result<(), TaskError> {
+    async fn end_again(&mut self, opener: &Opener<'_>, edges: Vec<OpenEdge>) -> Result<(), TaskError> {
         opener.open_sinks(&mut self.chain).await?;
         for mut edge in edges {
             edge.writer.push_end();
