@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use millrace_graph::{JobEdge, JobVertex, Partitioning, SlotSharing};
+use millrace_graph::{JobEdge, JobVertex, SlotSharing};
 use millrace_protocol::{ChannelId, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment, TaskRestore};
 use millrace_types::{AllocationId, AttemptId, NodeId, SlotId, TaskManagerId};
 
@@ -81,7 +81,7 @@ impl Placement<'_> {
             .map(|(position, edge)| InputGate {
                 target: edge.target,
                 target_port: edge.target_port,
-                by_key: edge.partitioning == Partitioning::Hash,
+                partitioning: edge.partitioning,
                 channels: graph
                     .sources_of(position, subtask)
                     .map(|source| InputChannel {

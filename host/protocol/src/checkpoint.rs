@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use millrace_graph::Partitioning;
 use millrace_types::{AttemptId, CheckpointId, Failure, KeyGroupRange, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -92,15 +93,43 @@ pub struct OperatorSnapshot {
     pub committables: Vec<Bytes>,
 }
 
-/// Records that an unaligned barrier overtook, on their way to one operator.
+/// How records on their way find a subtask at another parallelism than they were sent at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Rerouting {
+    /// Each goes to the subtask that has its key.
+    ByKey,
+    /// Any subtask may have them.
+    Any,
+    /// Each subtask gets all of them; each was sent a copy.
+    All,
+}
+
+impl Rerouting {
+    /// What an exchange asks for.
+    pub fn of(partitioning: Partitioning) -> Self {
+        match partitioning {
+            Partitioning::Hash => Self::ByKey,
+            Partitioning::Broadcast => Self::All,
+            Partitioning::Forward
+            | Partitioning::Rebalance
+            | Partitioning::Rescale
+            | Partitioning::Global
+            | Partitioning::Shuffle => Self::Any,
+        }
+    }
+}
+
+/// Records that an unaligned barrier overtook, on their way to one subtask of an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InFlight {
     /// The consuming operator's uid.
     pub target_uid: String,
     /// The consuming operator's port.
     pub target_port: u32,
-    /// Whether the records carry keys that decide which subtask takes them.
-    pub by_key: bool,
+    /// The subtask that they were sent to.
+    pub target_subtask: u32,
+    /// Where they go if there are not as many subtasks any more.
+    pub rerouting: Rerouting,
     /// Batches in order, each behind its length as `u32` little-endian.
     pub batches: StateBlob,
 }
@@ -186,8 +215,8 @@ pub struct TaskRestore {
     pub finished: bool,
     /// By operator uid.
     pub operators: BTreeMap<String, OperatorRestore>,
-    /// Records to be processed before any other. Where `by_key`, only those of the subtask's key groups; others were
-    /// chosen for this subtask.
+    /// Records to be processed before any other. Those that are rerouted by key only where the key is of the
+    /// subtask's key groups; others were chosen for this subtask.
     pub in_flight: Vec<InFlight>,
 }
 

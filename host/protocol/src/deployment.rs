@@ -55,8 +55,8 @@ pub struct InputGate {
     pub target: NodeId,
     /// The operator's port.
     pub target_port: u32,
-    /// Whether each record goes to the subtask that has its key.
-    pub by_key: bool,
+    /// How records are spread over the subtasks.
+    pub partitioning: Partitioning,
     /// The channels, by producing subtask.
     pub channels: Vec<InputChannel>,
 }

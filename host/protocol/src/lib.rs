@@ -13,8 +13,8 @@ mod job_manager;
 mod task_manager;
 
 pub use checkpoint::{
-    CheckpointAck, CheckpointDecline, InFlight, OperatorRestore, OperatorSnapshot, ReaderSnapshot, SnapshotFigures,
-    SplitPosition, StateBlob, StateSegment, SubtaskSnapshot, TaskRestore, WatermarkLimit,
+    CheckpointAck, CheckpointDecline, InFlight, OperatorRestore, OperatorSnapshot, ReaderSnapshot, Rerouting,
+    SnapshotFigures, SplitPosition, StateBlob, StateSegment, SubtaskSnapshot, TaskRestore, WatermarkLimit,
 };
 pub use deployment::{
     ChannelId, CheckpointSettings, ComponentRef, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment,

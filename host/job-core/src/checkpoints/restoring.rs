@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use millrace_graph::JobGraph;
-use millrace_protocol::{InFlight, OperatorRestore, StateSegment, TaskRestore};
+use millrace_protocol::{InFlight, OperatorRestore, Rerouting, StateSegment, TaskRestore};
 use millrace_types::{ExecutionState, Failure, FailureKind, KeyGroupRange};
 
 use super::completed::{CompletedCheckpoint, OperatorState};
@@ -43,14 +43,21 @@ impl CompletedCheckpoint {
         })
     }
 
-    /// Records on their way to a subtask: those with keys go to all, which pass over what is not theirs; of the others
-    /// each subtask's go to one.
+    /// Records on their way to a subtask. Where there are as many subtasks as before each gets its own; else those with
+    /// keys go to all, which pass over what is not theirs, those that all got go to all once, and the others in turn.
     fn in_flight_of(&self, graph: &JobGraph, vertex: usize, subtask: u32) -> Vec<InFlight> {
         let vertex = &graph.vertices[vertex];
         let consumes = |uid: &str| vertex.nodes.iter().any(|(_, node)| node.uid == uid);
         let own = |at_consumer: bool| {
             self.in_flight.iter().filter(move |stored| {
-                let mine = stored.records.by_key || stored.subtask % vertex.parallelism == subtask;
+                let InFlight { target_uid, target_subtask, rerouting, .. } = &stored.records;
+                let same = self.operators.get(target_uid).is_some_and(|old| old.parallelism == vertex.parallelism);
+                let mine = match rerouting {
+                    _ if same => *target_subtask == subtask,
+                    Rerouting::ByKey => true,
+                    Rerouting::Any => target_subtask % vertex.parallelism == subtask,
+                    Rerouting::All => *target_subtask == 0,
+                };
                 stored.at_consumer == at_consumer && consumes(&stored.records.target_uid) && mine
             })
         };

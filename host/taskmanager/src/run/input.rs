@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_graph::StreamNode;
 use millrace_network::{Gate, InFlight, Item, Received};
-use millrace_protocol::InputGate;
+use millrace_protocol::{InputGate, Rerouting};
 use millrace_task_core::{AlignerCommand, BarrierAligner, GateProgress, Input, WatermarkValve};
 use millrace_types::{Barrier, Failure, FailureKind, NodeId, Timestamp};
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ struct Entry {
     node: NodeId,
     uid: String,
     port: u32,
-    by_key: bool,
+    rerouting: Rerouting,
     first_channel: usize,
     valve: WatermarkValve,
 }
@@ -43,11 +43,12 @@ pub(crate) struct Inputs {
     first_barrier: Option<Instant>,
     /// A snapshot that was taken before all barriers came: what comes ahead of these belongs to it.
     unfinished: Option<Snapshot>,
+    subtask: u32,
 }
 
 impl Inputs {
     /// `gate` has the channels of all `inputs`, one behind the other.
-    pub(crate) fn new(gate: Gate, inputs: &[InputGate], nodes: &[(NodeId, StreamNode)]) -> Self {
+    pub(crate) fn new(gate: Gate, inputs: &[InputGate], nodes: &[(NodeId, StreamNode)], subtask: u32) -> Self {
         let mut entries = Vec::with_capacity(inputs.len());
         let mut entry_of = Vec::with_capacity(gate.channels().len());
         for (at, input) in inputs.iter().enumerate() {
@@ -56,14 +57,14 @@ impl Inputs {
                 node: input.target,
                 uid: uid.unwrap_or_default(),
                 port: input.target_port,
-                by_key: input.by_key,
+                rerouting: Rerouting::of(input.partitioning),
                 first_channel: entry_of.len(),
                 valve: WatermarkValve::new(input.channels.len()),
             });
             entry_of.extend(input.channels.iter().map(|_| at));
         }
         let aligner = BarrierAligner::new(entry_of.len());
-        Self { gate, entries, entry_of, aligner, first_barrier: None, unfinished: None }
+        Self { gate, entries, entry_of, aligner, first_barrier: None, unfinished: None, subtask }
     }
 
     /// Waits until all producers are there.
@@ -254,9 +255,14 @@ impl Inputs {
                     by_gate.entry(self.entry_of[channel]).or_default().push(batch.as_bytes().clone());
                 }
                 for (gate, batches) in by_gate {
-                    let Entry { uid, port, by_key, .. } = &self.entries[gate];
-                    let (target_uid, target_port, by_key) = (uid.clone(), *port, *by_key);
-                    snapshot.overtaken.push(OvertakenRecords { target_uid, target_port, by_key, batches });
+                    let Entry { uid, port, rerouting, .. } = &self.entries[gate];
+                    snapshot.overtaken.push(OvertakenRecords {
+                        target_uid: uid.clone(),
+                        target_port: *port,
+                        target_subtask: self.subtask,
+                        rerouting: *rerouting,
+                        batches,
+                    });
                 }
             }
             Err(error) => snapshot.refused = Some(Failure::new(FailureKind::Checkpoint, error.to_string())),

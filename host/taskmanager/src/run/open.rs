@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_connectors::{FileRoots, RestoredSink, SinkContext, SourceContext, TaskLog, open_sink, open_source};
-use millrace_graph::{NativeConnector, NodeKind, Partitioning, Segment as SegmentPlan, StreamNode};
+use millrace_graph::{NativeConnector, NodeKind, Segment as SegmentPlan, StreamNode};
 use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEdgeWriter};
-use millrace_protocol::{OutputChannel, OutputEdge, TaskDeployment, ToJobManager};
+use millrace_protocol::{OutputChannel, OutputEdge, Rerouting, TaskDeployment, ToJobManager};
 use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
 use millrace_state::{BackendOptions, KeyedBackend, ScratchOptions, StateLimits, Storage};
 use millrace_task_core::{TimerLimits, TimerService};
@@ -109,8 +109,12 @@ impl Opener<'_> {
         let rng = attempt_rng(self.task, 0, edge);
         let writer = OutputEdgeWriter::new(&options, channels, exchange.budget().clone(), rng);
         let writer = writer.map_err(|error| broken(error.to_string()))?;
-        let by_key = output.partitioning == Partitioning::Hash;
-        let reader = Reader { uid: output.target_uid.clone(), port: output.target_port, by_key };
+        let reader = Reader {
+            uid: output.target_uid.clone(),
+            port: output.target_port,
+            rerouting: Rerouting::of(output.partitioning),
+            subtasks: output.channels.iter().map(|channel| channel.id.target_subtask).collect(),
+        };
         Ok(OpenEdge { source: output.source, port: output.source_port, writer, reader })
     }
 

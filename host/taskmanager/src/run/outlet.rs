@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_network::{OutputEdgeWriter, WriteError};
+use bytes::Bytes;
+use millrace_network::{InFlight, OutputEdgeWriter, WriteError};
+use millrace_protocol::Rerouting;
 use millrace_types::{Barrier, EventTime, Failure, FailureKind, NodeId};
 use millrace_wire::BatchView;
 use tokio::time::Instant;
@@ -45,8 +47,9 @@ pub(crate) struct Route {
 pub(crate) struct Reader {
     pub uid: String,
     pub port: u32,
-    /// Whether each record goes to the subtask that has its key.
-    pub by_key: bool,
+    pub rerouting: Rerouting,
+    /// Its subtasks, by channel.
+    pub subtasks: Vec<u32>,
 }
 
 /// An edge out of the task: the operator and port that it reads, its writer, and who reads it.
@@ -180,13 +183,18 @@ impl Outlet {
     /// Lets a barrier overtake what is pending. Returns the records that it has overtaken, which are still sent.
     pub(crate) fn overtake(&mut self, barrier: &Arc<Barrier>) -> Result<Vec<OvertakenRecords>, TaskError> {
         let mut records = Vec::new();
-        for ((_, writer), Reader { uid, port, by_key }) in self.edges.iter_mut().zip(&self.readers) {
-            let overtaken = writer.push_barrier_unaligned(barrier)?;
-            if !overtaken.is_empty() {
-                let batches = overtaken.iter().map(|in_flight| in_flight.batch.as_bytes().clone()).collect();
-                let (target_uid, target_port, by_key) = (uid.clone(), *port, *by_key);
-                records.push(OvertakenRecords { target_uid, target_port, by_key, batches });
+        for ((_, writer), Reader { uid, port, rerouting, subtasks }) in self.edges.iter_mut().zip(&self.readers) {
+            let mut by_channel: BTreeMap<usize, Vec<Bytes>> = BTreeMap::new();
+            for InFlight { channel, batch } in writer.push_barrier_unaligned(barrier)? {
+                by_channel.entry(channel).or_default().push(batch.as_bytes().clone());
             }
+            records.extend(by_channel.into_iter().map(|(channel, batches)| OvertakenRecords {
+                target_uid: uid.clone(),
+                target_port: *port,
+                target_subtask: subtasks.get(channel).copied().unwrap_or_default(),
+                rerouting: *rerouting,
+                batches,
+            }));
         }
         Ok(records)
     }

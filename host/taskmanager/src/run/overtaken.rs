@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use millrace_protocol::{StateBlob, TaskDeployment, TaskRestore};
+use millrace_protocol::{Rerouting, StateBlob, TaskDeployment, TaskRestore};
 use millrace_storage::CheckpointStore;
 use millrace_types::{Failure, FailureKind, KeyGroupRange, key_group_for_key};
 use millrace_wire::{BatchBuilder, BatchView};
@@ -69,7 +69,10 @@ pub(crate) async fn replay(restore: &TaskRestore, task: &TaskDeployment, chain: 
             Failure::new(FailureKind::StateUnreadable, what)
         })?;
         for batch in batches {
-            let own = if records.by_key { of_key_groups(&batch, range, vertex.max_parallelism) } else { Some(batch) };
+            let own = match records.rerouting {
+                Rerouting::ByKey => of_key_groups(&batch, range, vertex.max_parallelism),
+                Rerouting::Any | Rerouting::All => Some(batch),
+            };
             if let Some(own) = own {
                 chain.process(*node, records.target_port, &own).await?;
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use millrace_protocol::{ReaderSnapshot, SnapshotFigures};
+use millrace_protocol::{ReaderSnapshot, Rerouting, SnapshotFigures};
 use millrace_state::SealedSegment;
 use millrace_types::{Barrier, Failure};
 use tokio::time::Instant;
@@ -29,7 +29,8 @@ pub(crate) struct OperatorParts {
 pub(crate) struct OvertakenRecords {
     pub target_uid: String,
     pub target_port: u32,
-    pub by_key: bool,
+    pub target_subtask: u32,
+    pub rerouting: Rerouting,
     pub batches: Vec<Bytes>,
 }
 

@@ -141,7 +141,7 @@ impl Body {
         });
         let nodes = &task.vertex.nodes;
         let chain = Chain::new(places(task), progress, Idleness::new(nodes, Instant::now()));
-        Ok(Self { chain, inputs: Inputs::new(gate, &task.inputs, nodes), source })
+        Ok(Self { chain, inputs: Inputs::new(gate, &task.inputs, nodes, task.attempt.subtask), source })
     }
 
     async fn live(

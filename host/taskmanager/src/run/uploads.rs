@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use crate::log::Level;
 use crate::run::overtaken;
 use crate::run::shared::{TaskError, TaskShared};
-use crate::run::snapshot::{OperatorParts, Snapshot};
+use crate::run::snapshot::{OperatorParts, OvertakenRecords, Snapshot};
 pub(crate) use writing::open_segment;
 use writing::{Folder, Writer};
 
@@ -222,8 +222,8 @@ impl Worker {
             let batches = self.writer.bytes(&target, overtaken::encode(&records.batches)).await?;
             figures.persisted_bytes += batches.byte_len();
             figures.checkpointed_bytes += batches.byte_len();
-            let (target_uid, target_port, by_key) = (records.target_uid, records.target_port, records.by_key);
-            written.in_flight.push(InFlight { target_uid, target_port, by_key, batches });
+            let OvertakenRecords { target_uid, target_port, target_subtask, rerouting, .. } = records;
+            written.in_flight.push(InFlight { target_uid, target_port, target_subtask, rerouting, batches });
         }
         let of_operator = |operator: &OperatorSnapshot| {
             let keyed: u64 = operator.keyed.iter().map(|segment| segment.blob.byte_len()).sum();

@@ -126,7 +126,7 @@ fn inputs(graph: &JobGraph, job: JobId, here: &TaskManagerId, vertex: usize, sub
     let gate = |(position, edge): (usize, &millrace_graph::JobEdge)| InputGate {
         target: edge.target,
         target_port: edge.target_port,
-        by_key: edge.partitioning == Partitioning::Hash,
+        partitioning: edge.partitioning,
         channels: graph
             .sources_of(position, subtask)
             .map(|source| InputChannel { id: channel(job, position, source, subtask), task_manager: here.clone() })
