@@ -100,8 +100,8 @@ impl<I: Data, O: Data> OperatorHarness<I, O> {
     }
 
     /// Hands all changed state to the host, as before a checkpoint.
-    pub fn flush(&mut self) {
-        self.engine.flush_all();
+    pub fn flush(&mut self) -> Result<()> {
+        self.engine.flush_all()
     }
 
     /// Flushes the instance, throws it away and goes on with a new one.

@@ -70,15 +70,17 @@ impl Task {
         self.host.gets()
     }
 
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self) -> Result<()> {
+        self.instance.pre_barrier()?;
         self.host.set_flushing(true);
         self.instance.flush();
         self.host.set_flushing(false);
+        Ok(())
     }
 
     /// Flushes the instance, throws it away and opens another one.
     pub fn replace(&mut self) -> Result<()> {
-        self.flush();
+        self.flush()?;
         self.instance = (self.build)()?.open(Rc::clone(&self.host) as Rc<dyn Host>, &self.context)?;
         if self.instance.states() != self.descriptors {
             return Err(Error::msg("the builder is not deterministic: another instance declares other states"));
