@@ -6,9 +6,13 @@
 //! in its table's list of dirty cells and its key is not evicted; a table that is *complete* has a cell for every
 //! key of which the host has a value.
 
+pub(crate) mod backing;
+pub(crate) mod cached;
+mod chain;
 pub(crate) mod hash;
 pub(crate) mod index;
 pub(crate) mod keys;
+pub(crate) mod namespaced;
 pub(crate) mod registry;
 pub(crate) mod store;
 pub(crate) mod table;

@@ -85,7 +85,7 @@ where
 {
     fn timers(&mut self, clock: Clock, due: &BatchReader<'_>) -> Result<()> {
         self.each_row(due, |operator, row, slot| {
-            if !operator.context.pending(clock).fire(row.timestamp, slot) {
+            if !operator.context.pending(clock).fire(row.timestamp, slot, row.payload) {
                 return Ok(());
             }
             let call = &operator.on_timer;

@@ -20,6 +20,7 @@ use crate::host::{Clock, Host};
 use crate::operator::KeyedContext;
 use crate::operator::source::PollSource;
 use crate::state::States;
+use crate::state::backing::Backing;
 use crate::state::store::KeyedStore;
 use crate::state::value::NO_SLOT;
 
@@ -266,10 +267,12 @@ impl<'a> Assembly<'a> {
         open: impl FnOnce(&mut States) -> Result<S>,
     ) -> Result<(S, KeyedContext<K, U>)> {
         let current = Rc::new(Cell::new(NO_SLOT));
+        let backing = Backing::new(self.host());
         let mut states = States {
             first_id: self.states.len() as u32,
             describe_key: K::describe,
             slot: Rc::clone(&current),
+            backing: Rc::clone(&backing),
             tables: Vec::new(),
             declared: Vec::new(),
         };
@@ -285,7 +288,7 @@ impl<'a> Assembly<'a> {
             expires: false,
         }));
         let budget_bytes = self.context.state_cache_bytes as usize / self.keyed_operators.max(1);
-        let store = KeyedStore::new(self.host(), states.tables, current, budget_bytes);
+        let store = KeyedStore::new(backing, states.tables, current, budget_bytes);
         let context = KeyedContext::new(self.collector()?, self.side_outputs()?, store, self.host());
         Ok((handles, context))
     }

@@ -1,7 +1,7 @@
 //! Key bytes as words, and a fast hash of them, for tables in this instance's memory alone: key groups are the host's
 //! affair.
 
-use crate::batch::{Words, pack, short_word};
+use crate::batch::{Words, pack, packed_count, short_word};
 
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Says in the place of the length that a key is longer than the words.
@@ -24,11 +24,26 @@ impl Packed {
         self.0[2] == LONG
     }
 
+    /// The bytes of a key that is not long.
+    pub fn with_bytes<R>(self, look: impl FnOnce(&[u8]) -> R) -> R {
+        let mut bytes = [0; 24];
+        for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(self.0) {
+            *place = word.to_le_bytes();
+        }
+        look(bytes.get(..packed_count(&self.0)).unwrap_or_default())
+    }
+
     /// The hash of the key.
     #[inline]
     pub fn hash(self) -> u64 {
+        self.hash_of(0)
+    }
+
+    /// The hash of the key of which there is one in each of many tables.
+    #[inline]
+    pub fn hash_of(self, table: u32) -> u64 {
         let [a, b, c] = self.0;
-        let hash = mix(mix(mix(0, a), b), c);
+        let hash = mix(mix(mix(u64::from(table), a), b), c);
         // The table looks at the lowest and the highest bits; multiplication leaves the low ones poor.
         (hash ^ hash >> 32).wrapping_mul(MULTIPLIER) ^ hash >> 29
     }
@@ -64,6 +79,8 @@ mod tests {
                 packed.push(Packed::new(&other));
             }
         }
+        packed[15].with_bytes(|unpacked| assert_eq!(unpacked, &bytes[..15]));
+        packed[23].with_bytes(|unpacked| assert_eq!(unpacked, &bytes[..23]));
         for (index, one) in packed.iter().enumerate() {
             assert!(!one.is_long() && !packed[..index].contains(one));
         }

@@ -4,6 +4,9 @@
 //! is small, an entry of the index and the key as a few words, and the keys of a batch are looked up in steps, many keys a
 //! step, so that the processor waits for many of them at once.
 
+use std::rc::Rc;
+
+use super::backing::Backing;
 use super::hash::Packed;
 use super::index::{Guess, Index};
 use crate::batch::BatchReader;
@@ -18,11 +21,12 @@ const LOOKED_UP_TOGETHER: usize = 64;
 /// Keys and their slots.
 pub(crate) struct KeyTable<K> {
     index: Index,
-    /// By slot: the keys as words, whether they were used since the clock's hand passed, their bytes, and the keys
-    /// (`None`: the slot is free).
+    /// Has the keys' bytes, by slot.
+    backing: Rc<Backing>,
+    /// By slot: the keys as words, whether they were used since the clock's hand passed, and the keys (`None`: the slot
+    /// is free).
     packed: Vec<Packed>,
     is_used: Vec<bool>,
-    bytes: Vec<Vec<u8>>,
     keys: Vec<Option<K>>,
     free: Vec<u32>,
     weight: usize,
@@ -30,12 +34,12 @@ pub(crate) struct KeyTable<K> {
 }
 
 impl<K: Data> KeyTable<K> {
-    pub fn new() -> Self {
+    pub fn new(backing: Rc<Backing>) -> Self {
         Self {
             index: Index::new(),
+            backing,
             packed: Vec::new(),
             is_used: Vec::new(),
-            bytes: Vec::new(),
             keys: Vec::new(),
             free: Vec::new(),
             weight: 0,
@@ -83,7 +87,7 @@ impl<K: Data> KeyTable<K> {
     #[inline]
     fn is_key(&self, slot: u32, packed: Packed, key: &[u8]) -> bool {
         let slot = slot as usize;
-        self.packed[slot] == packed && (!packed.is_long() || self.bytes[slot] == key)
+        self.packed[slot] == packed && (!packed.is_long() || self.backing.with_key(slot as u32, |bytes| bytes == key))
     }
 
     #[cold]
@@ -100,14 +104,13 @@ impl<K: Data> KeyTable<K> {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.packed.push(packed);
             self.is_used.push(true);
-            self.bytes.push(Vec::new());
             self.keys.push(None);
             self.keys.len() as u32 - 1
         });
         let at = slot as usize;
         self.packed[at] = packed;
         self.is_used[at] = true;
-        self.bytes[at] = bytes.to_vec();
+        self.backing.set_key(slot, bytes.to_vec());
         self.keys[at] = key;
         self.index.insert(packed.hash(), slot, |slot| self.packed[slot as usize].hash());
         Ok(slot)
@@ -116,11 +119,6 @@ impl<K: Data> KeyTable<K> {
     /// The key of a slot that is in use.
     pub fn key(&self, slot: u32) -> Option<&K> {
         self.keys.get(slot as usize)?.as_ref()
-    }
-
-    /// The bytes of a slot's key.
-    pub fn bytes(&self, slot: u32) -> &[u8] {
-        self.bytes.get(slot as usize).map_or(&[], Vec::as_slice)
     }
 
     /// How many slots there are, used and free.
@@ -140,9 +138,10 @@ impl<K: Data> KeyTable<K> {
 
     /// Forgets a key.
     pub fn remove(&mut self, slot: u32) {
-        let bytes = std::mem::take(&mut self.bytes[slot as usize]);
+        let bytes = self.backing.with_key(slot, <[u8]>::len);
+        self.backing.set_key(slot, Vec::new());
         self.index.remove(self.packed[slot as usize].hash(), slot, |slot| self.packed[slot as usize].hash());
-        self.weight -= SLOT_BYTES + size_of::<K>() + bytes.len();
+        self.weight -= SLOT_BYTES + size_of::<K>() + bytes;
         self.keys[slot as usize] = None;
         self.free.push(slot);
     }
@@ -160,16 +159,22 @@ impl<K: Data> KeyTable<K> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::testing::host::ToyHost;
+
+    fn table<K: Data>() -> KeyTable<K> {
+        KeyTable::new(Backing::new(Rc::new(ToyHost::new(128))))
+    }
 
     #[test]
     fn keys_of_any_length_keep_their_slots_until_they_are_removed() {
-        let mut table = KeyTable::<Vec<u8>>::new();
+        let mut table = table::<Vec<u8>>();
         let key = |n: usize| vec![n as u8; n % 40].to_bytes();
         let slots: Vec<u32> = (0..200).map(|n| table.slot(&key(n)).unwrap()).collect();
         // Five of them are the empty key.
         assert_eq!(table.len(), 196);
         for (n, slot) in slots.iter().enumerate() {
-            assert_eq!((table.slot(&key(n)), table.bytes(*slot)), (Ok(*slot), key(n).as_slice()));
+            assert_eq!(table.slot(&key(n)), Ok(*slot));
+            table.backing.with_key(*slot, |bytes| assert_eq!(bytes, key(n)));
             assert_eq!(table.key(*slot), Some(&vec![n as u8; n % 40]));
         }
         table.remove(slots[7]);
@@ -179,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_hand_passes_keys_that_were_used() {
-        let mut table = KeyTable::<u8>::new();
+        let mut table = table::<u8>();
         let slots: Vec<u32> = (0..4u8).map(|n| table.slot(&[n]).unwrap()).collect();
         assert_eq!((0..4).map(|_| table.advance_hand()).collect::<Vec<_>>(), [None; 4]);
         table.slot(&[2]).unwrap();
@@ -193,7 +198,7 @@ mod tests {
         let key = |n: u64| vec![(n % 61) as u8; n as usize % 31].to_bytes();
         let mut batch = BatchWriter::new(false, true);
         (0..1000).for_each(|n| batch.row(0, &key(n * n), &[]));
-        let (mut together, mut alone) = (KeyTable::<Vec<u8>>::new(), KeyTable::<Vec<u8>>::new());
+        let (mut together, mut alone) = (table::<Vec<u8>>(), table::<Vec<u8>>());
         let mut slots = Vec::new();
         together.slots_of(&BatchReader::new(batch.finish()).unwrap(), &mut slots).unwrap();
         assert_eq!(slots, (0..1000).map(|n| alone.slot(&key(n * n)).unwrap()).collect::<Vec<_>>());
@@ -202,6 +207,6 @@ mod tests {
 
     #[test]
     fn keys_that_do_not_decode_are_refused() {
-        assert!(KeyTable::<u32>::new().slot(&[1, 2]).is_err());
+        assert!(table::<u32>().slot(&[1, 2]).is_err());
     }
 }

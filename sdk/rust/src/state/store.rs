@@ -3,12 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use super::backing::{Backing, split_state_key};
+use super::cached::CachedState;
 use super::keys::KeyTable;
-use super::table::{CachedState, KeyBytes};
-use crate::batch::{BatchReader, BatchWriter};
+use crate::batch::BatchReader;
 use crate::data::Data;
 use crate::error::{Error, Result};
-use crate::host::Host;
 
 /// The most that is read to make the cache complete when an instance is new.
 const WHOLE_LOAD_BYTES_MAX: usize = 4 << 20;
@@ -19,7 +19,7 @@ const DIRTY_BYTES_MAX: usize = 1 << 20;
 
 /// The cache of one keyed operator.
 pub(crate) struct KeyedStore<K> {
-    host: Rc<dyn Host>,
+    backing: Rc<Backing>,
     keys: KeyTable<K>,
     tables: Vec<Rc<RefCell<dyn CachedState>>>,
     /// The slot of the key being worked on, shared with the state handles.
@@ -28,31 +28,26 @@ pub(crate) struct KeyedStore<K> {
     is_loaded: bool,
     /// The slots of the rows of the batch being worked on.
     rows: Vec<u32>,
-    batch: BatchWriter,
-}
-
-impl<K: Data> KeyBytes for KeyTable<K> {
-    fn key_bytes(&self, slot: u32) -> &[u8] {
-        self.bytes(slot)
-    }
+    /// Slots that may have become vacant.
+    vacated: Vec<u32>,
 }
 
 impl<K: Data> KeyedStore<K> {
     pub fn new(
-        host: Rc<dyn Host>,
+        backing: Rc<Backing>,
         tables: Vec<Rc<RefCell<dyn CachedState>>>,
         current: Rc<Cell<u32>>,
         budget_bytes: usize,
     ) -> Self {
         Self {
-            host,
-            keys: KeyTable::new(),
+            keys: KeyTable::new(Rc::clone(&backing)),
+            backing,
             tables,
             current,
             budget_bytes,
             is_loaded: false,
             rows: Vec::new(),
-            batch: BatchWriter::new(false, true),
+            vacated: Vec::new(),
         }
     }
 
@@ -61,6 +56,7 @@ impl<K: Data> KeyedStore<K> {
         if !batch.is_keyed() {
             return Err(Error::msg("the batch has no keys, but the operator is keyed"));
         }
+        self.backing.forget_time();
         if !self.is_loaded {
             self.is_loaded = true;
             self.load_whole()?;
@@ -72,7 +68,7 @@ impl<K: Data> KeyedStore<K> {
             let table = &mut *table.borrow_mut();
             table.grow(self.keys.capacity());
             table.want(&self.rows);
-            table.fetch(&*self.host, &self.keys, &mut self.batch)?;
+            table.fetch()?;
         }
         Ok(())
     }
@@ -95,32 +91,35 @@ impl<K: Data> KeyedStore<K> {
         self.current.get()
     }
 
-    /// The keys' bytes and a buffer for batches.
-    pub fn keys_and_buffer(&mut self) -> (&KeyTable<K>, &mut BatchWriter) {
-        (&self.keys, &mut self.batch)
+    /// The slots of the rows of the batch being worked on, in order.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// What the states share.
+    pub fn backing(&self) -> &Rc<Backing> {
+        &self.backing
     }
 
     /// Reads each state as long as it is small: a state that was read whole needs no reads for absent keys.
     fn load_whole(&mut self) -> Result<()> {
         let bytes_max = WHOLE_LOAD_BYTES_MAX.min(self.budget_bytes / 4 / self.tables.len().max(1));
-        let host = Rc::clone(&self.host);
+        let backing = Rc::clone(&self.backing);
         for table in &self.tables {
             let table = &mut *table.borrow_mut();
-            let (mut after, mut bytes_read): (Option<Vec<u8>>, usize) = (None, 0);
-            while bytes_read <= bytes_max {
-                let answer = host.scan(table.id(), &[], after.as_deref(), SCAN_BYTES.min(bytes_max as u32 + 1));
-                let rows = BatchReader::new(&answer)?;
-                if rows.is_empty() {
-                    table.set_complete();
-                    break;
-                }
+            let (id, mut bytes_read) = (table.id(), 0);
+            let is_complete = backing.scan(id, &[], SCAN_BYTES.min(bytes_max as u32 + 1), |rows, bytes| {
                 for row in rows.rows() {
-                    let slot = self.keys.slot(row.key).map_err(|error| Error::from(error).context("a stored key"))?;
+                    let (key, sub_key) = split_state_key(row.key)?;
+                    let slot = self.keys.slot(key).map_err(|error| Error::from(error).context("a stored key"))?;
                     table.grow(self.keys.capacity());
-                    table.fill(slot, row.payload)?;
+                    table.fill(slot, sub_key, row.payload)?;
                 }
-                bytes_read += answer.len();
-                after = rows.rows().last().map(|row| row.key.to_vec());
+                bytes_read += bytes;
+                Ok(bytes_read <= bytes_max)
+            })?;
+            if is_complete {
+                table.set_complete();
             }
         }
         Ok(())
@@ -133,8 +132,14 @@ impl<K: Data> KeyedStore<K> {
 
     fn write_out(&mut self, weight_max: usize) {
         for table in &self.tables {
-            table.borrow_mut().write_out(&*self.host, &self.keys, &mut self.batch, weight_max);
+            table.borrow_mut().write_out(weight_max);
         }
+    }
+
+    /// How many keys the cache holds.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.keys.len()
     }
 
     /// What the cache takes, approximately.
@@ -142,7 +147,7 @@ impl<K: Data> KeyedStore<K> {
         let mut weight = self.keys.weight();
         for table in &self.tables {
             let table = table.borrow();
-            weight += table.weight() + self.keys.len() * table.cell_bytes();
+            weight += table.weight() + self.keys.len() * table.slot_bytes();
         }
         weight
     }
@@ -150,6 +155,8 @@ impl<K: Data> KeyedStore<K> {
     /// Brings the cache back within its bounds. Between two calls no key is in use, so any may be forgotten.
     pub fn end_call(&mut self) {
         self.current.set(super::value::NO_SLOT);
+        self.backing.forget_time();
+        self.settle();
         let dirty_max = (self.budget_bytes / 4).min(DIRTY_BYTES_MAX);
         let dirty: usize = self.tables.iter().map(|table| table.borrow().dirty_weight()).sum();
         if dirty > dirty_max {
@@ -165,19 +172,39 @@ impl<K: Data> KeyedStore<K> {
         }
     }
 
-    /// Forgets clean keys, those not used lately first, until the cache weighs at most `target`.
+    /// Forgets the keys of which nothing is left, here or in the host.
+    fn settle(&mut self) {
+        for table in &self.tables {
+            table.borrow_mut().settle(&mut self.vacated);
+        }
+        while let Some(slot) = self.vacated.pop() {
+            if self.keys.key(slot).is_some() && self.tables.iter().all(|table| table.borrow().is_vacant(slot)) {
+                self.forget(slot);
+            }
+        }
+    }
+
+    fn forget(&mut self, slot: u32) {
+        for table in &self.tables {
+            table.borrow_mut().forget(slot);
+        }
+        self.keys.remove(slot);
+    }
+
+    /// Forgets what is clean, that not used lately first, until the cache weighs at most `target`.
     fn evict(&mut self, target: usize) -> bool {
-        // Once around clears the marks of use, a second time finds every key without one.
-        for _ in 0..2 * self.keys.capacity() {
+        let own_clocks = self.tables.iter().map(|table| table.borrow().clock_steps()).max().unwrap_or(0);
+        // Once around clears the marks of use, a second time finds everything without one.
+        for _ in 0..2 * self.keys.capacity().max(own_clocks) {
             if self.weight() <= target {
                 return true;
             }
+            for table in &self.tables {
+                table.borrow_mut().evict_step();
+            }
             let Some(slot) = self.keys.advance_hand() else { continue };
             if self.tables.iter().all(|table| !table.borrow().is_dirty(slot)) {
-                for table in &self.tables {
-                    table.borrow_mut().forget(slot);
-                }
-                self.keys.remove(slot);
+                self.forget(slot);
             }
         }
         self.weight() <= target
@@ -188,6 +215,7 @@ impl<K: Data> KeyedStore<K> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::batch::BatchWriter;
     use crate::state::table::ValueTable;
     use crate::testing::host::ToyHost;
 
@@ -201,10 +229,11 @@ mod tests {
 
     /// A cache of so many bytes, after each of a hundred batches of ten new keys has been given values.
     fn filled(budget_bytes: usize) -> (KeyedStore<u64>, Rc<RefCell<Bytes>>) {
-        let table = Rc::new(RefCell::new(ValueTable::new(0, "bytes")));
+        let backing = Backing::new(Rc::new(ToyHost::new(128)));
+        let table = Rc::new(RefCell::new(ValueTable::new(0, "bytes", Rc::clone(&backing))));
         let tables = vec![Rc::clone(&table) as Rc<RefCell<dyn CachedState>>];
         let current = Rc::new(Cell::new(0));
-        let mut store = KeyedStore::<u64>::new(Rc::new(ToyHost::new(128)), tables, current, budget_bytes);
+        let mut store = KeyedStore::<u64>::new(backing, tables, current, budget_bytes);
         for batch in 0..100 {
             let rows = keys(batch * 10..batch * 10 + 10);
             store.prepare(&BatchReader::new(&rows).unwrap()).unwrap();
@@ -223,16 +252,16 @@ mod tests {
         for budget_bytes in [0, 100, 5_000, 50_000] {
             let (store, table) = filled(budget_bytes);
             assert!(table.borrow().dirty_weight() <= budget_bytes / 4);
-            assert!(store.keys.len() < 1000);
+            assert!(store.len() < 1000);
         }
     }
 
     #[test]
     fn nothing_is_forgotten_while_there_is_room() {
         let (mut store, table) = filled(10 << 20);
-        assert_eq!(store.keys.len(), 1000);
+        assert_eq!(store.len(), 1000);
         assert!(table.borrow().dirty_weight() > 0);
         store.flush();
-        assert_eq!((store.keys.len(), table.borrow().dirty_weight()), (1000, 0));
+        assert_eq!((store.len(), table.borrow().dirty_weight()), (1000, 0));
     }
 }

@@ -1,20 +1,15 @@
 //! The cached values of one state, by slot.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
-use crate::batch::{BatchReader, BatchWriter};
+use super::backing::{ABSENT, Backing, PRESENT, SubKey};
+use super::cached::CachedState;
 use crate::data::Data;
 use crate::error::{Error, Result};
-use crate::host::Host;
 
-/// What a `put` batch aims at.
-const PUT_BYTES: usize = 64 * 1024;
-/// What a changed value takes in a `put` besides its own bytes and its key's, approximately.
-const CHANGE_BYTES: usize = 16;
-
-/// Change markers of `put`, presence markers of `get`.
-const ABSENT: u8 = 0;
-const PRESENT: u8 = 1;
+/// What a changed value takes in a `put` besides its own bytes, its key's and its sub-key's, approximately.
+pub(crate) const CHANGE_BYTES: usize = 20;
 
 struct Cell<V> {
     value: Option<V>,
@@ -31,60 +26,33 @@ impl<V> Cell<V> {
     const EMPTY: Self = Self { value: None, is_loaded: false, is_dirty: false, is_stored: false, weight: 0 };
 }
 
-/// Finds the bytes of a slot's key.
-pub(crate) trait KeyBytes {
-    fn key_bytes(&self, slot: u32) -> &[u8];
-}
-
-/// The cache of one state, whatever its values are.
-pub(crate) trait CachedState {
-    /// The state's id in the host.
-    fn id(&self) -> u32;
-    /// Makes room for so many slots.
-    fn grow(&mut self, slots: usize);
-    /// What a slot takes, used or not.
-    fn cell_bytes(&self) -> usize;
-    /// What the values take, approximately.
-    fn weight(&self) -> usize;
-    /// What handing over the changed values will take, approximately.
-    fn dirty_weight(&self) -> usize;
-    fn is_dirty(&self, slot: u32) -> bool;
-    /// Says that every key without a cell is absent from the host, too.
-    fn set_complete(&mut self);
-    /// Takes a value read from the host, unless there is a newer one.
-    fn fill(&mut self, slot: u32, value: &[u8]) -> Result<()>;
-    /// Says that slots are about to be used.
-    fn want(&mut self, slots: &[u32]);
-    /// Reads all wanted slots that are not there.
-    fn fetch(&mut self, host: &dyn Host, keys: &dyn KeyBytes, batch: &mut BatchWriter) -> Result<()>;
-    /// Hands over the changes made longest ago until `dirty_weight` is at most `weight_max`.
-    fn write_out(&mut self, host: &dyn Host, keys: &dyn KeyBytes, batch: &mut BatchWriter, weight_max: usize);
-    /// Forgets a slot, which must not be dirty.
-    fn forget(&mut self, slot: u32);
-}
-
 /// The cache of a state with one value a key.
 pub(crate) struct ValueTable<V> {
     id: u32,
     name: String,
+    backing: Rc<Backing>,
     cells: Vec<Cell<V>>,
     is_complete: bool,
     /// The dirty slots, those that became so first in front.
     dirty: VecDeque<u32>,
     missing: Vec<u32>,
+    /// Slots that may have become vacant.
+    vacated: Vec<u32>,
     weight: usize,
     dirty_weight: usize,
 }
 
 impl<V: Data> ValueTable<V> {
-    pub fn new(id: u32, name: &str) -> Self {
+    pub fn new(id: u32, name: &str, backing: Rc<Backing>) -> Self {
         Self {
             id,
             name: name.to_owned(),
+            backing,
             cells: Vec::new(),
             is_complete: false,
             dirty: VecDeque::new(),
             missing: Vec::new(),
+            vacated: Vec::new(),
             weight: 0,
             dirty_weight: 0,
         }
@@ -135,7 +103,7 @@ impl<V: Data> CachedState for ValueTable<V> {
         }
     }
 
-    fn cell_bytes(&self) -> usize {
+    fn slot_bytes(&self) -> usize {
         size_of::<Cell<V>>()
     }
 
@@ -155,7 +123,10 @@ impl<V: Data> CachedState for ValueTable<V> {
         self.is_complete = true;
     }
 
-    fn fill(&mut self, slot: u32, value: &[u8]) -> Result<()> {
+    fn fill(&mut self, slot: u32, sub_key: &[u8], value: &[u8]) -> Result<()> {
+        if !sub_key.is_empty() {
+            return Err(self.wrong("the host has an entry with a sub-key, but the state has one value a key"));
+        }
         let cell = &mut self.cells[slot as usize];
         if cell.is_loaded {
             return Ok(());
@@ -183,38 +154,29 @@ impl<V: Data> CachedState for ValueTable<V> {
         }
     }
 
-    fn fetch(&mut self, host: &dyn Host, keys: &dyn KeyBytes, batch: &mut BatchWriter) -> Result<()> {
+    fn fetch(&mut self) -> Result<()> {
         if self.missing.is_empty() {
             return Ok(());
         }
-        batch.reset(false, true);
-        for slot in &self.missing {
-            batch.row(0, keys.key_bytes(*slot), &[]);
-        }
-        let answer = host.get(self.id, batch.finish());
-        let rows = BatchReader::new(&answer).map_err(|error| self.wrong(error))?;
-        if rows.len() != self.missing.len() {
-            let (rows, keys) = (rows.len(), self.missing.len());
-            return Err(self.wrong(format_args!("the host answered {rows} values to {keys} keys")));
-        }
         let missing = std::mem::take(&mut self.missing);
-        for (slot, row) in missing.iter().zip(rows.rows()) {
-            match row.payload.split_first() {
-                Some((&ABSENT, [])) => {}
-                Some((&PRESENT, value)) => {
-                    self.cells[*slot as usize].is_loaded = false;
-                    self.fill(*slot, value)?;
-                }
-                _ => return Err(self.wrong("the host answered neither absent nor a value")),
+        let backing = Rc::clone(&self.backing);
+        let place = |index: usize| (missing[index], SubKey::Bytes(&[]));
+        let read = backing.get(self.id, missing.len(), place, |index, value| match value {
+            None => Ok(()),
+            Some(value) => {
+                self.cells[missing[index] as usize].is_loaded = false;
+                self.fill(missing[index], &[], value)
             }
-        }
+        });
+        read.map_err(|error| self.wrong(error))?;
         self.missing = missing;
         self.missing.clear();
         Ok(())
     }
 
-    fn write_out(&mut self, host: &dyn Host, keys: &dyn KeyBytes, batch: &mut BatchWriter, weight_max: usize) {
-        batch.reset(false, true);
+    fn write_out(&mut self, weight_max: usize) {
+        let backing = Rc::clone(&self.backing);
+        let mut put = backing.put(self.id);
         while self.dirty_weight > weight_max {
             let Some(slot) = self.dirty.pop_front() else { break };
             let cell = &mut self.cells[slot as usize];
@@ -222,28 +184,28 @@ impl<V: Data> CachedState for ValueTable<V> {
             self.dirty_weight -= cell.weight as usize + CHANGE_BYTES;
             let mut weight = 0;
             if let Some(value) = &cell.value {
-                batch.begin_row(0);
-                batch.key(|out| out.extend_from_slice(keys.key_bytes(slot)));
-                batch.payload().push(PRESENT);
-                let start = batch.payload().len();
-                value.encode(batch.payload());
-                weight = batch.payload().len() - start;
-                batch.end_row();
+                weight = put.change(slot, &[], PRESENT, |out| value.encode(out));
                 cell.is_stored = true;
-            } else if cell.is_stored {
-                batch.row(0, keys.key_bytes(slot), &[ABSENT]);
-                cell.is_stored = false;
+            } else {
+                if cell.is_stored {
+                    put.change(slot, &[], ABSENT, |_| {});
+                    cell.is_stored = false;
+                }
+                self.vacated.push(slot);
             }
             self.set_weight(slot, weight);
-            if batch.size_bytes() >= PUT_BYTES {
-                host.put(self.id, batch.finish());
-                batch.clear();
-            }
         }
-        if !batch.is_empty() {
-            host.put(self.id, batch.finish());
-            batch.clear();
-        }
+        put.finish();
+    }
+
+    fn is_vacant(&self, slot: u32) -> bool {
+        self.cells.get(slot as usize).is_none_or(|cell| {
+            cell.value.is_none() && !cell.is_dirty && !cell.is_stored && (self.is_complete || !cell.is_loaded)
+        })
+    }
+
+    fn settle(&mut self, vacated: &mut Vec<u32>) {
+        vacated.append(&mut self.vacated);
     }
 
     fn forget(&mut self, slot: u32) {

@@ -2,43 +2,48 @@
 
 use std::collections::BTreeMap;
 
-use super::table::KeyBytes;
-use crate::batch::BatchWriter;
-use crate::host::{Clock, Host};
+use super::backing::Backing;
+use crate::host::Clock;
 
-/// The changes of one clock's timers: by (timestamp, slot), whether the timer is to be set.
+/// What a timer belongs to within its key, as bytes: a window, for example. Empty for the timers of functions.
+pub(crate) type Namespace = Vec<u8>;
+
+/// The changes of one clock's timers: by (timestamp, slot, namespace), whether the timer is to be set.
 #[derive(Default)]
 pub(crate) struct PendingTimers {
-    changes: BTreeMap<(i64, u32), bool>,
+    changes: BTreeMap<(i64, u32, Namespace), bool>,
 }
 
 impl PendingTimers {
     /// Sets or deletes a timer.
-    pub fn change(&mut self, timestamp: i64, slot: u32, is_set: bool) {
-        self.changes.insert((timestamp, slot), is_set);
+    pub fn change(&mut self, timestamp: i64, slot: u32, namespace: Namespace, is_set: bool) {
+        self.changes.insert((timestamp, slot, namespace), is_set);
     }
 
     /// Whether a due timer is still to fire. Deleted during this call, it is not; set again during this call, it
     /// fires this once.
-    pub fn fire(&mut self, timestamp: i64, slot: u32) -> bool {
-        match self.changes.get(&(timestamp, slot)) {
-            None => true,
-            // The host has forgotten the timer by delivering it, so its deletion need not be sent.
-            Some(_) => self.changes.remove(&(timestamp, slot)) == Some(true),
+    pub fn fire(&mut self, timestamp: i64, slot: u32, namespace: &[u8]) -> bool {
+        if self.changes.is_empty() {
+            return true;
         }
+        // The host has forgotten the timer by delivering it, so its deletion need not be sent.
+        self.changes.remove(&(timestamp, slot, namespace.to_vec())).unwrap_or(true)
     }
 
     /// Hands all changes to the host.
-    pub fn send(&mut self, host: &dyn Host, node: u32, clock: Clock, keys: &dyn KeyBytes, batch: &mut BatchWriter) {
+    pub fn send(&mut self, backing: &Backing, node: u32, clock: Clock) {
         if self.changes.is_empty() {
             return;
         }
-        batch.reset(true, true);
-        for ((timestamp, slot), is_set) in &self.changes {
-            batch.row(*timestamp, keys.key_bytes(*slot), &[u8::from(*is_set)]);
+        let mut batch = backing.batch(true);
+        for ((timestamp, slot, namespace), is_set) in &self.changes {
+            batch.begin_row(*timestamp);
+            backing.with_key(*slot, |key| batch.key(|out| out.extend_from_slice(key)));
+            batch.payload().push(u8::from(*is_set));
+            batch.payload().extend_from_slice(namespace);
+            batch.end_row();
         }
-        host.set_timers(node, clock, batch.finish());
-        batch.clear();
+        backing.host.set_timers(node, clock, batch.finish());
         self.changes.clear();
     }
 }

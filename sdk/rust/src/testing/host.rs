@@ -17,7 +17,7 @@ pub(crate) enum Output {
 
 /// A timer: timestamp, key and namespace.
 type Timer = (i64, Vec<u8>, Vec<u8>);
-/// Values by key group and key.
+/// Values by key group and state key.
 type Values = BTreeMap<(u64, Vec<u8>), Vec<u8>>;
 
 #[derive(Default)]
@@ -41,6 +41,13 @@ pub(crate) struct ToyHost {
 /// The key group of a key.
 pub(super) fn key_group(key: &[u8], max_parallelism: u64) -> u64 {
     xxh3_64(key) % max_parallelism
+}
+
+/// Where an entry lives: the key group of its key, and its state key.
+fn place(state_key: &[u8], max_parallelism: u64) -> Option<(u64, Vec<u8>)> {
+    let (length, rest) = state_key.split_first_chunk()?;
+    let key = rest.get(..u32::from_le_bytes(*length) as usize)?;
+    Some((key_group(key, max_parallelism), state_key.to_vec()))
 }
 
 impl ToyHost {
@@ -69,6 +76,14 @@ impl ToyHost {
     /// How many reads by keys there were.
     pub fn gets(&self) -> u64 {
         self.inner.borrow().gets
+    }
+
+    /// What the host holds of a state, by state key.
+    #[cfg(test)]
+    pub fn entries(&self, state: u32) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let inner = self.inner.borrow();
+        let entries = inner.states.get(&state).into_iter().flatten();
+        entries.map(|((_, state_key), value)| (state_key.clone(), value.clone())).collect()
     }
 
     /// Takes timers of a node up to a time, in order, a chunk at a time.
@@ -116,7 +131,11 @@ impl Host for ToyHost {
             let groups = inner.max_parallelism;
             let values = inner.states.entry(state).or_default();
             for row in keys.rows() {
-                let value = values.get(&(key_group(row.key, groups), row.key.to_vec()));
+                let Some(place) = place(row.key, groups) else {
+                    inner.faults.push("get: a row has no state key".to_owned());
+                    break;
+                };
+                let value = values.get(&place);
                 let payload = value.map_or(vec![0], |value| [&[1], value.as_slice()].concat());
                 answer.row(0, &[], &payload);
             }
@@ -127,7 +146,7 @@ impl Host for ToyHost {
     fn scan(&self, state: u32, prefix: &[u8], after: Option<&[u8]>, bytes_max: u32) -> Vec<u8> {
         let inner = self.inner.borrow();
         let mut answer = BatchWriter::new(false, true);
-        let after = after.map(|key| (key_group(key, inner.max_parallelism), key.to_vec()));
+        let after = after.and_then(|key| place(key, inner.max_parallelism));
         for (place, value) in inner.states.get(&state).into_iter().flatten() {
             if after.as_ref().is_some_and(|after| place <= after) || !place.1.starts_with(prefix) {
                 continue;
@@ -145,12 +164,16 @@ impl Host for ToyHost {
         let mut inner = self.inner.borrow_mut();
         let groups = inner.max_parallelism;
         for row in changes.rows() {
-            let place = (key_group(row.key, groups), row.key.to_vec());
+            let Some(place) = place(row.key, groups) else {
+                inner.faults.push("put: a row has no state key".to_owned());
+                return;
+            };
             let values = inner.states.entry(state).or_default();
             match row.payload.split_first() {
                 Some((0, [])) => drop(values.remove(&place)),
                 Some((1, value)) => drop(values.insert(place, value.to_vec())),
                 Some((2, more)) => values.entry(place).or_default().extend_from_slice(more),
+                Some((3, [])) => values.retain(|other, _| other.0 != place.0 || !other.1.starts_with(&place.1)),
                 _ => inner.faults.push("put: a row is no change".to_owned()),
             }
         }

@@ -7,7 +7,7 @@ use crate::collector::{Collector, OutputTag, SideOutputs};
 use crate::data::Data;
 use crate::host::{Clock, Host, Level};
 use crate::state::store::KeyedStore;
-use crate::state::timers::PendingTimers;
+use crate::state::timers::{Namespace, PendingTimers};
 
 /// The context of a keyed function.
 pub struct KeyedContext<K, U> {
@@ -79,27 +79,34 @@ impl<K: Data, U: Data> KeyedContext<K, U> {
     /// Sets a timer of the current key that fires when the watermark reaches `timestamp_ms`. A timer that is set
     /// twice fires once.
     pub fn register_event_time_timer(&mut self, timestamp_ms: i64) {
-        self.event_timers.change(timestamp_ms, self.store.current_slot(), true);
+        self.change_timer(Clock::EventTime, timestamp_ms, Namespace::new(), true);
     }
 
     /// Deletes a timer of the current key, if it is set.
     pub fn delete_event_time_timer(&mut self, timestamp_ms: i64) {
-        self.event_timers.change(timestamp_ms, self.store.current_slot(), false);
+        self.change_timer(Clock::EventTime, timestamp_ms, Namespace::new(), false);
     }
 
     /// Sets a timer of the current key that fires when the wall clock reaches `timestamp_ms`.
     pub fn register_processing_time_timer(&mut self, timestamp_ms: i64) {
-        self.processing_timers.change(timestamp_ms, self.store.current_slot(), true);
+        self.change_timer(Clock::ProcessingTime, timestamp_ms, Namespace::new(), true);
     }
 
     /// Deletes a timer of the current key, if it is set.
     pub fn delete_processing_time_timer(&mut self, timestamp_ms: i64) {
-        self.processing_timers.change(timestamp_ms, self.store.current_slot(), false);
+        self.change_timer(Clock::ProcessingTime, timestamp_ms, Namespace::new(), false);
     }
 
     /// Writes a line to the task's log.
     pub fn log(&self, level: Level, message: &str) {
         self.host.log(level, message);
+    }
+
+    /// Sets or deletes a timer of the current key that belongs to something within the key: a window, for example. When
+    /// it fires, `namespace` is the payload of its row.
+    pub(crate) fn change_timer(&mut self, clock: Clock, timestamp_ms: i64, namespace: Namespace, is_set: bool) {
+        let slot = self.store.current_slot();
+        self.pending(clock).change(timestamp_ms, slot, namespace, is_set);
     }
 
     pub(crate) fn pending(&mut self, clock: Clock) -> &mut PendingTimers {
@@ -110,8 +117,8 @@ impl<K: Data, U: Data> KeyedContext<K, U> {
     }
 
     pub(crate) fn send_timers(&mut self, node: u32) {
-        let (keys, batch) = self.store.keys_and_buffer();
-        self.event_timers.send(&*self.host, node, Clock::EventTime, keys, batch);
-        self.processing_timers.send(&*self.host, node, Clock::ProcessingTime, keys, batch);
+        let backing = self.store.backing();
+        self.event_timers.send(backing, node, Clock::EventTime);
+        self.processing_timers.send(backing, node, Clock::ProcessingTime);
     }
 }
