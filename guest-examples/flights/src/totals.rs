@@ -40,6 +40,13 @@ impl AggregateFunction<(String, Option<i64>)> for Delays {
         }
     }
 
+    fn merge(&self, totals: &mut Totals, other: Totals) {
+        totals.flights += other.flights;
+        totals.delays += other.delays;
+        totals.sum_minutes += other.sum_minutes;
+        totals.max_minutes = totals.max_minutes.max(other.max_minutes);
+    }
+
     fn result(&self, totals: Totals) -> String {
         let mean = mean(totals.sum_minutes, totals.delays);
         let max = totals.max_minutes.map(|minutes| minutes.to_string()).unwrap_or_default();

@@ -43,14 +43,23 @@ pub use fields::{FieldError, Fields, ToFields};
 pub use format::{CsvFields, CsvLine, Decode, Encode, ForeignFormat, Json, Opaque, Raw, RawRecord, Shown};
 pub use host::{Clock, Level};
 pub use millrace_macros::{Data, application};
+pub use operator::window::contents::Either;
+pub use operator::window::{
+    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DefaultTrigger,
+    EventTimeSessionWindows, EventTimeTrigger, GlobalWindow, GlobalWindows, NeverTrigger,
+    ProcessingTimeSessionWindows, ProcessingTimeTrigger, PurgingTrigger, SlidingEventTimeWindows,
+    SlidingProcessingTimeWindows, TimeWindow, Trigger, TriggerContext, TriggerResult, TumblingEventTimeWindows,
+    TumblingProcessingTimeWindows, Window, WindowAssigner, WindowContext,
+};
 pub use operator::{
     AggregateFunction, KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, ProcessContext, Source,
-    SourceOutput, SourceStatus, WatermarkStrategy,
+    SourceOutput, SourceStatus, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
 };
 pub use program::Program;
 pub use state::{States, ValueState};
 pub use stream::{
-    Component, ConnectedKeyedStreams, ConnectedStreams, GlobalWindows, IntoSink, KeyedStream, SinkHandle, Stream,
+    AllWindowedStream, CoGrouped, Component, ConnectedKeyedStreams, ConnectedStreams, IntervalJoin, IntoSink, Joined,
+    KeyedStream, PairedStreams, PairedStreamsWhere, PairedStreamsWithKey, PairedWindows, SinkHandle, Stream,
     WindowedStream,
 };
 pub use text::Text;
@@ -58,9 +67,14 @@ pub use text::Text;
 /// What most applications need.
 pub mod prelude {
     pub use crate::{
-        AggregateFunction, Args, Clock, CollectSink, Collector, Component, Data, DatagenSource, DiscardSink,
-        Environment, Error, Fields, FileSink, FileSource, GlobalWindows, Json, KeyedCoProcessFunction, KeyedContext,
-        KeyedProcessFunction, KeyedStream, Level, NativeSink, NativeSource, OutputTag, PrintSink, ProcessContext, Raw,
-        Result, Source, SourceOutput, SourceStatus, States, Stream, Text, ValueState, WatermarkStrategy,
+        AggregateFunction, Args, Clock, CollectSink, Collector, Component, ContinuousEventTimeTrigger,
+        ContinuousProcessingTimeTrigger, CountTrigger, Data, DatagenSource, DiscardSink, Environment, Error,
+        EventTimeSessionWindows, EventTimeTrigger, Fields, FileSink, FileSource, GlobalWindow, GlobalWindows, Json,
+        KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, KeyedStream, Level, NativeSink, NativeSource,
+        OutputTag, PrintSink, ProcessContext, ProcessingTimeSessionWindows, ProcessingTimeTrigger, PurgingTrigger, Raw,
+        Result, SlidingEventTimeWindows, SlidingProcessingTimeWindows, Source, SourceOutput, SourceStatus, States,
+        Stream, Text, TimeWindow, Trigger, TriggerContext, TriggerResult, TumblingEventTimeWindows,
+        TumblingProcessingTimeWindows, ValueState, WatermarkGenerator, WatermarkOutput, WatermarkStrategy, Window,
+        WindowAssigner, WindowContext,
     };
 }

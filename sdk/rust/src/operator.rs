@@ -6,10 +6,12 @@ pub(crate) mod keyed;
 pub(crate) mod process;
 pub(crate) mod source;
 pub(crate) mod stateless;
+pub(crate) mod interval_join;
 pub(crate) mod watermarks;
+pub(crate) mod window;
 
 pub use aggregate::AggregateFunction;
 pub use keyed::{KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction};
 pub use process::ProcessContext;
 pub use source::{Source, SourceOutput, SourceStatus};
-pub use watermarks::WatermarkStrategy;
+pub use watermarks::{WatermarkGenerator, WatermarkOutput, WatermarkStrategy};

@@ -183,7 +183,7 @@ impl<T> Watermarks<T> {
     }
 }
 
-impl<T> Receiver<T> for Watermarks<T> {
+impl<T: 'static> Receiver<T> for Watermarks<T> {
     fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
         if chunk.is_empty() {
             return Ok(());
@@ -206,7 +206,7 @@ impl<T> Receiver<T> for Watermarks<T> {
     }
 }
 
-impl<T> Control for Watermarks<T> {
+impl<T: 'static> Control for Watermarks<T> {
     fn timers(&mut self, _: Clock, _: &BatchReader<'_>) -> Result<()> {
         Err(self.label.error("timers for an operator that has none"))
     }

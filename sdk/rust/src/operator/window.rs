@@ -37,3 +37,7 @@ pub(crate) struct Lateness<T> {
     /// Where records go for which there is no window any more.
     pub late: Option<OutputTag<T>>,
 }
+
+/// What is wrong when a window of event time gets a record without a timestamp.
+pub(crate) const NO_TIMESTAMP_HINT: &str = "a record without a timestamp came to a window of event time; \
+    call assign_timestamps_and_watermarks in front of it";

@@ -122,6 +122,12 @@ impl Engine {
         self.sinks.remove(&node).unwrap_or_default()
     }
 
+    /// How many entries of state and how many timers the hosts have.
+    pub fn kept(&self) -> (usize, usize) {
+        let kept = self.tasks.values().map(Task::kept);
+        kept.fold((0, 0), |sum, kept| (sum.0 + kept.0, sum.1 + kept.1))
+    }
+
     /// How many reads of state by keys there were.
     pub fn gets(&self) -> u64 {
         self.tasks.values().map(Task::gets).sum()

@@ -124,6 +124,12 @@ impl<I: Data, O: Data> OperatorHarness<I, O> {
         .collect()
     }
 
+    /// Hands all changed state to the host, and counts the entries of state and the timers that it has then.
+    pub fn kept(&mut self) -> Result<(usize, usize)> {
+        self.engine.flush_all()?;
+        Ok(self.engine.kept())
+    }
+
     /// How often state was read by keys: a cache that knows what is absent reads less.
     pub fn state_reads(&self) -> u64 {
         self.engine.gets()

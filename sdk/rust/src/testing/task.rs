@@ -65,6 +65,11 @@ impl Task {
         self.host.set_now_ms(now_ms);
     }
 
+    /// How many entries of state and how many timers the host has.
+    pub fn kept(&self) -> (usize, usize) {
+        self.host.kept()
+    }
+
     /// How many reads of state by keys there were.
     pub fn gets(&self) -> u64 {
         self.host.gets()

@@ -8,3 +8,7 @@ mod operators;
 mod pipelines;
 mod state_model;
 mod vectors;
+mod watermarks;
+mod window_joins;
+mod window_model;
+mod windows;

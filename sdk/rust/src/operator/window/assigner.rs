@@ -22,6 +22,11 @@ pub trait WindowAssigner<T>: 'static {
     /// When windows fire unless another trigger is given.
     fn default_trigger(&self) -> DefaultTrigger;
 
+    /// The operator's name, unless it is given another one.
+    fn name(&self) -> &'static str {
+        "Window"
+    }
+
     /// Whether windows of a key that overlap or touch are merged.
     fn is_merging(&self) -> bool {
         false
@@ -87,6 +92,10 @@ macro_rules! grid_windows {
 
             fn default_trigger(&self) -> DefaultTrigger {
                 DefaultTrigger::$default
+            }
+
+            fn name(&self) -> &'static str {
+                stringify!($name)
             }
 
             fn shortcut(&self) -> Option<Shortcut> {
@@ -185,6 +194,10 @@ macro_rules! session_windows {
                 DefaultTrigger::$clock
             }
 
+            fn name(&self) -> &'static str {
+                stringify!($name)
+            }
+
             fn is_merging(&self) -> bool {
                 true
             }
@@ -235,6 +248,10 @@ impl<T> WindowAssigner<T> for GlobalWindows {
     fn default_trigger(&self) -> DefaultTrigger {
         // The end of the global window is the end of all input.
         if self.at_end { DefaultTrigger::EventTime } else { DefaultTrigger::Never }
+    }
+
+    fn name(&self) -> &'static str {
+        "GlobalWindows"
     }
 
     fn shortcut(&self) -> Option<Shortcut> {

@@ -69,10 +69,12 @@ impl<T: Data> Contents<T> for Collected {
     }
 }
 
-/// A record of either of two streams.
+/// A record of either of two streams: Flink's `TaggedUnion`.
 #[derive(Clone, Debug)]
-pub(crate) enum Either<A, B> {
+pub enum Either<A, B> {
+    /// Of the first one.
     First(A),
+    /// Of the second one.
     Second(B),
 }
 

@@ -4,12 +4,14 @@
 //! that a record in a known window costs no call, and that nothing is left of a window that is gone. Invariants: every
 //! window whose time ends has a timer for its clean-up; windows that merge never overlap or touch each other.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::assigner::WindowAssigner;
 use super::contents::Contents;
 use super::context::{WindowContext, split};
 use super::entry::Entry;
 use super::time::Window;
-use super::timers::WindowTimers;
 use super::trigger::{Trigger, TriggerContext, TriggerResult};
 use super::Lateness;
 use crate::batch::{BatchReader, NO_TIMESTAMP};
@@ -19,6 +21,7 @@ use crate::host::Clock;
 use crate::operator::KeyedContext;
 use crate::runtime::assembly::Control;
 use crate::runtime::current::Label;
+use crate::runtime::input::BatchInput;
 use crate::state::ValueState;
 
 /// A key's windows.
@@ -39,7 +42,6 @@ where
     pub lateness: Lateness<T>,
     pub windows: ValueState<Windows<A::Window, C::Kept, R::State>>,
     pub context: KeyedContext<K, U>,
-    pub timers: WindowTimers,
     /// Empty between two records.
     pub assigned: Vec<A::Window>,
     pub namespace: Vec<u8>,
@@ -67,7 +69,7 @@ where
     pub fn process(&mut self, batch: &BatchReader<'_>, decode: impl Fn(&[u8], &[u8]) -> Result<T>) -> Result<()> {
         self.context.store.prepare(batch).map_err(|error| self.label.error(error))?;
         self.label.enter();
-        self.now_ms = self.context.host.now_ms();
+        self.now_ms = self.context.store.backing().now_ms();
         for (index, row) in batch.rows().enumerate() {
             let slot = self.context.store.select(index);
             let result = decode(row.key, row.payload).and_then(|value| self.element(slot, row.timestamp, value));
@@ -92,10 +94,7 @@ where
     fn element(&mut self, slot: u32, at: i64, value: T) -> Result<()> {
         let assigned_at = match self.assigner.clock() {
             Clock::EventTime if at == NO_TIMESTAMP => {
-                return Err(Error::msg(
-                    "a record without a timestamp came to a window of event time; \
-                     call assign_timestamps_and_watermarks in front of it",
-                ));
+                return Err(Error::msg(super::NO_TIMESTAMP_HINT));
             }
             Clock::EventTime => at,
             Clock::ProcessingTime => self.now_ms,
@@ -216,13 +215,15 @@ where
     ) -> V {
         self.namespace.clear();
         entry.window.encode(&mut self.namespace);
+        let KeyedContext { event_timers, processing_timers, watermark, .. } = &mut self.context;
         let mut ctx = TriggerContext {
             state: &mut entry.trigger,
-            timers: &mut self.timers,
+            event_timers,
+            processing_timers,
             set: &mut entry.timers,
             slot,
             namespace: &self.namespace,
-            watermark: self.context.watermark,
+            watermark: *watermark,
             now_ms: self.now_ms,
         };
         call(&self.trigger, &entry.window, &mut ctx)
@@ -232,7 +233,7 @@ where
         let namespace = entry.window.to_bytes();
         for (is_event_time, timestamp) in &entry.timers {
             let clock = if *is_event_time { Clock::EventTime } else { Clock::ProcessingTime };
-            self.timers.change(clock, *timestamp, slot, &namespace, false);
+            self.context.pending(clock).change(*timestamp, slot, namespace.clone(), false);
         }
     }
 
@@ -274,6 +275,10 @@ where
 
     fn fire(&mut self, clock: Clock, timestamp: i64, slot: u32, namespace: &[u8]) -> Result<()> {
         self.context.store.select_slot(slot);
+        if clock == Clock::EventTime {
+            // All timers up to here are due, so the watermark has come at least as far.
+            self.context.watermark = self.context.watermark.max(timestamp);
+        }
         if let Err(error) = self.on_timer(clock, timestamp, slot, namespace) {
             self.context.output.check()?;
             return Err(self.label.error(error));
@@ -295,14 +300,14 @@ where
     fn timers(&mut self, clock: Clock, due: &BatchReader<'_>) -> Result<()> {
         self.context.store.prepare(due).map_err(|error| self.label.error(error))?;
         self.label.enter();
-        self.now_ms = self.context.host.now_ms();
+        self.now_ms = self.context.store.backing().now_ms();
         for (index, row) in due.rows().enumerate() {
-            let slot = self.context.store.select(index);
             // What earlier timers have set comes in its turn.
-            while let Some((timestamp, slot, namespace)) = self.timers.take_before(clock, row.timestamp) {
+            while let Some((timestamp, slot, namespace)) = self.context.pending(clock).take_before(row.timestamp) {
                 self.fire(clock, timestamp, slot, &namespace)?;
             }
-            if self.timers.fire(clock, row.timestamp, slot, row.payload) {
+            let slot = self.context.store.select(index);
+            if self.context.pending(clock).fire(row.timestamp, slot, row.payload) {
                 self.fire(clock, row.timestamp, slot, row.payload)?;
             }
         }
@@ -319,13 +324,33 @@ where
     }
 
     fn end_call(&mut self) {
-        let KeyedContext { store, host, .. } = &mut self.context;
-        let (keys, batch) = store.keys_and_buffer();
-        self.timers.send(&**host, self.label.node, keys, batch);
+        self.context.send_timers(self.label.node);
         self.context.store.end_call();
     }
 
     fn flush(&mut self) {
         self.context.store.flush();
+    }
+}
+
+/// One input of a window operator. `D` reads a record from the key and the payload of its row.
+pub(crate) struct WindowInput<O, D> {
+    pub operator: Rc<RefCell<O>>,
+    pub decode: D,
+}
+
+impl<K, T, U, A, R, C, E, D> BatchInput for WindowInput<WindowOperator<K, T, U, A, R, C, E>, D>
+where
+    K: Data,
+    T: Clone + 'static,
+    U: Data,
+    A: WindowAssigner<T>,
+    R: Trigger<T, A::Window>,
+    C: Contents<T>,
+    E: Fn(&K, &A::Window, C::Kept, &mut WindowContext<'_, U>) -> Result<()>,
+    D: Fn(&[u8], &[u8]) -> Result<T>,
+{
+    fn process(&mut self, batch: &BatchReader<'_>) -> Result<()> {
+        self.operator.borrow_mut().process(batch, &self.decode)
     }
 }

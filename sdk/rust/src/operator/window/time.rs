@@ -7,6 +7,13 @@ pub trait Window: Data + Ord + std::fmt::Debug {
     /// The latest timestamp that belongs to it, in milliseconds since 1970. Its results have this timestamp.
     fn max_timestamp(&self) -> i64;
 
+    /// The same as a span of time, if such windows are spans of time.
+    #[doc(hidden)]
+    fn of_time(window: TimeWindow) -> Option<Self> {
+        let _ = window;
+        None
+    }
+
     /// The window of both, if they overlap or touch. `None` for windows that never merge.
     fn merged(&self, other: &Self) -> Option<Self> {
         let _ = other;
@@ -26,6 +33,10 @@ pub struct TimeWindow {
 impl Window for TimeWindow {
     fn max_timestamp(&self) -> i64 {
         self.end.saturating_sub(1)
+    }
+
+    fn of_time(window: TimeWindow) -> Option<Self> {
+        Some(window)
     }
 
     fn merged(&self, other: &Self) -> Option<Self> {
@@ -103,7 +114,7 @@ impl Grid {
     }
 
     /// The windows of a timestamp, the latest first, as Flink has them.
-    pub fn windows(&self, timestamp: i64) -> impl Iterator<Item = TimeWindow> {
+    pub fn windows(&self, timestamp: i64) -> impl Iterator<Item = TimeWindow> + use<> {
         let grid = *self;
         let first = Some(self.last_start(timestamp));
         let starts = std::iter::successors(first, move |start| start.checked_sub(grid.slide));
@@ -132,16 +143,26 @@ impl Grid {
             (false, true) => (start, border),
             (false, false) => (border, next),
         };
-        Pane { start, end, last: self.windows(timestamp).next() }
+        let first = self.windows(timestamp).last();
+        let first_fires_at = first.map_or(i64::MAX, |window| window.max_timestamp());
+        Pane { start, end, last: self.windows(timestamp).next(), first_fires_at }
     }
 }
 
-/// A pane and the last of its windows; `None`: it lies between two windows.
+/// A pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pane {
     pub start: i64,
     pub end: i64,
+    /// The last of its windows; `None`: it lies between two windows.
     pub last: Option<TimeWindow>,
+    /// The latest timestamp of the first of its windows.
+    pub first_fires_at: i64,
+}
+
+impl Pane {
+    /// No timestamp's.
+    pub const NONE: Self = Self { start: 0, end: 0, last: None, first_fires_at: i64::MAX };
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! When windows give their results.
 
 use super::time::Window;
-use super::timers::WindowTimers;
 use crate::data::Data;
 use crate::host::Clock;
+use crate::state::timers::PendingTimers;
 
 /// What a trigger makes of an event: Flink's `TriggerResult`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,8 @@ pub trait Trigger<T, W: Window>: 'static {
 pub struct TriggerContext<'a, S> {
     /// What the trigger remembers of the window.
     pub state: &'a mut S,
-    pub(crate) timers: &'a mut WindowTimers,
+    pub(crate) event_timers: &'a mut PendingTimers,
+    pub(crate) processing_timers: &'a mut PendingTimers,
     /// The timers of the window that are set.
     pub(crate) set: &'a mut Vec<(bool, i64)>,
     /// The key and the window, as timers have them.
@@ -136,6 +137,10 @@ impl<S> TriggerContext<'_, S> {
             (None, true) => self.set.push(timer),
             (Some(place), false) => drop(self.set.swap_remove(place)),
         }
-        self.timers.change(clock, timestamp, self.slot, self.namespace, is_set);
+        let timers = match clock {
+            Clock::EventTime => &mut *self.event_timers,
+            Clock::ProcessingTime => &mut *self.processing_timers,
+        };
+        timers.change(timestamp, self.slot, self.namespace.to_vec(), is_set);
     }
 }
