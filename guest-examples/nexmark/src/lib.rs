@@ -10,6 +10,7 @@ pub mod numbers;
 pub mod queries;
 pub mod sentences;
 pub mod source;
+pub mod windows;
 
 use millrace::ToFields;
 use millrace::prelude::*;
@@ -21,7 +22,7 @@ use sentences::Sentences;
 use source::{Generate, Generated};
 
 /// The queries that there are.
-const QUERIES: &str = "q0, q0x, q1, q2, wc, chain";
+const QUERIES: &str = "q0, q0x, q1, q2, q5, q7, q8, wc, chain";
 
 /// What the run asks for besides the query.
 struct Run {
@@ -57,6 +58,9 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
             let found = bids(env, &run).filter(queries::is_watched).name("watched");
             run.write(&found.map(|bid| (bid.auction, bid.price)).name("project"), |row| *row);
         }
+        "q5" => run.write(&windows::hot_auctions(&bids_in_time(env, &run)), |row| *row),
+        "q7" => run.write(&windows::highest_bids(&bids_in_time(env, &run)), |row| *row),
+        "q8" => run.write(&windows::new_sellers(&events_in_time(env, &run)), Clone::clone),
         "wc" => {
             let words = source(env, &run, Sentences::default(), "sentences").flat_map(queries::split).name("split");
             let counts = words.key_by_self().process(queries::Count).name("count");
@@ -77,15 +81,28 @@ fn source<G: Generate>(env: &Environment, run: &Run, generate: G, name: &str) ->
     env.from_source(Generated { generate, records: run.events, rate: run.rate }, name)
 }
 
-/// The bids among the events.
-fn bids(env: &Environment, run: &Run) -> Stream<Bid> {
+/// All events, with their times.
+fn events_in_time(env: &Environment, run: &Run) -> Stream<Event> {
     let events = source(env, run, Generator::default(), "events");
-    // With a rate, a record's timestamp is the moment at which it was due: latencies are measured from it.
-    let timed = match run.rate {
-        None => events.assign_timestamps_and_watermarks(WatermarkStrategy::monotonous(Event::time)),
-        Some(_) => events,
-    };
-    timed
+    events.assign_timestamps_and_watermarks(WatermarkStrategy::monotonous(Event::time))
+}
+
+/// The bids, for queries without windows. With a rate, a record's timestamp is the moment at which it was due: latencies
+/// are measured from it.
+fn bids(env: &Environment, run: &Run) -> Stream<Bid> {
+    only_bids(&match run.rate {
+        None => events_in_time(env, run),
+        Some(_) => source(env, run, Generator::default(), "events"),
+    })
+}
+
+/// The bids, with their times.
+fn bids_in_time(env: &Environment, run: &Run) -> Stream<Bid> {
+    only_bids(&events_in_time(env, run))
+}
+
+fn only_bids(events: &Stream<Event>) -> Stream<Bid> {
+    events
         .flat_map(|event, out: &mut Collector<Bid>| {
             if let Event::Bid(bid) = event {
                 out.collect(bid);

@@ -112,6 +112,24 @@ pub enum ConnectorError {
         /// The connector.
         connector: &'static str,
     },
+    /// What is to be committed is not what the sink prepared.
+    #[error("the native sink \"{connector}\" cannot read what it is to commit")]
+    BadCommittable {
+        /// The connector.
+        connector: &'static str,
+    },
+    /// Prepared output is not there any longer.
+    #[error("cannot publish \"{path}\": what was prepared for it is gone")]
+    PreparedLost {
+        /// The file that was to become visible.
+        path: String,
+    },
+    /// A sink was ended although a checkpoint has yet to cover what it wrote.
+    #[error("the sink to \"{path}\" was ended before all that it wrote was committed")]
+    Uncommitted {
+        /// The folder.
+        path: String,
+    },
     /// Nobody takes collected rows.
     #[error("nobody takes the rows of the \"collect\" sink: {reason}")]
     CollectClosed {
@@ -153,7 +171,13 @@ impl ConnectorError {
             Self::Compression { .. } => {
                 "check the file with `gzip -t`; set \"compression\" to \"none\" if it is not compressed"
             }
-            Self::BadSplit { .. } | Self::CollectClosed { .. } | Self::Interrupted => return None,
+            Self::BadCommittable { .. } => "restore the job with the version of Millrace that took the checkpoint",
+            Self::PreparedLost { .. } => {
+                "see that nothing but the job removes files of its output folder; the job goes on from its checkpoint"
+            }
+            Self::BadSplit { .. } | Self::Uncommitted { .. } | Self::CollectClosed { .. } | Self::Interrupted => {
+                return None;
+            }
         };
         Some(remedy.to_owned())
     }
@@ -163,7 +187,10 @@ impl From<ConnectorError> for Failure {
     fn from(error: ConnectorError) -> Self {
         let kind = match error {
             ConnectorError::UnknownConnector { .. } | ConnectorError::Options { .. } => FailureKind::InvalidApplication,
-            ConnectorError::BadSplit { .. } | ConnectorError::Interrupted => FailureKind::Internal,
+            ConnectorError::BadSplit { .. }
+            | ConnectorError::BadCommittable { .. }
+            | ConnectorError::Uncommitted { .. }
+            | ConnectorError::Interrupted => FailureKind::Internal,
             _ => FailureKind::Connector,
         };
         let failure = Failure::new(kind, error.to_string());

@@ -6,12 +6,15 @@ mod input;
 mod lines;
 mod listing;
 mod options;
+mod part_commit;
 mod part_name;
 mod part_writer;
 mod reader;
 #[cfg(test)]
 mod reader_tests;
 mod sink;
+#[cfg(test)]
+mod sink_tests;
 mod source;
 mod split;
 mod split_reader;

@@ -9,7 +9,7 @@
 //! - File IO runs in blocking threads, in big chunks: an async worker is never held up by a disk.
 //! - What is held in memory is bounded: one chunk, or the longest record that is allowed.
 //! - A split can be read on from every offset that a reader returned, and gives the same rows.
-//! - Output is visible when it is complete and not before.
+//! - Output is visible when it is complete and not before; with checkpoints, when the checkpoint that covers it is.
 
 mod blocking;
 mod datagen;
@@ -27,5 +27,5 @@ pub use registry::{
     ConnectorKind, enumerate_splits, open_sink, open_source, sink_accepts, source_format, validate_connector,
 };
 pub use roots::FileRoots;
-pub use sink::{CollectSender, Sink, SinkContext, TaskLog};
+pub use sink::{CollectSender, RestoredSink, Sink, SinkContext, TaskLog};
 pub use source::{PollStatus, Polled, SourceContext, SourceReader};

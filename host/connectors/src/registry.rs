@@ -134,7 +134,8 @@ pub fn open_source(
     }
 }
 
-/// Opens a sink and removes what earlier attempts of the subtask left behind.
+/// Opens a sink: commits what the checkpoint that it goes on from had prepared, then removes what earlier attempts of
+/// the subtask left behind beyond that checkpoint.
 ///
 /// # Errors
 /// An unknown connector, wrong options, or output that cannot be written.

@@ -132,10 +132,18 @@ impl FileRoots {
         self.open_checked(path, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)
     }
 
-    /// Creates a folder with those above it, and gives its canonical path.
+    /// Creates a folder with those above it, durably, and gives its canonical path.
     pub(crate) fn create_folder(&self, path: &str) -> Result<PathBuf, ConnectorError> {
         let planned = self.resolve(path)?;
+        let created: Vec<&Path> = planned.ancestors().take_while(|folder| !folder.exists()).collect();
         std::fs::create_dir_all(&planned).map_err(ConnectorError::io("create the folder", &planned))?;
+        for parent in created.iter().filter_map(|folder| folder.parent()) {
+            match File::open(parent).and_then(|parent| parent.sync_all()) {
+                // A folder that may be written and not read: no output is lost but by a crash of the machine.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                synced => synced.map_err(ConnectorError::io("write the folder", parent))?,
+            }
+        }
         let folder = self.resolve_path(&planned)?;
         if folder.is_dir() { Ok(folder) } else { Err(refuse(&planned, "it is not a folder")) }
     }

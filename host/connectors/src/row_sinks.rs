@@ -153,6 +153,8 @@ mod tests {
             subtask,
             parallelism,
             attempt: 0,
+            checkpointed: false,
+            restored: None,
             roots: FileRoots::none(),
             log: Arc::clone(recorder) as Arc<dyn TaskLog>,
             collect: Arc::clone(recorder) as Arc<dyn CollectSender>,

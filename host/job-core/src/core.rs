@@ -13,6 +13,7 @@ use millrace_graph::SlotSharing;
 use millrace_types::{AllocationId, JobStatus, NodeId, SlotId, Timestamp, VertexId};
 
 use crate::attempts::AttemptRecord;
+use crate::checkpoints::CheckpointsView;
 use crate::dropped::{DropReason, Dropped};
 use crate::event::{Command, EnumerationId, Input, WriteId};
 use crate::exceptions::ExceptionHistory;
@@ -121,6 +122,7 @@ impl JobCore {
             restarts: 0,
             restart_strategy: spec.options.restart_strategy,
             exceptions: Arc::new(ExceptionHistory::default()),
+            checkpoints: Arc::new(CheckpointsView::new(spec.checkpoints.clone())),
             dropped: Dropped::default(),
         };
         Self {
@@ -163,6 +165,7 @@ impl JobCore {
             Input::MetadataWritten { write } => self.metadata_written(write, out),
             Input::MetadataWriteFailed { write, reason: _ } => self.metadata_write_failed(write),
             Input::DeadlineReached => self.deadline_reached(out),
+            _ => self.drop_message(DropReason::TooLate),
         }
     }
 

@@ -1,8 +1,16 @@
 //! What goes into a job's core and what comes out.
 
-use millrace_protocol::{SplitAssignment, SplitRequest, TaskDeployment, TaskFigures, TaskReport};
-use millrace_types::{AllocationId, AttemptId, Failure, JobStatus, NodeId, SlotId, TaskManagerId};
+use std::sync::Arc;
 
+use millrace_protocol::{
+    CheckpointAck, CheckpointDecline, SplitAssignment, SplitRequest, TaskDeployment, TaskFigures, TaskReport,
+    WatermarkLimit,
+};
+use millrace_types::{
+    AllocationId, AttemptId, Barrier, CheckpointId, Failure, JobStatus, NodeId, SlotId, TaskManagerId,
+};
+
+use crate::checkpoints::CompletedCheckpoint;
 use crate::view::JobView;
 
 /// Names a write to the metadata store, so that its completion can be told from that of another one.
@@ -12,6 +20,27 @@ pub struct WriteId(pub u64);
 /// Names a listing of a source's splits: a restart lists them anew, and the answer to an earlier question is stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EnumerationId(pub u64);
+
+/// Names a request for a checkpoint or savepoint; whoever asks chooses it, and it is unique within the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u128);
+
+/// How a job is stopped behind a savepoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopMode {
+    /// Whether the sources end as if their input had, so that windows close and everything is written: the job is not to
+    /// be resumed from this savepoint.
+    pub drain: bool,
+}
+
+/// What came of a request for a checkpoint or savepoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotLocation {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// Where it is, as [`Input::CheckpointStored`] named it.
+    pub location: Box<str>,
+}
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +102,48 @@ pub enum Input {
         write: WriteId,
         /// Why.
         reason: String,
+    },
+    /// A subtask's part of a checkpoint is durable.
+    CheckpointAcknowledged(Box<CheckpointAck>),
+    /// A subtask cannot take part in a checkpoint.
+    CheckpointDeclined(CheckpointDecline),
+    /// How far the watermark of a source that waits for others is.
+    WatermarkReached {
+        /// The source's task.
+        attempt: AttemptId,
+        /// The node that generates it.
+        node: NodeId,
+        /// The watermark, in milliseconds since 1970.
+        watermark: i64,
+    },
+    /// The user asks for a savepoint; the answer is [`Command::SavepointEnded`].
+    SavepointRequested {
+        /// The request.
+        request: RequestId,
+        /// The folder that it is written into, an absolute path of at most
+        /// [`millrace_types::SAVEPOINT_FOLDER_BYTES_MAX`] that nothing else uses.
+        folder: Box<str>,
+        /// Whether and how the job is stopped behind it.
+        stop: Option<StopMode>,
+    },
+    /// The user asks for a checkpoint now; the answer is [`Command::SavepointEnded`].
+    CheckpointRequested {
+        /// The request.
+        request: RequestId,
+    },
+    /// What came of [`Command::StoreCheckpoint`].
+    CheckpointStored {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The folder with its `_metadata`, an absolute path, which is durable; or why it is not.
+        result: Result<Box<str>, String>,
+    },
+    /// What came of [`Command::ReadPointer`].
+    PointerRead {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Whether the metadata store has its pointer, by a linearizable read; or why that is not known.
+        result: Result<bool, String>,
     },
     /// The time that [`crate::JobCore::next_deadline`] named has come.
     DeadlineReached,
@@ -152,6 +223,103 @@ pub enum Command {
         status: JobStatus,
         /// The job as it is to be remembered.
         view: Box<JobView>,
+    },
+    /// Have a task begin a checkpoint: it has no inputs, or they have all ended.
+    TriggerCheckpoint {
+        /// Where it runs.
+        task_manager: TaskManagerId,
+        /// The task.
+        attempt: AttemptId,
+        /// What to send on.
+        barrier: Barrier,
+    },
+    /// Tell a task that a checkpoint is complete: it commits what it prepared for it or an earlier one.
+    NotifyCheckpointCompleted {
+        /// Where it runs.
+        task_manager: TaskManagerId,
+        /// The task.
+        attempt: AttemptId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// Tell a task that a checkpoint will not be complete.
+    NotifyCheckpointAborted {
+        /// Where it runs.
+        task_manager: TaskManagerId,
+        /// The task.
+        attempt: AttemptId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// Write a checkpoint's `_metadata`, durably: into `chk-N` of the job's folder, or into the checkpoint's own folder.
+    /// The answer is [`Input::CheckpointStored`].
+    StoreCheckpoint {
+        /// The checkpoint.
+        checkpoint: Arc<CompletedCheckpoint>,
+    },
+    /// Store in the metadata store that a checkpoint is complete; the answer is [`Input::MetadataWritten`], or
+    /// [`Input::MetadataWriteFailed`]: then the outcome is unknown, and [`Command::ReadPointer`] follows. A write with a
+    /// lower checkpoint than the one stored is to be refused.
+    PersistCheckpoint {
+        /// Names the write.
+        write: WriteId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Where it is.
+        location: Box<str>,
+        /// The checkpoints that the job has from then on, this one included and last. The store forgets others.
+        retained: Vec<CheckpointId>,
+    },
+    /// Find out whether the metadata store has a checkpoint's pointer; the answer is [`Input::PointerRead`].
+    ReadPointer {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// Store that checkpoint ids up to this one may be used; the answer is [`Input::MetadataWritten`] or
+    /// [`Input::MetadataWriteFailed`]. No checkpoint is triggered under an id before that.
+    ReserveCheckpointIds {
+        /// Names the write.
+        write: WriteId,
+        /// The highest id.
+        upto: u64,
+    },
+    /// Delete files of the job's checkpoint folder. One that is missing is deleted; one that cannot be deleted is left.
+    DeleteFiles {
+        /// Their paths within the folder.
+        paths: Vec<Box<str>>,
+    },
+    /// Delete what a checkpoint has for itself: the folder with its `_metadata`. The metadata store does not refer to it.
+    DeleteCheckpoint {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Where it is.
+        location: Box<str>,
+    },
+    /// Delete the job's checkpoint folder and all that is in it, and the pointers to it: the job has ended and needs none
+    /// of it.
+    DeleteAllCheckpoints,
+    /// Answer a request for a checkpoint or savepoint. One that stops the job is answered when the job has finished.
+    SavepointEnded {
+        /// The request.
+        request: RequestId,
+        /// Where it is, or why there is none.
+        result: Result<SnapshotLocation, Failure>,
+    },
+    /// Have a source end as if it were read to its end.
+    DrainSource {
+        /// Where it runs.
+        task_manager: TaskManagerId,
+        /// The source's task.
+        attempt: AttemptId,
+    },
+    /// Tell a source how far it may be ahead of others.
+    LimitWatermark {
+        /// Where it runs.
+        task_manager: TaskManagerId,
+        /// The source's task.
+        attempt: AttemptId,
+        /// How far.
+        limit: WatermarkLimit,
     },
     /// The job has ended and its end is durable. The last command.
     JobEnded {

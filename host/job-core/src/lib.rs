@@ -14,6 +14,7 @@
 //! that restart begin from the beginning of their input.
 
 mod attempts;
+mod checkpoints;
 mod core;
 mod deployment;
 mod dropped;
@@ -35,8 +36,13 @@ mod view;
 mod waiting;
 
 pub use crate::core::JobCore;
+pub use checkpoints::{
+    CHECKPOINT_OPTIONS, CheckpointCounts, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions,
+    CheckpointStatus, CheckpointSummary, CheckpointView, CheckpointsView, CompletedCheckpoint, Figures, InFlightState,
+    OperatorState, RestoredView, Retention, SourceState, SplitState, StartFrom, StoredCheckpoint, VertexFigures,
+};
 pub use dropped::{DropReason, Dropped};
-pub use event::{Command, EnumerationId, Input, WriteId};
+pub use event::{Command, EnumerationId, Input, RequestId, SnapshotLocation, StopMode, WriteId};
 pub use exceptions::{ExceptionEntry, ExceptionHistory};
 pub use restart::{
     Decimal, DecimalError, ExponentialDelay, RESTART_OPTIONS, RestartOption, RestartOptionError, RestartOptions,

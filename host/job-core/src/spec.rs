@@ -7,6 +7,7 @@ use millrace_graph::JobGraph;
 use millrace_protocol::{ComponentRef, TaskSettings};
 use millrace_types::{Digest, JobId, TenantId};
 
+use crate::checkpoints::{CheckpointOptions, StartFrom, StoredCheckpoint};
 use crate::restart::RestartStrategy;
 
 /// How a JobMaster treats its job.
@@ -71,4 +72,12 @@ pub struct JobSpec {
     pub settings: TaskSettings,
     /// How it is treated.
     pub options: JobOptions,
+    /// When its checkpoints are taken, and which are kept.
+    pub checkpoints: CheckpointOptions,
+    /// The checkpoints that the metadata store has of it, newest last.
+    pub restored: Vec<StoredCheckpoint>,
+    /// What it starts from when it has no checkpoint of its own.
+    pub start_from: Option<StartFrom>,
+    /// The highest checkpoint id that the metadata store has as reserved.
+    pub recorded_checkpoint: u64,
 }

@@ -7,9 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use millrace_graph::JobGraph;
-use millrace_types::{ExecutionState, JobId, JobStatus, NodeId, TenantId, Timestamp};
+use millrace_types::{CheckpointId, ExecutionState, JobId, JobStatus, NodeId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoints::CheckpointsView;
 use crate::dropped::Dropped;
 use crate::exceptions::ExceptionHistory;
 use crate::restart::RestartStrategy;
@@ -33,6 +34,8 @@ pub struct Waiting {
     pub sources: Vec<NodeId>,
     /// The attempt number that is still being recorded.
     pub unrecorded_attempt: Option<u32>,
+    /// The checkpoint of which it is not yet known whether it is complete.
+    pub unsettled_checkpoint: Option<CheckpointId>,
 }
 
 impl fmt::Display for Waiting {
@@ -51,6 +54,8 @@ impl fmt::Display for Waiting {
             write!(f, "lists the splits of {} sources", self.sources.len())
         } else if let Some(attempt) = self.unrecorded_attempt {
             write!(f, "records its attempt {attempt}")
+        } else if let Some(checkpoint) = self.unsettled_checkpoint {
+            write!(f, "waits for the end of checkpoint {checkpoint}")
         } else {
             f.write_str("waits for nothing")
         }
@@ -84,6 +89,8 @@ pub struct JobView {
     pub restart_strategy: RestartStrategy,
     /// Its failures.
     pub exceptions: Arc<ExceptionHistory>,
+    /// Its checkpoints and savepoints.
+    pub checkpoints: Arc<CheckpointsView>,
     /// The messages that its JobMaster dropped.
     pub dropped: Dropped,
 }
@@ -99,10 +106,12 @@ impl JobView {
         if self.status.is_terminal() { self.timestamps.get(&self.status).copied() } else { None }
     }
 
-    /// The job without the earlier attempts of its tasks: they take the most room and are missed the least.
+    /// The job without the earlier attempts of its tasks, and without what each of them had to do with checkpoints: this
+    /// takes the most room and is missed the least.
     #[must_use]
     pub fn without_earlier_attempts(&self) -> Self {
         let mut view = self.clone();
+        Arc::make_mut(&mut view.checkpoints).shorten();
         for vertex in
             view.vertices.iter_mut().filter(|vertex| vertex.subtasks.iter().any(|task| !task.earlier.is_empty()))
         {

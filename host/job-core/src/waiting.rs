@@ -137,6 +137,7 @@ impl JobCore {
             restart_at,
             sources: unlisted.map(|(node, _)| *node).collect(),
             unrecorded_attempt: Some(attempt).filter(|attempt| *attempt > self.attempts.recorded),
+            unsettled_checkpoint: None,
         });
     }
 

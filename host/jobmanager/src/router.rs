@@ -48,6 +48,7 @@ pub(crate) async fn route(message: ToJobManager, resources: &ResourceManager, jo
         }
         ToJobManager::CheckpointAcknowledged(_)
         | ToJobManager::CheckpointDeclined(_)
+        | ToJobManager::AwaitingCheckpoint { .. }
         | ToJobManager::WatermarkReached { .. } => {}
         ToJobManager::Collected(rows) => {
             if let Some(master) = jobs.master(rows.attempt.job) {

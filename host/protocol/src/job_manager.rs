@@ -133,6 +133,11 @@ pub enum ToJobManager {
     CheckpointAcknowledged(Box<CheckpointAck>),
     /// To a JobMaster: a subtask cannot take part in a checkpoint.
     CheckpointDeclined(CheckpointDecline),
+    /// To a JobMaster: the task has processed all its input, and ends with the next checkpoint that it takes part in.
+    AwaitingCheckpoint {
+        /// The task.
+        attempt: AttemptId,
+    },
     /// To a JobMaster: how far the watermark of a source that waits for others is.
     WatermarkReached {
         /// The source's task.

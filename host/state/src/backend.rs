@@ -1,45 +1,100 @@
 //! The backend: all states of one subtask.
 
-use bytes::Bytes;
-use millrace_types::KeyGroupRange;
-use millrace_wire::{BatchBuilder, BatchFlags, BatchView, read_changes, read_keys};
+mod calls;
+mod restore;
+mod seal;
 
-use crate::error::{Refusal, StateError};
+use millrace_types::{KeyGroupRange, StateKind};
+
+use crate::address::Space;
+use crate::error::StateError;
+use crate::fingerprint::fingerprint_accepts;
 use crate::limits::StateLimits;
 use crate::registry::{SegmentStates, StateDescriptor, StateId};
-use crate::table::{Ownership, Table};
+use crate::store::Store;
+use crate::store::table::Table;
+
+/// Where the entries of a state are.
+#[derive(Debug)]
+enum Place {
+    /// In the table of this number of the store.
+    Keyed(usize),
+    /// Here: states that are not keyed are small.
+    Subtask(Box<Table>),
+}
 
 #[derive(Debug)]
 struct State {
     descriptor: StateDescriptor,
-    table: Table,
+    space: Space,
+    place: Place,
 }
 
-/// The keyed state of one subtask, in memory.
+/// Where keyed state is kept: Flink's `state.backend.type`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// In memory, up to [`StateLimits::total_bytes_max`].
+    #[default]
+    Hashmap,
+}
+
+/// What a backend is opened with.
+#[derive(Debug, Clone)]
+pub struct BackendOptions {
+    /// Where keyed state is kept. States that are not keyed are always in memory.
+    pub storage: Storage,
+    /// The key groups of the subtask.
+    pub key_groups: KeyGroupRange,
+    /// The number of key groups of all subtasks.
+    pub max_parallelism: u32,
+    /// What its state may grow to.
+    pub limits: StateLimits,
+}
+
+/// The state of one subtask.
 ///
 /// Batches come and go as the functions `get`, `scan` and `put` of the guest contract describe them. A call that fails
 /// may have been carried out in part: the attempt ends with it.
 #[derive(Debug)]
 pub struct KeyedBackend {
-    ownership: Ownership,
-    limits: StateLimits,
+    keyed: Space,
+    options: BackendOptions,
     states: Vec<State>,
+    store: Store,
     total_bytes: u64,
+    tracking: bool,
+    /// An instance was opened: there may be changes.
+    opened: bool,
+    /// There were changes that nobody tracked.
+    base_due: bool,
 }
 
 impl KeyedBackend {
-    /// A backend without states for the key groups of a subtask.
-    pub fn new(key_groups: KeyGroupRange, max_parallelism: u32, limits: StateLimits) -> Self {
-        let ownership = Ownership { range: key_groups, max_parallelism };
-        Self { ownership, limits, states: Vec::new(), total_bytes: 0 }
+    /// A backend without states. It tracks no changes.
+    pub fn open(options: BackendOptions) -> Result<Self, StateError> {
+        let keyed = Space::Keyed { range: options.key_groups, max_parallelism: options.max_parallelism };
+        let store = match &options.storage {
+            Storage::Hashmap => Store::Memory(Vec::new()),
+        };
+        Ok(Self {
+            keyed,
+            options,
+            states: Vec::new(),
+            store,
+            total_bytes: 0,
+            tracking: false,
+            opened: false,
+            base_due: false,
+        })
     }
 
     /// Takes the descriptors that an instance's `open` returned, in that order. States that are there already keep
-    /// their entries; one whose fingerprint has changed is refused.
+    /// their entries; one whose type or kind has changed is refused.
     pub fn open_segment(
         &mut self,
         descriptors: impl IntoIterator<Item = StateDescriptor>,
     ) -> Result<SegmentStates, StateError> {
+        self.opened = true;
         let mut segment = SegmentStates::default();
         for descriptor in descriptors {
             let (uid, name) = (descriptor.uid.clone(), descriptor.name.clone());
@@ -55,54 +110,35 @@ impl KeyedBackend {
     fn register(&mut self, descriptor: StateDescriptor) -> Result<StateId, StateError> {
         let same = |state: &State| state.descriptor.uid == descriptor.uid && state.descriptor.name == descriptor.name;
         let Some(at) = self.states.iter().position(same) else {
-            if self.states.len() >= self.limits.states_max {
+            if self.states.len() >= self.options.limits.states_max {
                 let StateDescriptor { uid, name, .. } = descriptor;
-                return Err(StateError::TooManyStates { uid, name, max: self.limits.states_max });
+                return Err(StateError::TooManyStates { uid, name, max: self.options.limits.states_max });
             }
-            self.states.push(State { descriptor, table: Table::new(self.ownership) });
+            let (space, place) = match descriptor.kind {
+                StateKind::Keyed => (self.keyed, Place::Keyed(self.store.add(self.keyed))),
+                StateKind::List | StateKind::Union | StateKind::Broadcast => {
+                    (Space::Subtask, Place::Subtask(Box::new(Table::new(Space::Subtask))))
+                }
+            };
+            self.states.push(State { descriptor, space, place });
             return Ok(StateId(self.states.len() - 1));
         };
-        let found = &self.states[at].descriptor.fingerprint;
-        if *found != descriptor.fingerprint {
-            let StateDescriptor { uid, name, fingerprint: requested } = descriptor;
-            return Err(StateError::Fingerprint { uid, name, found: found.clone(), requested });
+        let found = &mut self.states[at].descriptor;
+        let StateDescriptor { uid, name, fingerprint: requested, kind, expires } = descriptor;
+        if (found.kind, found.expires) != (kind, expires) {
+            let (found, requested) = (describe(found.kind, found.expires), describe(kind, expires));
+            return Err(StateError::OtherKind { uid, name, found, requested });
         }
+        if !fingerprint_accepts(&found.fingerprint, &requested) {
+            return Err(StateError::Fingerprint { uid, name, found: found.fingerprint.clone(), requested });
+        }
+        found.fingerprint = requested;
         Ok(StateId(at))
     }
 
-    /// All keys and values with what each entry costs besides, in bytes.
+    /// All state keys and values in memory with what each entry costs besides, in bytes.
     pub fn total_bytes(&self) -> u64 {
         self.total_bytes
-    }
-
-    /// Reads the values of a batch of keys.
-    pub fn get(&self, state: StateId, keys: &BatchView) -> Result<Bytes, StateError> {
-        let state = self.state(state)?;
-        state.get(keys, &self.limits).map_err(|cause| state.blame(cause))
-    }
-
-    /// Reads about `bytes_max` of the entries whose keys begin with `prefix`, behind the key `after`: at least one if
-    /// there is any, and never more than the limit on answers.
-    pub fn scan(
-        &self,
-        state: StateId,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        bytes_max: u32,
-    ) -> Result<Bytes, StateError> {
-        let state = self.state(state)?;
-        let bytes_max = bytes_max.min(self.limits.answer_bytes_max);
-        state.scan(prefix, after, bytes_max).map_err(|cause| state.blame(cause))
-    }
-
-    /// Applies a batch of changes, in order.
-    pub fn put(&mut self, state: StateId, changes: &BatchView) -> Result<(), StateError> {
-        let count = self.states.len();
-        let Some(state) = self.states.get_mut(state.0) else {
-            return Err(unknown(state, count));
-        };
-        let total_bytes = &mut self.total_bytes;
-        state.put(changes, &self.limits, total_bytes).map_err(|cause| state.blame(cause))
     }
 
     fn state(&self, id: StateId) -> Result<&State, StateError> {
@@ -110,50 +146,18 @@ impl KeyedBackend {
     }
 }
 
+/// A kind of state for people.
+fn describe(kind: StateKind, expires: bool) -> String {
+    let kind = match kind {
+        StateKind::Keyed => "keyed",
+        StateKind::List => "a list",
+        StateKind::Union => "a union list",
+        StateKind::Broadcast => "broadcast",
+    };
+    format!("{kind} {} time to live", if expires { "with" } else { "without" })
+}
+
 /// An id of another backend.
 fn unknown(id: StateId, count: usize) -> StateError {
     StateError::UnknownState { state: u32::try_from(id.0).unwrap_or(u32::MAX), count }
-}
-
-impl State {
-    fn blame(&self, cause: Refusal) -> StateError {
-        StateError::Refused { uid: self.descriptor.uid.clone(), name: self.descriptor.name.clone(), cause }
-    }
-
-    fn get(&self, keys: &BatchView, limits: &StateLimits) -> Result<Bytes, Refusal> {
-        let max = limits.answer_bytes_max;
-        let mut answer = BatchBuilder::new(BatchFlags { timestamped: false, keyed: false });
-        for key in read_keys(keys)? {
-            answer.push_value(self.table.get(key?)?);
-            if answer.byte_len() as u64 > u64::from(max) {
-                return Err(Refusal::AnswerTooLong { keys: keys.len(), max });
-            }
-        }
-        Ok(answer.finish())
-    }
-
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, bytes_max: u32) -> Result<Bytes, Refusal> {
-        let mut answer = BatchBuilder::new(BatchFlags { timestamped: false, keyed: true });
-        for (key, value) in self.table.scan(prefix, after)? {
-            // The row's own length and its place in the index are 4 bytes each.
-            let with_row = answer.byte_len() as u64 + (key.len() + value.len()) as u64 + 8;
-            if !answer.is_empty() && with_row > u64::from(bytes_max) {
-                break;
-            }
-            answer.push(None, Some(key), value);
-        }
-        Ok(answer.finish())
-    }
-
-    fn put(&mut self, changes: &BatchView, limits: &StateLimits, total_bytes: &mut u64) -> Result<(), Refusal> {
-        for change in read_changes(changes)? {
-            let (key, change) = change?;
-            let (before, after) = self.table.change(key, change, limits)?;
-            *total_bytes = total_bytes.saturating_sub(before).saturating_add(after);
-            if after > before && *total_bytes > limits.total_bytes_max {
-                return Err(Refusal::TotalTooLarge { max: limits.total_bytes_max });
-            }
-        }
-        Ok(())
-    }
 }

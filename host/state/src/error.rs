@@ -5,6 +5,9 @@ use std::fmt::Write;
 use millrace_types::{Failure, FailureKind, KeyGroup, KeyGroupRange, format_bytes};
 use millrace_wire::BatchError;
 
+use crate::operator_state::OperatorStateError;
+use crate::segment::SegmentError;
+
 /// How many bytes of a key an error shows.
 const KEY_BYTES_SHOWN: usize = 32;
 
@@ -52,6 +55,45 @@ pub enum StateError {
         /// The fingerprint in the new descriptor.
         requested: String,
     },
+    /// What kind of state it is has changed.
+    #[error("the state \"{name}\" of operator \"{uid}\" was {found}, and open returned one that is {requested}")]
+    OtherKind {
+        /// The operator's uid.
+        uid: String,
+        /// The state's name.
+        name: String,
+        /// What it was.
+        found: String,
+        /// What the new descriptor says.
+        requested: String,
+    },
+    /// A snapshot has entries of a state and does not say of which type.
+    #[error("the snapshot of operator \"{uid}\" has entries of the state \"{name}\" and does not name its type")]
+    NoFingerprint {
+        /// The operator's uid.
+        uid: String,
+        /// The state's name.
+        name: String,
+    },
+    /// A segment of a snapshot is damaged or cannot be read, or a new one cannot be written.
+    #[error("operator \"{uid}\": {cause}")]
+    Segment {
+        /// The operator's uid.
+        uid: String,
+        /// What is wrong.
+        cause: SegmentError,
+    },
+    /// The operator state of a snapshot is damaged.
+    #[error("operator \"{uid}\": {cause}")]
+    OperatorState {
+        /// The operator's uid.
+        uid: String,
+        /// What is wrong.
+        cause: OperatorStateError,
+    },
+    /// The scratch file fails.
+    #[error("{0}")]
+    Scratch(Refusal),
     /// A call for one state was refused.
     #[error("state \"{name}\" of operator \"{uid}\": {cause}")]
     Refused {
@@ -70,6 +112,23 @@ pub enum Refusal {
     /// The batch is malformed.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// A state key is shorter than it says.
+    #[error(
+        "the state key {key} of {len} bytes is malformed: it begins with the length of its key as 4 bytes \
+         little-endian, and then has the key and the sub-key"
+    )]
+    MalformedKey {
+        /// The beginning of the state key.
+        key: String,
+        /// Its length, in bytes.
+        len: usize,
+    },
+    /// A state that is not keyed has no keys.
+    #[error("the state is not keyed, and the state key has the key {key}")]
+    KeyWithoutKeys {
+        /// The beginning of the key.
+        key: String,
+    },
     /// The key belongs to another subtask.
     #[error(
         "the key {key} is of key group {}, and this subtask has the key groups {} to {}",
@@ -101,6 +160,20 @@ pub enum Refusal {
         /// The limit, in bytes.
         max: u32,
     },
+    /// The scratch file fails.
+    #[error("{call} the scratch file of the state failed: {cause}")]
+    Scratch {
+        /// What was tried.
+        call: &'static str,
+        /// Why it failed.
+        cause: String,
+    },
+    /// The subtask has too much state for its share of the disk.
+    #[error("the scratch file of the state exceeds the limit of {}", format_bytes(*max))]
+    DiskTooLarge {
+        /// The limit, in bytes.
+        max: u64,
+    },
     /// The subtask has too much state.
     #[error("all state of this subtask would exceed the limit of {}", format_bytes(*max))]
     TotalTooLarge {
@@ -113,6 +186,7 @@ impl StateError {
     /// What kind of failure it is, and what to do about it.
     fn classify(&self) -> (FailureKind, &'static str) {
         const SDK: &str = "This is a fault of the SDK that the component was built with: build it with a current one.";
+        const SCRATCH: &str = "See to it that the TaskManager's folder for scratch files is writable and has room.";
         let Self::Refused { cause, .. } = self else {
             return match self {
                 Self::Fingerprint { .. } => (
@@ -123,11 +197,26 @@ impl StateError {
                 Self::TooManyStates { .. } => {
                     (FailureKind::InvalidApplication, "Use fewer states in a chain of operators.")
                 }
+                Self::OtherKind { .. } => (
+                    FailureKind::InvalidApplication,
+                    "Give a state of another kind another name, or go back to the kind that it had.",
+                ),
+                Self::NoFingerprint { .. } | Self::Segment { .. } | Self::OperatorState { .. } => {
+                    (FailureKind::Internal, "Restore an earlier checkpoint, or the savepoint from a copy.")
+                }
+                Self::Scratch(_) => (FailureKind::Internal, SCRATCH),
                 Self::UnknownState { .. } | Self::Refused { .. } => (FailureKind::Contract, SDK),
             };
         };
         match cause {
-            Refusal::Batch(_) => (FailureKind::Contract, SDK),
+            Refusal::Batch(_) | Refusal::MalformedKey { .. } | Refusal::KeyWithoutKeys { .. } => {
+                (FailureKind::Contract, SDK)
+            }
+            Refusal::Scratch { .. } => (FailureKind::Internal, SCRATCH),
+            Refusal::DiskTooLarge { .. } => (
+                FailureKind::Internal,
+                "Raise the parallelism, delete state that is not needed any more, or raise the limit on scratch files.",
+            ),
             Refusal::ForeignKey { .. } => (
                 FailureKind::Contract,
                 "Use state only under the key of the record or timer at hand, behind an edge partitioned by that key.",

@@ -4,6 +4,8 @@
 //! several instances, and open one again, so these numbers are translated: [`SegmentStates`] belongs to an
 //! instance, [`StateId`] to the backend.
 
+use millrace_types::StateKind;
+
 use crate::error::StateError;
 
 /// A state that an operator uses.
@@ -15,6 +17,10 @@ pub struct StateDescriptor {
     pub name: String,
     /// Names the type of key and value.
     pub fingerprint: String,
+    /// Whose it is.
+    pub kind: StateKind,
+    /// Whether its values begin with the time from which on they may be dropped.
+    pub expires: bool,
 }
 
 /// A state of a backend.

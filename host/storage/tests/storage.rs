@@ -1,10 +1,12 @@
-//! Bundles, hostile ones among them, and the store of blobs.
+//! Bundles, hostile ones among them, the store of blobs, and the files of checkpoints.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "storage/blobs.rs"]
 mod blobs;
 #[path = "storage/bundles.rs"]
 mod bundles;
+#[path = "storage/checkpoints.rs"]
+mod checkpoints;
 #[path = "storage/hostile.rs"]
 mod hostile;
 #[path = "storage/manifests.rs"]

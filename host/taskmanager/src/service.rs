@@ -22,7 +22,7 @@ use crate::handle::{Inbound, Inner, TaskManagerHandle};
 use crate::log::TaskLogs;
 use crate::machine;
 use crate::options::TaskManagerOptions;
-use crate::run::{TaskEnvironment, task_report};
+use crate::run::{TaskEnvironment, TaskOrder, task_report};
 use crate::slots::{EpochFence, SlotTable};
 use crate::stale::{StaleCounts, StaleReason};
 use crate::task_table::{EndedTask, TaskTable};
@@ -192,11 +192,17 @@ impl TaskManager {
             ToTaskManager::CollectAcknowledged { attempt, node, received, .. } => {
                 self.tasks.acknowledge(attempt, node, received)
             }
-            ToTaskManager::TriggerCheckpoint { .. }
-            | ToTaskManager::CheckpointCompleted { .. }
-            | ToTaskManager::CheckpointAborted { .. }
-            | ToTaskManager::DrainSource { .. }
-            | ToTaskManager::LimitWatermark { .. } => Ok(()),
+            ToTaskManager::TriggerCheckpoint { attempt, barrier, .. } => {
+                self.tasks.order(attempt, TaskOrder::Trigger(barrier))
+            }
+            ToTaskManager::CheckpointCompleted { attempt, checkpoint, .. } => {
+                self.tasks.order(attempt, TaskOrder::Completed(checkpoint))
+            }
+            ToTaskManager::CheckpointAborted { attempt, checkpoint, .. } => {
+                self.tasks.order(attempt, TaskOrder::Aborted(checkpoint))
+            }
+            ToTaskManager::DrainSource { attempt, .. } => self.tasks.order(attempt, TaskOrder::Drain),
+            ToTaskManager::LimitWatermark { attempt, limit, .. } => self.tasks.order(attempt, TaskOrder::Limit(limit)),
         }
     }
 

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use millrace_protocol::SplitId;
+use millrace_protocol::{ReaderSnapshot, SplitId, SplitPosition};
 
 /// How often a split with more to read is read before another one that is ready has its turn. Long, since a reader
 /// keeps one split open at a time.
@@ -55,6 +55,8 @@ pub(crate) enum ReadStatus {
 pub(crate) struct SplitQueue {
     active: VecDeque<Split>,
     finished: Vec<SplitId>,
+    /// How many splits came, in all.
+    received: u64,
     requested: bool,
     no_more: bool,
     request_not_before_ms: u64,
@@ -121,7 +123,20 @@ impl SplitQueue {
         for (id, bytes, offset) in splits {
             let split = Split { id, bytes: Bytes::from(bytes), offset, ready_at_ms: now_ms };
             self.active.push_back(split);
+            self.received += 1;
         }
+    }
+
+    /// Where the reader is, for a checkpoint.
+    pub(crate) fn snapshot(&self) -> ReaderSnapshot {
+        let held = self.active.iter().map(|split| SplitPosition { id: split.id, offset: split.offset.clone() });
+        ReaderSnapshot { received: self.received, held: held.collect() }
+    }
+
+    /// The source is to end as if all was read.
+    pub(crate) fn drain(&mut self) {
+        self.active.clear();
+        self.no_more = true;
     }
 }
 

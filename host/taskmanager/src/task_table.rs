@@ -12,7 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::log::TaskLogs;
 use crate::metrics::TaskMetrics;
-use crate::run::{ASSIGNMENTS_MAX, Stop, Stopper, TaskEnd, TaskEnvironment, TaskLinks, run_task, stop_signal};
+use crate::run::{ASSIGNMENTS_MAX, OrderBox, Stop, Stopper, TaskEnd, TaskEnvironment, TaskLinks, TaskOrder, run_task, stop_signal};
 use crate::stale::StaleReason;
 use crate::threads::Threads;
 
@@ -24,6 +24,7 @@ struct LiveTask {
     source: Option<NodeId>,
     assignments: mpsc::Sender<SplitAssignment>,
     acknowledgements: BTreeMap<NodeId, watch::Sender<u64>>,
+    orders: OrderBox,
 }
 
 /// A task that has ended, with the slot grant that it ran in.
@@ -83,6 +84,7 @@ impl TaskTable {
         };
         let metrics = Arc::new(TaskMetrics::new());
         let (stopper, stop) = stop_signal();
+        let orders = OrderBox::default();
         let (assignments, receiver) = mpsc::channel(ASSIGNMENTS_MAX);
         let nodes = &task.vertex.nodes;
         let sinks = nodes.iter().filter(|(_, node)| matches!(node.kind, NodeKind::NativeSink(_)));
@@ -95,8 +97,9 @@ impl TaskTable {
             source: nodes.iter().find(|(_, node)| node.kind.is_source()).map(|(node, _)| *node),
             assignments,
             acknowledgements,
+            orders: orders.clone(),
         };
-        let links = TaskLinks { stop, metrics, assignments: receiver, acknowledged };
+        let links = TaskLinks { stop, metrics, assignments: receiver, acknowledged, orders };
         let future = Box::pin(run_task(Arc::clone(&self.environment), self.logs.clone(), task, links));
         let id = self.futures.spawn_on(future, runtime).id();
         self.attempts.insert(id, attempt);
@@ -129,6 +132,13 @@ impl TaskTable {
             let message = format!("the source got more than {ASSIGNMENTS_MAX} answers that it has not asked for");
             task.stopper.stop(Stop::Fail(Failure::new(FailureKind::Internal, message)));
         }
+        Ok(())
+    }
+
+    /// Tells a task something about a checkpoint, or a source how to go on.
+    pub(crate) fn order(&self, attempt: AttemptId, order: TaskOrder) -> Result<(), StaleReason> {
+        let task = self.tasks.get(&attempt).ok_or(StaleReason::UnknownAttempt)?;
+        task.orders.put(order);
         Ok(())
     }
 

@@ -32,6 +32,11 @@ pub enum FailureKind {
     TaskManagerLost,
     /// No slots could be had.
     NoResources,
+    /// A task's part of a checkpoint cannot be read: a file is missing or damaged. Only while the task is restored: the
+    /// job then goes back to the checkpoint before.
+    StateUnreadable,
+    /// A checkpoint or savepoint could not be taken, or too many of them in a row.
+    Checkpoint,
     /// Something that should not happen in Millrace itself.
     Internal,
 }
@@ -52,6 +57,8 @@ impl FailureKind {
             Self::Connector => "MR-CONNECTOR",
             Self::TaskManagerLost => "MR-TASKMANAGER-LOST",
             Self::NoResources => "MR-NO-RESOURCES",
+            Self::StateUnreadable => "MR-STATE-UNREADABLE",
+            Self::Checkpoint => "MR-CHECKPOINT",
             Self::Internal => "MR-INTERNAL",
         }
     }

@@ -15,6 +15,8 @@ pub enum Change<'a> {
     Set(&'a [u8]),
     /// The value grows at its end by these bytes; an absent one counts as empty.
     Append(&'a [u8]),
+    /// All entries of the key whose sub-keys begin with this one are absent from now on.
+    DeletePrefix,
 }
 
 /// One timer set or deleted.
@@ -42,6 +44,7 @@ impl BatchBuilder {
             Change::Delete => (0, &[][..]),
             Change::Set(value) => (1, value),
             Change::Append(bytes) => (2, bytes),
+            Change::DeletePrefix => (3, &[][..]),
         };
         self.push_tagged(None, Some(key), tag, bytes);
     }
@@ -119,16 +122,16 @@ pub fn read_scan(batch: &BatchView) -> Result<impl ExactSizeIterator<Item = (&[u
 pub fn read_changes(
     batch: &BatchView,
 ) -> Result<impl ExactSizeIterator<Item = Result<(&[u8], Change<'_>), BatchError>>, BatchError> {
-    const EXPECTED: &str = "one byte 0, one byte 1 and a value, or one byte 2 and bytes to append";
+    const EXPECTED: &str = "one byte 0 or 3, one byte 1 and a value, or one byte 2 and bytes to append";
     require(batch, "put", BatchFlags::KEYED)?;
     Ok(batch.rows().enumerate().map(|(at, row)| {
-        let change = match tagged("put", EXPECTED, at, row.payload, 2)? {
-            (0, rest) => {
-                nothing("put", EXPECTED, at, rest)?;
-                Change::Delete
-            }
+        let change = match tagged("put", EXPECTED, at, row.payload, 3)? {
             (1, value) => Change::Set(value),
-            (_, bytes) => Change::Append(bytes),
+            (2, bytes) => Change::Append(bytes),
+            (tag, rest) => {
+                nothing("put", EXPECTED, at, rest)?;
+                if tag == 0 { Change::Delete } else { Change::DeletePrefix }
+            }
         };
         Ok((key(&row), change))
     }))

@@ -44,9 +44,9 @@ proptest! {
     }
 
     #[test]
-    fn changes_read_back(changes in vec((bytes(), 0u8..3, bytes()), 0..20)) {
+    fn changes_read_back(changes in vec((bytes(), 0u8..4, bytes()), 0..20)) {
         fn change(tag: u8, bytes: &[u8]) -> Change<'_> {
-            [Change::Delete, Change::Set(bytes), Change::Append(bytes)][usize::from(tag)]
+            [Change::Delete, Change::Set(bytes), Change::Append(bytes), Change::DeletePrefix][usize::from(tag)]
         }
         let mut builder = BatchBuilder::new(KEYED);
         changes.iter().for_each(|(key, tag, bytes)| builder.push_change(key, change(*tag, bytes)));
@@ -86,7 +86,7 @@ proptest! {
             prop_assert!(values.zip(&tags).all(|(value, tag)| value.is_ok() == matches!(tag, Some((0, 0) | (1, _)))));
         }
         if let Ok(changes) = read_changes(&batch) {
-            let good = |tag: &Option<(u8, usize)>| matches!(tag, Some((0, 0) | (1 | 2, _)));
+            let good = |tag: &Option<(u8, usize)>| matches!(tag, Some((0 | 3, 0) | (1 | 2, _)));
             prop_assert!(changes.zip(&tags).all(|(change, tag)| change.is_ok() == good(tag)));
         }
         if let Ok(changes) = read_timer_changes(&batch) {
@@ -128,17 +128,17 @@ fn errors_name_call_row_and_payload() {
     let mut builder = BatchBuilder::new(KEYED);
     builder.push_change(b"k", Change::Delete);
     builder.push(None, Some(b"k"), &[0, 7, 7]);
-    builder.push(None, Some(b"k"), &[3]);
+    builder.push(None, Some(b"k"), &[4]);
     builder.push(None, Some(b"k"), &[]);
     let batch = builder.finish_view();
     let errors: Vec<String> =
         read_changes(&batch).unwrap().filter_map(|change| Some(change.err()?.to_string())).collect();
-    let takes = "put takes one byte 0, one byte 1 and a value, or one byte 2 and bytes to append";
+    let takes = "put takes one byte 0 or 3, one byte 1 and a value, or one byte 2 and bytes to append";
     assert_eq!(
         errors,
         [
             format!("row 1: {takes}, and the payload has 2 bytes too many"),
-            format!("row 2: {takes}, and the payload begins with 3"),
+            format!("row 2: {takes}, and the payload begins with 4"),
             format!("row 3: {takes}, and the payload is empty"),
         ]
     );

@@ -2,14 +2,22 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
-use syn::{DeriveInput, Error, Fields, GenericParam, Generics, Ident, Member, Result, parse_quote};
+use syn::{DeriveInput, Error, Field, Fields, GenericParam, Generics, Ident, Member, Result, parse_quote};
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     let parts = match &input.data {
-        syn::Data::Struct(data) => of_struct(&data.fields),
+        syn::Data::Struct(data) => of_struct(&data.fields)?,
         syn::Data::Enum(data) => {
             if data.variants.is_empty() {
                 return Err(Error::new_spanned(&input.ident, "an enum without variants has no values"));
+            }
+            for variant in &data.variants {
+                for field in &variant.fields {
+                    if is_default(field)? {
+                        let message = "only the fields of a struct can be `#[data(default)]`";
+                        return Err(Error::new_spanned(field, message));
+                    }
+                }
             }
             of_enum(&input.ident, data)
         }
@@ -65,6 +73,38 @@ fn with_bounds(mut generics: Generics) -> Generics {
     generics
 }
 
+/// Whether a field is `#[data(default)]`: it was added at the end of a struct of which values are kept in state.
+fn is_default(field: &Field) -> Result<bool> {
+    let mut is_default = false;
+    for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("data")) {
+        attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("default") {
+                is_default = true;
+                Ok(())
+            } else {
+                Err(meta.error("the attribute is `#[data(default)]`"))
+            }
+        })?;
+    }
+    Ok(is_default)
+}
+
+/// How many fields in front are not `#[data(default)]`; behind them all have to be.
+fn required(fields: &Fields) -> Result<usize> {
+    let mut required = 0;
+    for (index, field) in fields.iter().enumerate() {
+        if is_default(field)? {
+            continue;
+        }
+        if required < index {
+            let message = "fields that are `#[data(default)]` come last: older values end before them";
+            return Err(Error::new_spanned(field, message));
+        }
+        required += 1;
+    }
+    Ok(required)
+}
+
 fn members(fields: &Fields) -> Vec<Member> {
     fields.members().collect()
 }
@@ -73,20 +113,29 @@ fn types(fields: &Fields) -> Vec<&syn::Type> {
     fields.iter().map(|field| &field.ty).collect()
 }
 
-/// Decodes a value whose constructor is `path`.
-fn construct(path: &TokenStream, fields: &Fields) -> TokenStream {
+/// Decodes a value whose constructor is `path`. Fields behind the first `required` may be missing at the end of the bytes.
+fn construct(path: &TokenStream, fields: &Fields, required: usize) -> TokenStream {
     let (members, types) = (members(fields), types(fields));
-    quote! { #path { #(#members: <#types as ::millrace::Data>::decode(input)?,)* } }
+    let values = types.iter().enumerate().map(|(index, kind)| {
+        let decode = quote! { <#kind as ::millrace::Data>::decode(input)? };
+        if index < required {
+            decode
+        } else {
+            quote! { if input.remaining() == 0 { ::std::default::Default::default() } else { #decode } }
+        }
+    });
+    quote! { #path { #(#members: #values,)* } }
 }
 
 /// Describes the fields of a struct or a variant.
-fn describe_fields(fields: &Fields) -> TokenStream {
+fn describe_fields(fields: &Fields, required: usize) -> TokenStream {
     let types = types(fields);
     let prefixes = members(fields).into_iter().enumerate().map(|(index, member)| {
         let separator = if index == 0 { "" } else { "," };
+        let marker = if index < required { "" } else { "+" };
         match member {
-            Member::Named(name) => format!("{separator}{name}:"),
-            Member::Unnamed(_) => separator.to_owned(),
+            Member::Named(name) => format!("{separator}{marker}{name}:"),
+            Member::Unnamed(_) => format!("{separator}{marker}"),
         }
     });
     quote! {
@@ -99,11 +148,13 @@ fn describe_fields(fields: &Fields) -> TokenStream {
     }
 }
 
-fn of_struct(fields: &Fields) -> Parts {
+fn of_struct(fields: &Fields) -> Result<Parts> {
     let (members, types) = (members(fields), types(fields));
-    let value = construct(&Ident::new("Self", proc_macro2::Span::call_site()).to_token_stream(), fields);
-    Parts {
-        min_bytes: quote! { 0 #(+ <#types as ::millrace::Data>::MIN_BYTES)* },
+    let required = required(fields)?;
+    let value = construct(&Ident::new("Self", proc_macro2::Span::call_site()).to_token_stream(), fields, required);
+    let required_types = &types[..required];
+    Ok(Parts {
+        min_bytes: quote! { 0 #(+ <#required_types as ::millrace::Data>::MIN_BYTES)* },
         encode: if members.is_empty() {
             quote! { let _ = out; }
         } else {
@@ -114,8 +165,8 @@ fn of_struct(fields: &Fields) -> Parts {
         } else {
             quote! { ::std::result::Result::Ok(#value) }
         },
-        describe: describe_fields(fields),
-    }
+        describe: describe_fields(fields, required),
+    })
 }
 
 fn of_enum(name: &Ident, data: &syn::DataEnum) -> Parts {
@@ -132,10 +183,10 @@ fn of_enum(name: &Ident, data: &syn::DataEnum) -> Parts {
                 #(::millrace::Data::encode(#bindings, out);)*
             }
         });
-        let value = construct(&quote! { Self::#ident }, fields);
+        let value = construct(&quote! { Self::#ident }, fields, fields.len());
         decode.extend(quote! { #index => #value, });
         let text = if index == 0 { ident.to_string() } else { format!("|{ident}") };
-        let fields = describe_fields(fields);
+        let fields = describe_fields(fields, fields.len());
         describe.extend(quote! { fingerprint.text(#text); #fields });
     }
     describe.extend(quote! { fingerprint.text("]"); });

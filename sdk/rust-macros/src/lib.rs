@@ -10,7 +10,11 @@ use syn::{DeriveInput, ItemFn, parse_macro_input};
 ///
 /// Fields are written one behind the other, in the order in which they stand; of an enum, the position of the variant
 /// goes in front. All fields have to be `Data`, and the type `Clone`.
-#[proc_macro_derive(Data)]
+///
+/// Fields that are added to a struct of which values are kept in state come last and are `#[data(default)]`: an older value
+/// that ends before them has their `Default`. That works where the struct is the end of a state's value: as the value
+/// itself, the last of a tuple, the last field of another struct; not within a list, a map or a set.
+#[proc_macro_derive(Data, attributes(data))]
 pub fn derive_data(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     data::derive(&input).unwrap_or_else(syn::Error::into_compile_error).into()

@@ -45,36 +45,41 @@ pub use host::{Clock, Level};
 pub use millrace_macros::{Data, application};
 pub use operator::window::contents::Either;
 pub use operator::window::{
-    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DefaultTrigger,
-    EventTimeSessionWindows, EventTimeTrigger, GlobalWindow, GlobalWindows, NeverTrigger,
-    ProcessingTimeSessionWindows, ProcessingTimeTrigger, PurgingTrigger, SlidingEventTimeWindows,
-    SlidingProcessingTimeWindows, TimeWindow, Trigger, TriggerContext, TriggerResult, TumblingEventTimeWindows,
-    TumblingProcessingTimeWindows, Window, WindowAssigner, WindowContext,
+    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DefaultTrigger, EventTimeSessionWindows,
+    EventTimeTrigger, GlobalWindow, GlobalWindows, NeverTrigger, ProcessingTimeSessionWindows, ProcessingTimeTrigger,
+    PurgingTrigger, SlidingEventTimeWindows, SlidingProcessingTimeWindows, TimeWindow, Trigger, TriggerContext,
+    TriggerResult, TumblingEventTimeWindows, TumblingProcessingTimeWindows, Window, WindowAssigner, WindowContext,
 };
 pub use operator::{
-    AggregateFunction, KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, ProcessContext, Source,
-    SourceOutput, SourceStatus, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
+    AggregateFunction, BroadcastContext, BroadcastProcessFunction, KeyedBroadcastProcessFunction,
+    KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, ProcessContext, ProcessFunction, Source, SourceOutput,
+    SourceStatus, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
 };
 pub use program::Program;
-pub use state::{States, ValueState};
+pub use state::{
+    AggregatingState, BroadcastState, ListState, MapState, OperatorListState, ReducingState, StateTtlConfig,
+    StateVisibility, States, UpdateType, ValueState,
+};
 pub use stream::{
-    AllWindowedStream, CoGrouped, Component, ConnectedKeyedStreams, ConnectedStreams, IntervalJoin, IntoSink, Joined,
-    KeyedStream, PairedStreams, PairedStreamsWhere, PairedStreamsWithKey, PairedWindows, SinkHandle, Stream,
-    WindowedStream,
+    AllWindowedStream, BroadcastConnectedStream, CoGrouped, Component, ConnectedKeyedStreams, ConnectedStreams,
+    IntervalJoin, IntoSink, Joined, KeyedBroadcastConnectedStream, KeyedStream, PairedStreams, PairedStreamsWhere,
+    PairedStreamsWithKey, PairedWindows, SinkHandle, Stream, WindowedStream,
 };
 pub use text::Text;
 
 /// What most applications need.
 pub mod prelude {
     pub use crate::{
-        AggregateFunction, Args, Clock, CollectSink, Collector, Component, ContinuousEventTimeTrigger,
-        ContinuousProcessingTimeTrigger, CountTrigger, Data, DatagenSource, DiscardSink, Environment, Error,
-        EventTimeSessionWindows, EventTimeTrigger, Fields, FileSink, FileSource, GlobalWindow, GlobalWindows, Json,
-        KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, KeyedStream, Level, NativeSink, NativeSource,
-        OutputTag, PrintSink, ProcessContext, ProcessingTimeSessionWindows, ProcessingTimeTrigger, PurgingTrigger, Raw,
-        Result, SlidingEventTimeWindows, SlidingProcessingTimeWindows, Source, SourceOutput, SourceStatus, States,
+        AggregateFunction, AggregatingState, Args, BroadcastContext, BroadcastProcessFunction, BroadcastState, Clock,
+        CollectSink, Collector, Component, ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger,
+        Data, DatagenSource, DiscardSink, Environment, Error, EventTimeSessionWindows, EventTimeTrigger, Fields,
+        FileSink, FileSource, GlobalWindow, GlobalWindows, Json, KeyedBroadcastProcessFunction, KeyedCoProcessFunction,
+        KeyedContext, KeyedProcessFunction, KeyedStream, Level, ListState, MapState, NativeSink, NativeSource,
+        OperatorListState, OutputTag, PrintSink, ProcessContext, ProcessFunction, ProcessingTimeSessionWindows,
+        ProcessingTimeTrigger, PurgingTrigger, Raw, ReducingState, Result, SlidingEventTimeWindows,
+        SlidingProcessingTimeWindows, Source, SourceOutput, SourceStatus, StateTtlConfig, StateVisibility, States,
         Stream, Text, TimeWindow, Trigger, TriggerContext, TriggerResult, TumblingEventTimeWindows,
-        TumblingProcessingTimeWindows, ValueState, WatermarkGenerator, WatermarkOutput, WatermarkStrategy, Window,
-        WindowAssigner, WindowContext,
+        TumblingProcessingTimeWindows, UpdateType, ValueState, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
+        Window, WindowAssigner, WindowContext,
     };
 }

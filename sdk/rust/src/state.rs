@@ -7,17 +7,28 @@
 //! key of which the host has a value.
 
 pub(crate) mod backing;
+pub(crate) mod broadcast;
 pub(crate) mod cached;
 mod chain;
 pub(crate) mod hash;
 pub(crate) mod index;
 pub(crate) mod keys;
+pub(crate) mod list;
+mod list_table;
+pub(crate) mod map;
 pub(crate) mod namespaced;
+pub(crate) mod operator_list;
 pub(crate) mod registry;
 pub(crate) mod store;
 pub(crate) mod table;
 pub(crate) mod timers;
+pub(crate) mod ttl;
 pub(crate) mod value;
 
+pub use broadcast::BroadcastState;
+pub use list::ListState;
+pub use map::MapState;
+pub use operator_list::OperatorListState;
 pub use registry::States;
-pub use value::ValueState;
+pub use ttl::{StateTtlConfig, StateVisibility, UpdateType};
+pub use value::{AggregatingState, ReducingState, ValueState};

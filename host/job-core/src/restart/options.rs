@@ -41,7 +41,12 @@ const fn option(key: &'static str, default: &'static str, description: &'static 
 
 /// All options.
 pub const RESTART_OPTIONS: [RestartOption; 12] = [
-    option(TYPE, "none", "how a failed job restarts: none, fixed-delay, failure-rate or exponential-delay"),
+    option(
+        TYPE,
+        "",
+        "how a failed job restarts: none, fixed-delay, failure-rate or exponential-delay; without it as if it were \
+         exponential-delay if checkpoints are taken periodically, and else none",
+    ),
     option(FIXED_ATTEMPTS, "1", "fixed-delay: how often a job restarts"),
     option(FIXED_DELAY, "1 s", "fixed-delay: the wait before a restart"),
     option(RATE_FAILURES, "1", "failure-rate: how often a job may fail within the interval"),
@@ -87,7 +92,7 @@ enum Kind {
 /// The values of all options, each checked by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestartOptions {
-    kind: Kind,
+    kind: Option<Kind>,
     fixed_attempts: u32,
     fixed_delay_ms: u64,
     rate_failures: u32,
@@ -99,7 +104,7 @@ pub struct RestartOptions {
 impl Default for RestartOptions {
     fn default() -> Self {
         Self {
-            kind: Kind::None,
+            kind: None,
             fixed_attempts: 1,
             fixed_delay_ms: 1_000,
             rate_failures: 1,
@@ -158,17 +163,19 @@ impl RestartOptions {
                 self.exponential.jitter_factor = jitter.ok_or_else(|| wrong("it may be at most 1".to_owned()))?;
             }
             BACKOFF_ATTEMPTS => self.exponential.attempts_max = count(1, ATTEMPTS_MAX)?,
-            _ => self.kind = kind(value).ok_or_else(|| wrong(RESTART_OPTIONS[0].description.to_owned()))?,
+            _ if value.trim().is_empty() => self.kind = None,
+            _ => self.kind = Some(kind(value).ok_or_else(|| wrong(RESTART_OPTIONS[0].description.to_owned()))?),
         }
         Ok(())
     }
 
-    /// The strategy that the options choose.
+    /// The strategy that the options choose for a job whose checkpoints are taken periodically, or not.
     ///
     /// # Errors
     /// Two options contradict each other.
-    pub fn strategy(&self) -> Result<RestartStrategy, RestartOptionError> {
-        Ok(match self.kind {
+    pub fn strategy(&self, checkpointed: bool) -> Result<RestartStrategy, RestartOptionError> {
+        let default = if checkpointed { Kind::ExponentialDelay } else { Kind::None };
+        Ok(match self.kind.unwrap_or(default) {
             Kind::None => RestartStrategy::None,
             Kind::FixedDelay => {
                 RestartStrategy::FixedDelay { attempts: self.fixed_attempts, delay_ms: self.fixed_delay_ms }
@@ -205,7 +212,7 @@ mod tests {
     fn with(values: &[(&str, &str)]) -> Result<RestartStrategy, RestartOptionError> {
         let mut options = RestartOptions::default();
         values.iter().try_for_each(|(key, value)| options.set(key, value))?;
-        options.strategy()
+        options.strategy(false)
     }
 
     #[test]
@@ -215,7 +222,10 @@ mod tests {
             options.set(option.key, option.default).unwrap();
         }
         assert_eq!(options, RestartOptions::default());
-        assert_eq!(options.strategy(), Ok(RestartStrategy::None));
+        assert_eq!(options.strategy(false), Ok(RestartStrategy::None));
+        assert!(matches!(options.strategy(true), Ok(RestartStrategy::ExponentialDelay(_))));
+        options.set(TYPE, "none").unwrap();
+        assert_eq!(options.strategy(true), Ok(RestartStrategy::None));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use millrace_graph::{
     Chaining, Format, GraphContext, GraphLimits, GuestCode, JobGraph, NativeConnector, NodeKind, Partitioning,
     StreamEdge, StreamGraph, StreamNode,
 };
-use millrace_job_core::{JobOptions, JobSpec};
+use millrace_job_core::{CheckpointOptions, JobOptions, JobSpec};
 use millrace_protocol::{ComponentRef, TaskSettings};
 use millrace_types::{Digest, JobId, NodeId, SandboxLimits, TenantId};
 
@@ -91,5 +91,9 @@ pub fn spec(graph: JobGraph) -> JobSpec {
         recorded_attempt: 0,
         settings: TaskSettings::default(),
         options: JobOptions { exceptions_max: 2, ..JobOptions::default() },
+        checkpoints: CheckpointOptions::default(),
+        restored: Vec::new(),
+        start_from: None,
+        recorded_checkpoint: 0,
     }
 }

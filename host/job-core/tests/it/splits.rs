@@ -1,5 +1,6 @@
 //! Splits are handed to readers one by one.
 
+use bytes::Bytes;
 use millrace_job_core::{Command, DropReason, Input, SPLIT_BYTES_MAX, SPLITS_MAX, SplitAssigner, SplitProgress};
 use millrace_protocol::{SplitAssignment, SplitId, SplitRequest};
 use millrace_types::{AttemptId, ExecutionState, FailureKind, JobStatus, NodeId};
@@ -17,7 +18,8 @@ fn assigned(commands: &[Command], expected_tm: &str, expected_split: Option<u32>
     let [Command::AssignSplits { task_manager, assignment }] = commands else { panic!("{commands:?}") };
     let SplitAssignment { node, splits, no_more, .. } = assignment;
     assert_eq!((task_manager, *node, *no_more), (&tm(expected_tm), NodeId(0), expected_no_more));
-    let expected: Vec<_> = expected_split.map(|number| (SplitId(number), vec![number as u8])).into_iter().collect();
+    let expected: Vec<_> =
+        expected_split.map(|number| (SplitId(number), vec![number as u8], Bytes::new())).into_iter().collect();
     assert_eq!(*splits, expected);
 }
 
@@ -97,7 +99,7 @@ proptest! {
             handed_out.extend(handout.splits);
         }
         let expected = usize::from(splits).min(readers.len());
-        let in_order = (0..expected).map(|n| (SplitId(n as u32), vec![n as u8]));
+        let in_order = (0..expected).map(|n| (SplitId(n as u32), vec![n as u8], Bytes::new()));
         prop_assert_eq!(handed_out, in_order.collect::<Vec<_>>());
         prop_assert_eq!(assigner.progress().assigned as usize, expected);
     }

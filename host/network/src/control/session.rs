@@ -187,6 +187,7 @@ fn sender(message: &ToJobManager) -> Option<&TaskManagerId> {
         | ToJobManager::Collected(_)
         | ToJobManager::CheckpointAcknowledged(_)
         | ToJobManager::CheckpointDeclined(_)
+        | ToJobManager::AwaitingCheckpoint { .. }
         | ToJobManager::WatermarkReached { .. } => None,
     }
 }

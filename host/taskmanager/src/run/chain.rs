@@ -5,14 +5,17 @@
 //! - Commands of [`ChainProgress`] are carried out one at a time, each to its end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use millrace_task_core::{ChainProgress, Clock, Command, Input};
-use millrace_types::{EventTime, Failure, FailureKind, NodeId};
+use millrace_types::{Barrier, CheckpointId, EventTime, Failure, FailureKind, MIN_EVENT_TIME, NodeId};
 use millrace_wire::BatchView;
 use tokio::time::Instant;
 
+use crate::run::idleness::Idleness;
 use crate::run::segment::Segment;
 use crate::run::shared::{TaskError, wall_clock};
+use crate::run::snapshot::OperatorParts;
 use crate::splits::{ReadStatus, Split};
 
 /// The most timers that one call delivers.
@@ -24,18 +27,30 @@ pub(crate) struct Chain {
     /// In which segment each operator runs.
     places: BTreeMap<NodeId, usize>,
     progress: ChainProgress,
+    idleness: Idleness,
     ended: bool,
 }
 
 impl Chain {
     /// A chain without segments, which are added as they open.
-    pub(crate) fn new(places: BTreeMap<NodeId, usize>, progress: ChainProgress) -> Self {
-        Self { segments: Vec::new(), places, progress, ended: false }
+    pub(crate) fn new(places: BTreeMap<NodeId, usize>, progress: ChainProgress, idleness: Idleness) -> Self {
+        Self { segments: Vec::new(), places, progress, idleness, ended: false }
     }
 
     /// Adds the next segment, in topological order.
-    pub(crate) fn push(&mut self, segment: Segment) {
+    pub(crate) fn push(&mut self, mut segment: Segment) -> Result<(), TaskError> {
+        if !self.idleness.is_empty()
+            && let Some(outlet) = segment.outlet()?
+        {
+            outlet.note_emitters();
+        }
         self.segments.push(segment);
+        Ok(())
+    }
+
+    /// The watermark that an operator has let pass last.
+    pub(crate) fn output_watermark(&self, node: NodeId) -> EventTime {
+        self.progress.output_watermark(node).unwrap_or(MIN_EVENT_TIME)
     }
 
     /// Whether all input was processed and all outputs have ended.
@@ -98,6 +113,12 @@ impl Chain {
     fn note_watermarks(&mut self, all: bool) -> Result<(), TaskError> {
         for segment in &mut self.segments {
             let Some(outlet) = segment.outlet()? else { continue };
+            if !self.idleness.is_empty() {
+                let now = Instant::now();
+                for input in outlet.take_emitters().into_iter().filter_map(|node| self.idleness.emitted(node, now)) {
+                    self.progress.apply(input).map_err(Failure::from)?;
+                }
+            }
             for (node, watermark) in outlet.take_watermarks(all) {
                 self.progress.apply(Input::Emitted { node, watermark }).map_err(Failure::from)?;
             }
@@ -119,6 +140,11 @@ impl Chain {
                         outlet.forward_watermark(node, watermark).await?;
                     }
                 }
+                Command::ForwardStatus { node, idle } => {
+                    if let Some(outlet) = self.segment(node)?.outlet()? {
+                        outlet.forward_status(node, idle).await?;
+                    }
+                }
                 Command::EndOutputs => self.end_outputs().await?,
             }
             self.settle().await?;
@@ -137,6 +163,73 @@ impl Chain {
             guest.timers(node, clock, &due).await?;
             self.settle().await?;
         }
+    }
+
+    /// Takes a snapshot of all operators and sends the barrier on, behind all that they emitted before it.
+    pub(crate) async fn snapshot(
+        &mut self,
+        barrier: &Arc<Barrier>,
+    ) -> Result<BTreeMap<String, OperatorParts>, TaskError> {
+        self.note_watermarks(true)?;
+        self.advance().await?;
+        // In topological order: what one of them emits is processed by those below before they are asked.
+        for at in 0..self.segments.len() {
+            if let Segment::Guest(guest) = &mut self.segments[at] {
+                guest.pre_barrier().await?;
+                self.settle().await?;
+            }
+        }
+        let mut parts = BTreeMap::new();
+        for segment in &mut self.segments {
+            match segment {
+                Segment::Guest(guest) => {
+                    guest.flush().await?;
+                    guest.host()?.outlet.push_barrier(barrier)?;
+                    parts.append(&mut guest.host()?.seal().map_err(|error| TaskError::Failed(error.into()))?);
+                }
+                Segment::Source(source) => source.outlet.push_barrier(barrier)?,
+                Segment::Sink(sink) => {
+                    let committables = sink.prepare(barrier.checkpoint).await?;
+                    parts.insert(sink.uid.clone(), OperatorParts { committables, ..OperatorParts::default() });
+                }
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Waits until everything that was emitted, barriers included, has been sent.
+    pub(crate) async fn drained(&mut self) -> Result<(), TaskError> {
+        for segment in &mut self.segments {
+            if let Some(outlet) = segment.outlet()? {
+                outlet.drained().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A checkpoint is complete: what was prepared for it becomes visible.
+    pub(crate) async fn commit(&mut self, completed: CheckpointId) -> Result<(), TaskError> {
+        for segment in &mut self.segments {
+            if let Segment::Sink(sink) = segment {
+                sink.commit(completed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are sinks whose output waits for checkpoints.
+    pub(crate) fn ends_by_checkpoint(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Sink(sink) if sink.by_checkpoints))
+    }
+
+    /// Ends a task behind a savepoint that stops the job: nothing more is processed, and what was written is visible.
+    pub(crate) async fn stop(&mut self) -> Result<(), TaskError> {
+        for segment in &mut self.segments {
+            if let Segment::Sink(sink) = segment {
+                sink.publish().await?;
+            }
+        }
+        self.end_outputs().await
     }
 
     async fn end_outputs(&mut self) -> Result<(), TaskError> {
@@ -163,7 +256,7 @@ impl Chain {
             }
         }
         let timer = timer.map(|at| Instant::now() + wall_clock_until(at));
-        Ok([deadline, timer].into_iter().flatten().min())
+        Ok([deadline, timer, self.idleness.next_deadline()].into_iter().flatten().min())
     }
 
     /// Sends rows that have waited long enough, and fires the timers that are due by the wall clock.
@@ -179,6 +272,9 @@ impl Chain {
             self.fire(node, Clock::ProcessingTime, now_ms).await?;
         }
         self.note_watermarks(false)?;
+        while let Some(idle) = self.idleness.due(now) {
+            self.progress.apply(idle).map_err(Failure::from)?;
+        }
         self.advance().await
     }
 

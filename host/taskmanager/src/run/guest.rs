@@ -78,12 +78,23 @@ impl GuestSegment {
         Ok(value)
     }
 
+    /// Has the operators emit what should not wait for a flush.
+    pub(crate) async fn pre_barrier(&mut self) -> Result<(), TaskError> {
+        let result = self.instance()?.pre_barrier().await;
+        result.map_err(|error| self.failed(error))
+    }
+
+    /// Has the operators hand over all state that has changed.
+    pub(crate) async fn flush(&mut self) -> Result<(), TaskError> {
+        let result = self.instance()?.flush().await;
+        result.map_err(|error| self.failed(error))
+    }
+
     /// Flushes, throws the instance away and opens another one in its place.
     async fn replace_instance(&mut self) -> Result<(), TaskError> {
-        let mut instance = self.instance.take().ok_or_else(lost)?;
-        instance.pre_barrier().await.map_err(|error| self.failed(error))?;
-        instance.flush().await.map_err(|error| self.failed(error))?;
-        let host = instance.into_host().ok_or_else(lost)?;
+        self.pre_barrier().await?;
+        self.flush().await?;
+        let host = self.instance.take().and_then(OperatorInstance::into_host).ok_or_else(lost)?;
         self.instantiate(host).await
     }
 

@@ -8,14 +8,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_sandbox::{Clock, HostError, LogLevel, LogSource, OperatorHost};
-use millrace_state::{KeyedBackend, SegmentStates, StateDescriptor, StateError};
-use millrace_task_core::{Clock as TimerClock, TimerService};
+use millrace_state::{
+    KeyedBackend, SealedOperator, SegmentStates, StateDescriptor, StateError, StateTimer, TimerUpdate,
+};
+use millrace_task_core::{Clock as TimerClock, Timer, TimerService};
 use millrace_types::{Failure, FailureKind, NodeId, RECORD_BYTES_MAX};
 use millrace_wire::{BatchError, BatchView, read_timer_changes};
 
 use crate::log::Level;
 use crate::run::outlet::Outlet;
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
+use crate::run::snapshot::OperatorParts;
 
 /// The host of one segment.
 pub(crate) struct SegmentHost {
@@ -50,9 +53,34 @@ impl SegmentHost {
             uid: uid(state.node),
             name: state.name.clone(),
             fingerprint: state.fingerprint.clone(),
+            kind: state.kind,
+            expires: state.expires,
         });
         self.states = self.backend.open_segment(descriptors)?;
         Ok(())
+    }
+
+    /// What the segment's operators have at a barrier, by uid: the guest has flushed.
+    pub(crate) fn seal(&mut self) -> Result<BTreeMap<String, OperatorParts>, StateError> {
+        let mut timers: BTreeMap<String, Vec<TimerUpdate>> = BTreeMap::new();
+        let changes = self.timers.take_changes();
+        let mut note = |node: NodeId, clock, timer: &Timer, set| {
+            if let Some((uid, _)) = self.operators.get(&node) {
+                let timer = state_timer(clock, timer);
+                timers.entry(uid.clone()).or_default().push(TimerUpdate { timer, set });
+            }
+        };
+        if self.backend.base_due() {
+            self.timers.iter().for_each(|(node, clock, timer)| note(node, clock, timer, true));
+        } else {
+            changes.iter().for_each(|change| note(change.node, change.clock, &change.timer, change.set));
+        }
+        let sealed = self.backend.seal(timers)?;
+        let parts = sealed.into_iter().map(|(uid, operator)| {
+            let SealedOperator { segments: sealed, fingerprints, operator_state } = operator;
+            (uid, OperatorParts { sealed, fingerprints, operator_state, ..OperatorParts::default() })
+        });
+        Ok(parts.collect())
     }
 
     /// Fails the guest's call and keeps the whole cause for the task's failure.
@@ -167,6 +195,14 @@ impl OperatorHost for SegmentHost {
             LogSource::Stderr => self.shared.line(level, &self.label, &format!("stderr: {line}")),
         }
     }
+}
+
+fn state_timer(clock: TimerClock, timer: &Timer) -> StateTimer {
+    let clock = match clock {
+        TimerClock::EventTime => millrace_state::TimerClock::EventTime,
+        TimerClock::ProcessingTime => millrace_state::TimerClock::ProcessingTime,
+    };
+    StateTimer { clock, timestamp: timer.timestamp, key: timer.key.clone(), namespace: timer.namespace.clone() }
 }
 
 fn timer_clock(clock: Clock) -> TimerClock {

@@ -9,7 +9,7 @@ use millrace_graph::{NativeConnector, NodeKind, Segment as SegmentPlan, StreamNo
 use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEdgeWriter};
 use millrace_protocol::{OutputChannel, OutputEdge, TaskDeployment, ToJobManager};
 use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
-use millrace_state::{KeyedBackend, StateLimits};
+use millrace_state::{BackendOptions, KeyedBackend, StateLimits, Storage};
 use millrace_task_core::{TimerLimits, TimerService};
 use millrace_types::{
     BATCH_BYTES, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX, STATE_CACHE_BYTES,
@@ -239,6 +239,8 @@ impl Opener<'_> {
             subtask: self.task.attempt.subtask,
             parallelism: self.task.vertex.parallelism,
             attempt: self.task.attempt.attempt,
+            checkpointed: false,
+            restored: None,
             roots: self.environment.file_roots.clone(),
             log: Arc::new(SinkLog { shared: Arc::clone(&shared), name: node.name.clone() }),
             collect: Arc::new(CollectLink::new(id, outbound, acknowledged, shared)),
@@ -281,7 +283,13 @@ impl Opener<'_> {
         let discard = self.task.settings.discard_instances_seed.map(|seed| attempt_rng(self.task, seed, first));
         let plan = GuestPlan { sandbox: self.environment.sandbox.clone(), component: compiled.clone(), spec, discard };
         let key_groups = KeyGroupRange::of_subtask(attempt.subtask, vertex.parallelism, vertex.max_parallelism);
-        let backend = KeyedBackend::new(key_groups, vertex.max_parallelism, StateLimits::default());
+        let backend = KeyedBackend::open(BackendOptions {
+            storage: Storage::Hashmap,
+            key_groups,
+            max_parallelism: vertex.max_parallelism,
+            limits: StateLimits::default(),
+        });
+        let backend = backend.map_err(Failure::from)?;
         let timers = TimerService::new(TimerLimits::default());
         let host = SegmentHost::new(outlet, timers, backend, names, Arc::clone(self.shared));
         Ok(Segment::Guest(Box::new(GuestSegment::open(plan, host, Arc::clone(self.shared)).await?)))

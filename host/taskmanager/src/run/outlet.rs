@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_network::{OutputEdgeWriter, WriteError};
-use millrace_types::{EventTime, Failure, FailureKind, NodeId};
+use millrace_types::{Barrier, EventTime, Failure, FailureKind, NodeId};
 use millrace_wire::BatchView;
 use tokio::time::Instant;
 
@@ -49,6 +49,8 @@ pub(crate) struct Outlet {
     watermarks: Vec<(NodeId, EventTime)>,
     /// When the chain is to be told; none: there are no watermarks.
     watermarks_due: Option<Instant>,
+    /// The operators that called `emit-watermark` since they were asked for, if anybody asks.
+    emitters: Option<Vec<NodeId>>,
     /// What the edges had sent when it was counted last, in bytes.
     bytes_counted: u64,
     shared: Arc<TaskShared>,
@@ -67,6 +69,7 @@ impl Outlet {
             queue: VecDeque::new(),
             watermarks: Vec::new(),
             watermarks_due: None,
+            emitters: None,
             bytes_counted: 0,
             shared,
         }
@@ -98,6 +101,11 @@ impl Outlet {
 
     /// Takes note of a watermark that an operator emitted.
     pub(crate) fn emit_watermark(&mut self, node: NodeId, timestamp: EventTime) {
+        if let Some(emitters) = &mut self.emitters
+            && !emitters.contains(&node)
+        {
+            emitters.push(node);
+        }
         match self.watermarks.iter_mut().find(|(emitter, _)| *emitter == node) {
             Some((_, watermark)) => *watermark = (*watermark).max(timestamp),
             None => self.watermarks.push((node, timestamp)),
@@ -116,6 +124,16 @@ impl Outlet {
         Vec::new()
     }
 
+    /// Takes note of who calls `emit-watermark` from now on.
+    pub(crate) fn note_emitters(&mut self) {
+        self.emitters = Some(Vec::new());
+    }
+
+    /// Who has called `emit-watermark` since the last time.
+    pub(crate) fn take_emitters(&mut self) -> Vec<NodeId> {
+        self.emitters.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// The next batch for a later segment.
     pub(crate) fn pop_chained(&mut self) -> Option<(ChainTarget, BatchView)> {
         self.queue.pop_front()
@@ -126,6 +144,31 @@ impl Outlet {
         for (source, writer) in &mut self.edges {
             if *source == node {
                 writer.push_watermark(timestamp);
+            }
+        }
+        self.drain().await
+    }
+
+    /// Puts a barrier behind all that was emitted, on all channels, and sends what can be sent at once.
+    pub(crate) fn push_barrier(&mut self, barrier: &Arc<Barrier>) -> Result<(), TaskError> {
+        for (_, writer) in &mut self.edges {
+            writer.push_barrier(barrier);
+            // What cannot be sent yet is sent when the snapshot has been taken.
+            writer.try_drain()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that is pending was sent.
+    pub(crate) async fn drained(&mut self) -> Result<(), TaskError> {
+        self.drain().await
+    }
+
+    /// Tells all that read an operator from outside the chain whether it is idle.
+    pub(crate) async fn forward_status(&mut self, node: NodeId, idle: bool) -> Result<(), TaskError> {
+        for (source, writer) in &mut self.edges {
+            if *source == node {
+                writer.push_status(idle);
             }
         }
         self.drain().await

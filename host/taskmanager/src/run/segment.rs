@@ -1,9 +1,11 @@
 //! One segment of a chain: a guest's operators, a native source, or a native sink.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use millrace_connectors::{ConnectorError, PollStatus, Sink, SourceReader};
 use millrace_sandbox::PollStatus as GuestPollStatus;
-use millrace_types::{BATCH_BYTES, Failure, FailureKind, NodeId};
+use millrace_types::{BATCH_BYTES, CheckpointId, Failure, FailureKind, NodeId};
 use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
 
 use crate::run::guest::GuestSegment;
@@ -27,10 +29,15 @@ pub(crate) struct NativeSource {
 
 /// A sink of the host.
 pub(crate) struct NativeSink {
+    pub uid: String,
     pub name: String,
     pub sink: Box<dyn Sink>,
     /// It was made visible or removed: nothing else may be called.
     pub closed: bool,
+    /// Transactions that are prepared and not committed, by the checkpoint that they were prepared for.
+    pub prepared: BTreeMap<CheckpointId, Vec<Bytes>>,
+    /// Its output is made visible by checkpoints alone: what it has at its end waits for one.
+    pub by_checkpoints: bool,
 }
 
 /// One segment.
@@ -95,11 +102,8 @@ impl Segment {
     pub(crate) async fn finish(&mut self, node: NodeId) -> Result<(), TaskError> {
         match self {
             Self::Guest(guest) => guest.finish(node).await,
-            Self::Sink(sink) => {
-                sink.sink.finish().await.map_err(|error| connector_failed(&sink.name, error))?;
-                sink.closed = true;
-                Ok(())
-            }
+            Self::Sink(sink) if sink.by_checkpoints => Ok(()),
+            Self::Sink(sink) => sink.publish().await,
             Self::Source(_) => Ok(()),
         }
     }
@@ -111,6 +115,40 @@ impl Segment {
         {
             sink.sink.abort().await;
         }
+    }
+}
+
+impl NativeSink {
+    /// Makes all that was written visible.
+    pub(crate) async fn publish(&mut self) -> Result<(), TaskError> {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.sink.finish().await.map_err(|error| connector_failed(&self.name, error))?;
+        }
+        Ok(())
+    }
+
+    /// Prepares what was written since the last checkpoint. Returns all transactions that are not committed: those of
+    /// a checkpoint that was aborted belong to the next one.
+    pub(crate) async fn prepare(&mut self, checkpoint: CheckpointId) -> Result<Vec<Bytes>, TaskError> {
+        if !self.closed {
+            let prepared = self.sink.prepare(checkpoint).await;
+            let prepared = prepared.map_err(|error| connector_failed(&self.name, error))?;
+            if !prepared.is_empty() {
+                self.prepared.insert(checkpoint, prepared);
+            }
+        }
+        Ok(self.prepared.values().flatten().cloned().collect())
+    }
+
+    /// Commits what was prepared for a checkpoint that is complete, or an earlier one.
+    pub(crate) async fn commit(&mut self, completed: CheckpointId) -> Result<(), TaskError> {
+        while let Some(entry) = self.prepared.first_entry()
+            && *entry.key() <= completed
+        {
+            let transactions = entry.remove();
+            self.sink.commit(&transactions).await.map_err(|error| connector_failed(&self.name, error))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,15 +1,19 @@
 //! Feeding a chain from a source: splits asked for, read in turn, reported.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use millrace_graph::StreamNode;
 use millrace_protocol::{SplitAssignment, SplitRequest, ToJobManager};
 use millrace_task_core::Input;
-use millrace_types::{Failure, FailureKind, NodeId};
+use millrace_types::{EventTime, Failure, FailureKind, NodeId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::run::chain::Chain;
+use crate::run::checkpoints::{SnapshotExtras, TaskCheckpoints};
 use crate::run::input::sleep_until;
+use crate::run::orders::Orders;
 use crate::run::shared::{TaskError, TaskShared};
 use crate::splits::{SplitQueue, Step};
 use crate::time_account::Activity;
@@ -17,22 +21,60 @@ use crate::time_account::Activity;
 /// Answers on their way to a source task. There is one for each request, and one request at a time.
 pub(crate) const ASSIGNMENTS_MAX: usize = 16;
 
+/// The shortest time between two words about a watermark, in milliseconds.
+const ALIGNMENT_INTERVAL_MS_MIN: u64 = 10;
+
 /// The source of a task, and where its splits come from.
 pub(crate) struct SourceDriver {
     node: NodeId,
+    uid: String,
     queue: SplitQueue,
     assignments: mpsc::Receiver<SplitAssignment>,
     outbound: mpsc::Sender<ToJobManager>,
     began: Instant,
+    alignment: Option<Alignment>,
+}
+
+/// How the source waits for others whose watermarks are behind.
+struct Alignment {
+    /// The operator that generates the watermarks.
+    node: NodeId,
+    interval: Duration,
+    next_report: Instant,
+    /// Nothing is read while the watermark is above this one.
+    watermark_max: EventTime,
 }
 
 impl SourceDriver {
     pub(crate) fn new(
         node: NodeId,
+        nodes: &[(NodeId, StreamNode)],
         assignments: mpsc::Receiver<SplitAssignment>,
         outbound: mpsc::Sender<ToJobManager>,
     ) -> Self {
-        Self { node, queue: SplitQueue::default(), assignments, outbound, began: Instant::now() }
+        let began = Instant::now();
+        let uid = nodes.iter().find(|(id, _)| *id == node).map(|(_, node)| node.uid.clone()).unwrap_or_default();
+        let aligned = nodes.iter().find_map(|(id, node)| Some((*id, node.alignment.as_ref()?)));
+        let alignment = aligned.map(|(node, alignment)| Alignment {
+            node,
+            interval: Duration::from_millis(alignment.update_interval_ms.max(ALIGNMENT_INTERVAL_MS_MIN)),
+            next_report: began,
+            watermark_max: EventTime::MAX,
+        });
+        Self { node, uid, queue: SplitQueue::default(), assignments, outbound, began, alignment }
+    }
+
+    /// Tells how far the watermark is when it is time to. Returns until when nothing may be read, if so.
+    async fn align(&mut self, chain: &Chain, shared: &TaskShared) -> Result<Option<Instant>, TaskError> {
+        let Some(alignment) = &mut self.alignment else { return Ok(None) };
+        let watermark = chain.output_watermark(alignment.node);
+        if alignment.next_report <= Instant::now() {
+            alignment.next_report = Instant::now() + alignment.interval;
+            let (attempt, node) = (shared.attempt, alignment.node);
+            let message = ToJobManager::WatermarkReached { attempt, node, watermark };
+            self.outbound.send(message).await.map_err(|_| gone())?;
+        }
+        Ok((watermark > alignment.watermark_max).then_some(alignment.next_report))
     }
 
     fn now_ms(&self) -> u64 {
@@ -40,13 +82,23 @@ impl SourceDriver {
     }
 
     /// Reads all splits to their end.
-    pub(crate) async fn run(&mut self, chain: &mut Chain, shared: &TaskShared) -> Result<(), TaskError> {
+    pub(crate) async fn run(
+        &mut self,
+        chain: &mut Chain,
+        checkpoints: &mut TaskCheckpoints,
+        shared: &TaskShared,
+    ) -> Result<(), TaskError> {
         while !chain.has_ended() {
+            if let Some(orders) = checkpoints.orders() {
+                self.heed(orders, chain, checkpoints, shared).await?;
+                continue;
+            }
             while let Ok(assignment) = self.assignments.try_recv() {
                 self.assign(assignment);
             }
-            let now_ms = self.now_ms();
+            let (held_back, now_ms) = (self.align(chain, shared).await?, self.now_ms());
             match self.queue.next_step(now_ms) {
+                Step::Read if held_back.is_some() => self.wait(held_back, chain, checkpoints, shared).await?,
                 Step::Read => self.read(chain).await?,
                 Step::Request(finished) => {
                     let request = SplitRequest { attempt: shared.attempt, node: self.node, finished };
@@ -54,7 +106,7 @@ impl SourceDriver {
                 }
                 Step::Wait(until_ms) => {
                     let until = until_ms.map(|until| self.began + Duration::from_millis(until));
-                    self.wait(until, chain, shared).await?;
+                    self.wait(until, chain, checkpoints, shared).await?;
                 }
                 Step::Done => {
                     chain.apply(Input::SourceFinished { node: self.node }).await?;
@@ -69,6 +121,34 @@ impl SourceDriver {
             }
             // A source that never waits must not keep the thread from other tasks.
             tokio::task::consume_budget().await;
+        }
+        let reader = || (self.uid.clone(), self.queue.snapshot());
+        checkpoints.conclude(|| SnapshotExtras { reader: Some(reader()), ..SnapshotExtras::default() }, chain, shared).await
+    }
+
+    /// What the JobMaster says.
+    async fn heed(
+        &mut self,
+        orders: Orders,
+        chain: &mut Chain,
+        checkpoints: &mut TaskCheckpoints,
+        shared: &TaskShared,
+    ) -> Result<(), TaskError> {
+        checkpoints.heed(&orders, chain).await?;
+        if let Some(alignment) = &mut self.alignment
+            && let Some(limit) = orders.limits.get(&alignment.node)
+        {
+            alignment.watermark_max = *limit;
+        }
+        for barrier in orders.triggers.into_values() {
+            if checkpoints.is_news(barrier.checkpoint) && !chain.has_ended() {
+                let reader = Some((self.uid.clone(), self.queue.snapshot()));
+                let extras = SnapshotExtras { reader, ..SnapshotExtras::default() };
+                checkpoints.snapshot(Arc::new(barrier), extras, chain, shared).await?;
+            }
+        }
+        if orders.drain {
+            self.queue.drain();
         }
         Ok(())
     }
@@ -88,11 +168,18 @@ impl SourceDriver {
     }
 
     /// Waits for splits, for an idle split's time, or for the chain's.
-    async fn wait(&mut self, until: Option<Instant>, chain: &mut Chain, shared: &TaskShared) -> Result<(), TaskError> {
+    async fn wait(
+        &mut self,
+        until: Option<Instant>,
+        chain: &mut Chain,
+        checkpoints: &TaskCheckpoints,
+        shared: &TaskShared,
+    ) -> Result<(), TaskError> {
         let deadline = [until, chain.next_deadline()?].into_iter().flatten().min();
         shared.metrics.switch(Activity::Idle);
         let assignment = tokio::select! {
             assignment = self.assignments.recv() => Some(assignment),
+            () = checkpoints.ordered() => None,
             () = sleep_until(deadline) => None,
         };
         shared.metrics.switch(Activity::Busy);

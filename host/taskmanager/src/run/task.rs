@@ -20,6 +20,7 @@ use crate::metrics::TaskMetrics;
 use crate::run::chain::Chain;
 use crate::run::input::Inputs;
 use crate::run::open::{Opener, TaskEnvironment, places};
+use crate::run::orders::OrderBox;
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
 use crate::run::source::SourceDriver;
 use crate::run::stop::{Stop, StopSignal};
@@ -38,6 +39,8 @@ pub(crate) struct TaskLinks {
     pub assignments: mpsc::Receiver<SplitAssignment>,
     /// The acknowledgements of each sink.
     pub acknowledged: BTreeMap<NodeId, watch::Receiver<u64>>,
+    /// What the JobMaster says meanwhile.
+    pub orders: OrderBox,
 }
 
 /// How a task ended.

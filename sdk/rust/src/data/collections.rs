@@ -48,7 +48,7 @@ impl<T: Data> Data for Vec<T> {
     }
 
     fn describe(fingerprint: &mut Fingerprint) {
-        fingerprint.generic("list", &[T::describe]);
+        fingerprint.sequence("list", &[T::describe]);
     }
 }
 
@@ -98,7 +98,7 @@ macro_rules! maps {
             }
 
             fn describe(fingerprint: &mut Fingerprint) {
-                fingerprint.generic("map", &[K::describe, V::describe]);
+                fingerprint.sequence("map", &[K::describe, V::describe]);
             }
         }
 
@@ -115,7 +115,7 @@ macro_rules! maps {
             }
 
             fn describe(fingerprint: &mut Fingerprint) {
-                fingerprint.generic("set", &[K::describe]);
+                fingerprint.sequence("set", &[K::describe]);
             }
         }
     )*};

@@ -15,23 +15,36 @@ impl Fingerprint {
     }
 
     /// Describes a generic type by its name and what it is made of.
+    ///
+    /// The last part has to be at the end of the bytes: [`sequence`](Self::sequence) is for types where it may not be.
     pub fn generic(&mut self, name: &str, parts: &[fn(&mut Self)]) {
+        self.composite(name, '<', parts);
+    }
+
+    /// Describes a generic type whose last part may have others behind it: a list, for example. Such a part cannot be
+    /// given more fields later on.
+    pub fn sequence(&mut self, name: &str, parts: &[fn(&mut Self)]) {
+        self.composite(name, '(', parts);
+    }
+
+    pub(crate) fn composite(&mut self, name: &str, open: char, parts: &[fn(&mut Self)]) {
         self.text.push_str(name);
-        self.text.push('<');
+        self.text.push(open);
         for (index, part) in parts.iter().enumerate() {
             if index > 0 {
                 self.text.push(',');
             }
             part(self);
         }
-        self.text.push('>');
+        self.text.push(if open == '(' { ')' } else { '>' });
     }
 
-    /// Describes a type that may contain itself: inside itself, it is its name alone.
+    /// Describes a type that may contain itself: inside itself, it is its name and `^`.
     pub fn named<T: 'static>(&mut self, name: &str, describe: impl FnOnce(&mut Self)) {
         self.text.push_str(name);
         let id = std::any::TypeId::of::<T>();
         if self.open.contains(&id) {
+            self.text.push('^');
             return;
         }
         self.open.push(id);

@@ -53,7 +53,8 @@ fn add<T: Data>(buffer: &ValueState<Buffer<T>>, at: i64, value: T) {
 }
 
 fn drop_old<T: Data>(buffer: &ValueState<Buffer<T>>, bounds: Bounds, timestamp: i64) {
-    if buffer.with(|buffer| buffer.is_some_and(|buffer| buffer.iter().any(|(at, _)| bounds.last_use(*at) <= timestamp))) {
+    if buffer.with(|buffer| buffer.is_some_and(|buffer| buffer.iter().any(|(at, _)| bounds.last_use(*at) <= timestamp)))
+    {
         buffer.modify(|buffer| {
             if let Some(records) = buffer {
                 records.retain(|(at, _)| bounds.last_use(*at) > timestamp);

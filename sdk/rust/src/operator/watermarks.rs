@@ -62,7 +62,9 @@ impl Bounded {
 }
 
 enum Generator<T> {
-    Bounded { delay_ms: i64 },
+    Bounded {
+        delay_ms: i64,
+    },
     Custom(NewGenerator<T>),
     /// Only the end of all input is told.
     Silent,

@@ -9,6 +9,7 @@ pub(crate) mod contents;
 pub(crate) mod context;
 pub(crate) mod entry;
 pub(crate) mod general;
+pub(crate) mod local;
 pub(crate) mod pane_list;
 pub(crate) mod panes;
 pub(crate) mod time;

@@ -1,18 +1,18 @@
 //! Putting a segment together: from the last operator to the first, each gets its downstream.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::current::Label;
 use super::input::{BatchInput, InputFactory};
-use super::instance::{OpenContext, StateDescriptor, StateKind};
+use super::instance::{OpenContext, StateDescriptor};
 use super::port::{PortBuffer, PortFactory, PortHandle};
 use super::receiver::{BoxReceiver, join};
 use crate::batch::{BatchReader, BatchWriter};
 use crate::collector::{Collector, SideOutput, SideOutputs};
-use crate::data::Data;
+use crate::data::{Data, Fingerprint};
 use crate::definition::{MAIN_OUTPUT, NodeDef, PortKind};
 use crate::error::{Error, Result};
 use crate::graph::{Edge, Format, Partitioning};
@@ -21,8 +21,8 @@ use crate::operator::KeyedContext;
 use crate::operator::source::PollSource;
 use crate::state::States;
 use crate::state::backing::Backing;
+use crate::state::registry::Declared;
 use crate::state::store::KeyedStore;
-use crate::state::value::NO_SLOT;
 
 /// An operator that the host calls besides its records.
 pub(crate) trait Control {
@@ -261,34 +261,35 @@ impl<'a> Assembly<'a> {
         self.nodes.entry(self.node).or_default()
     }
 
+    /// Declares the node's states, which are keyed if `describe_key` says by what.
+    pub fn declare<S>(
+        &mut self,
+        describe_key: Option<fn(&mut Fingerprint)>,
+        open: impl FnOnce(&mut States) -> Result<S>,
+    ) -> Result<(S, States)> {
+        let mut states = States::new(Backing::new(self.host()), self.states.len() as u32, describe_key);
+        let label = self.label();
+        let handles = open(&mut states).map_err(|error| label.error(error))?;
+        let node = self.node;
+        let descriptors = states.declared.drain(..);
+        self.states.extend(descriptors.map(|Declared { name, fingerprint, kind, expires }| StateDescriptor {
+            node,
+            name,
+            fingerprint,
+            kind,
+            expires,
+        }));
+        Ok((handles, states))
+    }
+
     /// Declares the node's states and makes the context in which its function runs.
     pub fn keyed<K: Data, U: Data, S>(
         &mut self,
         open: impl FnOnce(&mut States) -> Result<S>,
     ) -> Result<(S, KeyedContext<K, U>)> {
-        let current = Rc::new(Cell::new(NO_SLOT));
-        let backing = Backing::new(self.host());
-        let mut states = States {
-            first_id: self.states.len() as u32,
-            describe_key: K::describe,
-            slot: Rc::clone(&current),
-            backing: Rc::clone(&backing),
-            tables: Vec::new(),
-            declared: Vec::new(),
-        };
-        let label = self.label();
-        let handles = open(&mut states).map_err(|error| label.error(error))?;
-        let node = self.node;
-        let descriptors = states.declared.into_iter();
-        self.states.extend(descriptors.map(|(name, fingerprint)| StateDescriptor {
-            node,
-            name,
-            fingerprint,
-            kind: StateKind::Keyed,
-            expires: false,
-        }));
+        let (handles, states) = self.declare(Some(K::describe), open)?;
         let budget_bytes = self.context.state_cache_bytes as usize / self.keyed_operators.max(1);
-        let store = KeyedStore::new(backing, states.tables, current, budget_bytes);
+        let store = KeyedStore::new(states, budget_bytes);
         let context = KeyedContext::new(self.collector()?, self.side_outputs()?, store, self.host());
         Ok((handles, context))
     }

@@ -42,3 +42,12 @@ pub(crate) trait CachedState {
     /// Moves the hand of this state's own clock by a step: forgets the entry there if it is clean and was not used.
     fn evict_step(&mut self) {}
 }
+
+/// What one `scan` asks for.
+pub(crate) const SCAN_BYTES: u32 = 256 * 1024;
+
+/// A state of the subtask, which is in memory whole.
+pub(crate) trait OperatorState {
+    /// Hands over every change.
+    fn flush(&mut self);
+}

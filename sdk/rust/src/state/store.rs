@@ -4,16 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::backing::{Backing, split_state_key};
-use super::cached::CachedState;
+use super::cached::{CachedState, OperatorState, SCAN_BYTES};
 use super::keys::KeyTable;
+use super::registry::States;
 use crate::batch::BatchReader;
 use crate::data::Data;
 use crate::error::{Error, Result};
 
 /// The most that is read to make the cache complete when an instance is new.
 const WHOLE_LOAD_BYTES_MAX: usize = 4 << 20;
-/// What one `scan` asks for.
-const SCAN_BYTES: u32 = 256 * 1024;
 /// The changed values that are kept back at most: what a flush has to hand over.
 const DIRTY_BYTES_MAX: usize = 1 << 20;
 
@@ -22,6 +21,7 @@ pub(crate) struct KeyedStore<K> {
     backing: Rc<Backing>,
     keys: KeyTable<K>,
     tables: Vec<Rc<RefCell<dyn CachedState>>>,
+    operator_tables: Vec<Rc<RefCell<dyn OperatorState>>>,
     /// The slot of the key being worked on, shared with the state handles.
     current: Rc<Cell<u32>>,
     budget_bytes: usize,
@@ -33,17 +33,14 @@ pub(crate) struct KeyedStore<K> {
 }
 
 impl<K: Data> KeyedStore<K> {
-    pub fn new(
-        backing: Rc<Backing>,
-        tables: Vec<Rc<RefCell<dyn CachedState>>>,
-        current: Rc<Cell<u32>>,
-        budget_bytes: usize,
-    ) -> Self {
+    /// A cache for the states that were declared, of so many bytes; states of the subtask come on top.
+    pub fn new(states: States, budget_bytes: usize) -> Self {
         Self {
-            keys: KeyTable::new(Rc::clone(&backing)),
-            backing,
-            tables,
-            current,
+            keys: KeyTable::new(Rc::clone(&states.backing)),
+            backing: states.backing,
+            tables: states.tables,
+            operator_tables: states.operator_tables,
+            current: states.current,
             budget_bytes,
             is_loaded: false,
             rows: Vec::new(),
@@ -139,6 +136,9 @@ impl<K: Data> KeyedStore<K> {
     /// Hands over every change.
     pub fn flush(&mut self) {
         self.write_out(0);
+        for table in &self.operator_tables {
+            table.borrow_mut().flush();
+        }
     }
 
     fn write_out(&mut self, weight_max: usize) {
@@ -228,6 +228,7 @@ mod tests {
     use super::*;
     use crate::batch::BatchWriter;
     use crate::state::table::ValueTable;
+    use crate::state::value::Values;
     use crate::testing::host::ToyHost;
 
     type Bytes = ValueTable<Vec<u8>>;
@@ -240,11 +241,9 @@ mod tests {
 
     /// A cache of so many bytes, after each of a hundred batches of ten new keys has been given values.
     fn filled(budget_bytes: usize) -> (KeyedStore<u64>, Rc<RefCell<Bytes>>) {
-        let backing = Backing::new(Rc::new(ToyHost::new(128)));
-        let table = Rc::new(RefCell::new(ValueTable::new(0, "bytes", Rc::clone(&backing))));
-        let tables = vec![Rc::clone(&table) as Rc<RefCell<dyn CachedState>>];
-        let current = Rc::new(Cell::new(0));
-        let mut store = KeyedStore::<u64>::new(backing, tables, current, budget_bytes);
+        let mut states = States::new(Backing::new(Rc::new(ToyHost::new(128))), 0, Some(u64::describe));
+        let Values::Lasting(table) = states.value::<Vec<u8>>("bytes").unwrap().values else { unreachable!() };
+        let mut store = KeyedStore::<u64>::new(states, budget_bytes);
         for batch in 0..100 {
             let rows = keys(batch * 10..batch * 10 + 10);
             store.prepare(&BatchReader::new(&rows).unwrap()).unwrap();

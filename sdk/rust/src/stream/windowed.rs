@@ -15,11 +15,12 @@ use crate::operator::aggregate::{AggregateAll, AggregateFunction, ReduceAll};
 use crate::operator::window::assigner::Regular;
 use crate::operator::window::contents::{Aggregated, Collected, Contents, Reduced};
 use crate::operator::window::general::{WindowInput, WindowOperator};
+use crate::operator::window::local::LocalReduce;
 use crate::operator::window::panes::PaneOperator;
 use crate::operator::window::time::{Grid, Pane};
 use crate::operator::window::timers::HeldTimers;
 use crate::operator::window::{
-    DefaultTrigger, Lateness, TimeWindow, Trigger, Window, WindowAssigner, WindowContext,
+    DefaultTrigger, Lateness, TimeWindow, Trigger, TumblingEventTimeWindows, Window, WindowAssigner, WindowContext,
 };
 use crate::runtime::assembly::Control;
 
@@ -237,6 +238,32 @@ pub struct AllWindowedStream<T, A, R> {
 }
 
 impl<T: Data> Stream<T> {
+    /// Reduces what each subtask has of a window to one record, or a few: ahead of `window_all(windows).reduce(function)`,
+    /// so that not every record has to travel. The function has to be associative.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use millrace::prelude::*;
+    ///
+    /// /// The highest of all numbers of each ten seconds.
+    /// fn highest(numbers: &Stream<i64>) -> Stream<i64> {
+    ///     let windows = TumblingEventTimeWindows::of(Duration::from_secs(10));
+    ///     numbers.local_reduce(windows, i64::max).window_all(windows).reduce(i64::max)
+    /// }
+    /// ```
+    pub fn local_reduce(&self, windows: TumblingEventTimeWindows, function: impl Fn(T, T) -> T + 'static) -> Self {
+        self.operator(NodeDef::operator(
+            "local-reduce",
+            "Local Reduce",
+            Box::new(move |assembly| {
+                let reduce = LocalReduce::new(function, windows.grid(), assembly.collector::<T>()?);
+                let reduce = Rc::new(RefCell::new(reduce));
+                assembly.control(Rc::clone(&reduce) as Rc<RefCell<dyn Control>>);
+                assembly.accept::<T>(0, Box::new(reduce))
+            }),
+        ))
+    }
+
     /// Groups all records in windows, in one subtask.
     pub fn window_all<A: WindowAssigner<T>>(&self, windows: A) -> AllWindowedStream<T, A, DefaultTrigger> {
         AllWindowedStream { windowed: self.key_by(|_| ()).window(windows) }

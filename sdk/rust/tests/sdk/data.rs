@@ -124,10 +124,46 @@ fn wrong_values_are_named() {
 
 #[test]
 fn fingerprints_tell_types_apart() {
-    assert_eq!(fingerprint::<(String, Vec<Option<u64>>)>(), "tuple<string,list<option<u64>>>");
+    assert_eq!(fingerprint::<(String, Vec<Option<u64>>)>(), "tuple<string,list(option<u64>)>");
     assert_eq!(fingerprint::<HashMap<String, f64>>(), fingerprint::<BTreeMap<String, f64>>());
     assert_eq!(fingerprint::<Named<u8>>(), "Named{id:u64,label:option<string>,inner:u8}");
-    assert_eq!(fingerprint::<Shape>(), "Shape[Empty{}|Circle{f64}|Polygon{points:list<tuple<i32,i32>>,closed:bool}]");
-    assert_eq!(fingerprint::<Tree>(), "Tree{value:u8,children:list<Tree>}");
+    assert_eq!(fingerprint::<Shape>(), "Shape[Empty{}|Circle{f64}|Polygon{points:list(tuple<i32,i32>),closed:bool}]");
+    assert_eq!(fingerprint::<Tree>(), "Tree{value:u8,children:list(Tree^)}");
     assert_eq!(fingerprint::<Nothing>(), "Nothing{}");
+}
+
+mod first {
+    use millrace::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Data)]
+    pub struct Trip {
+        pub route: String,
+    }
+}
+
+mod second {
+    use millrace::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Data)]
+    pub struct Trip {
+        pub route: String,
+        #[data(default)]
+        pub minutes: Option<u32>,
+        #[data(default)]
+        pub stops: Vec<String>,
+    }
+}
+
+#[test]
+fn fields_that_were_added_are_their_defaults_in_older_values() {
+    let old = first::Trip { route: "7".to_owned() };
+    let read = second::Trip::from_bytes(&old.to_bytes()).unwrap();
+    assert_eq!(read, second::Trip { route: "7".to_owned(), minutes: None, stops: Vec::new() });
+    let new = second::Trip { route: "7".to_owned(), minutes: Some(3), stops: vec!["A".to_owned()] };
+    assert_eq!(second::Trip::from_bytes(&new.to_bytes()).unwrap(), new);
+    let within = (5u8, old.clone());
+    let read = <(u8, second::Trip)>::from_bytes(&within.to_bytes()).unwrap();
+    assert_eq!((read.0, read.1.route.as_str()), (5, "7"));
+    assert_eq!(fingerprint::<first::Trip>(), "Trip{route:string}");
+    assert_eq!(fingerprint::<second::Trip>(), "Trip{route:string,+minutes:option<u32>,+stops:list(string)}");
 }

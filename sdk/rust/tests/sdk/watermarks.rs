@@ -69,11 +69,13 @@ impl WatermarkGenerator<i64> for LastButOne {
 
 #[test]
 fn generators() {
-    let bounded = seen(|| WatermarkStrategy::bounded_out_of_orderness(10, |at| *at), &[&[100, 95], &[200], &[150], &[0]]);
+    let bounded =
+        seen(|| WatermarkStrategy::bounded_out_of_orderness(10, |at| *at), &[&[100, 95], &[200], &[150], &[0]]);
     assert_eq!(bounded, [i64::MIN, i64::MIN, 89, 189, 189, i64::MAX]);
     let monotonous = seen(|| WatermarkStrategy::monotonous(|at| *at), &[&[100], &[101]]);
     assert_eq!(monotonous, [i64::MIN, 99, i64::MAX]);
-    let punctuated = seen(|| WatermarkStrategy::for_generator(|| Punctuated, |at| at.abs()), &[&[5, -7, 9], &[8], &[1]]);
+    let punctuated =
+        seen(|| WatermarkStrategy::for_generator(|| Punctuated, |at| at.abs()), &[&[5, -7, 9], &[8], &[1]]);
     assert_eq!(punctuated, [i64::MIN, i64::MIN, i64::MIN, 7, 7, i64::MAX]);
     let periodic = seen(|| WatermarkStrategy::for_generator(LastButOne::default, |at| *at), &[&[5, 6, 7], &[8], &[1]]);
     assert_eq!(periodic, [i64::MIN, i64::MIN, i64::MIN, 6, 7, i64::MAX]);
@@ -109,5 +111,8 @@ fn idleness_and_alignment_are_the_hosts_business() {
     let node = program.graph().nodes.iter().find(|node| node.generates_watermarks).unwrap();
     assert_eq!(node.idle_timeout_ms, Some(5000));
     let alignment = node.alignment.clone().unwrap();
-    assert_eq!((alignment.group.as_str(), alignment.max_drift_ms, alignment.update_interval_ms), ("group", 20_000, 500));
+    assert_eq!(
+        (alignment.group.as_str(), alignment.max_drift_ms, alignment.update_interval_ms),
+        ("group", 20_000, 500)
+    );
 }

@@ -28,12 +28,13 @@ fn a_window_join_gives_each_pair() {
     let mut harness = OperatorHarness::new(|records: Stream<Record>| {
         let (first, second) = split(&records);
         let windows = first.join(&second).where_(|record| record.0).equal_to(|record| record.0);
-        windows.window(TumblingEventTimeWindows::of(Duration::from_millis(10))).apply(|one, other| {
-            format!("{}:{}-{}", one.0, one.1, other.1)
-        })
+        windows
+            .window(TumblingEventTimeWindows::of(Duration::from_millis(10)))
+            .apply(|one, other| format!("{}:{}-{}", one.0, one.1, other.1))
     })
     .unwrap();
-    for (is_first, key, at) in [(true, 1, 1), (true, 1, 2), (false, 1, 3), (false, 1, 9), (false, 1, 10), (false, 2, 4)] {
+    for (is_first, key, at) in [(true, 1, 1), (true, 1, 2), (false, 1, 3), (false, 1, 9), (false, 1, 10), (false, 2, 4)]
+    {
         harness.push_at((is_first, key, at), at).unwrap();
     }
     harness.discard_instance().unwrap();

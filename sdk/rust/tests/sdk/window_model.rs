@@ -53,8 +53,12 @@ impl Model {
         for (mut start, mut end) in self.assign(at) {
             let mut sum = n;
             if matches!(self.kind, Kind::Session(_)) {
-                let touching: Vec<_> =
-                    self.windows.keys().copied().filter(|other| other.0 == key && other.1 <= end && start <= other.2).collect();
+                let touching: Vec<_> = self
+                    .windows
+                    .keys()
+                    .copied()
+                    .filter(|other| other.0 == key && other.1 <= end && start <= other.2)
+                    .collect();
                 if touching.is_empty() && end - 1 + self.lateness <= self.watermark {
                     continue;
                 }
@@ -125,9 +129,7 @@ fn harness(kind: Kind, lateness: i64, is_listed: bool, cache: u32) -> OperatorHa
             let windows = SlidingEventTimeWindows::of(millis(size), millis(slide)).with_offset_ms(offset);
             windowed(&pairs, windows, lateness, is_listed)
         }
-        Kind::Session(gap) => {
-            windowed(&pairs, EventTimeSessionWindows::with_gap(millis(gap)), lateness, is_listed)
-        }
+        Kind::Session(gap) => windowed(&pairs, EventTimeSessionWindows::with_gap(millis(gap)), lateness, is_listed),
     })
     .unwrap()
 }

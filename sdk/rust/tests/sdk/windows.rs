@@ -175,8 +175,7 @@ fn with_late<A: WindowAssigner<Pair, Window = TimeWindow>>(
 #[test]
 fn late_records_go_to_the_side_output() {
     for is_listed in [false, true] {
-        let mut harness =
-            with_late(|keyed| keyed.window(TumblingEventTimeWindows::of(2 * SECOND)), is_listed);
+        let mut harness = with_late(|keyed| keyed.window(TumblingEventTimeWindows::of(2 * SECOND)), is_listed);
         push(&mut harness, "k", 500);
         harness.watermark(1500).unwrap();
         push(&mut harness, "k", 300);
@@ -197,8 +196,7 @@ fn late_records_go_to_the_side_output() {
 #[test]
 fn a_record_is_late_only_if_all_of_its_windows_are_gone() {
     for is_listed in [false, true] {
-        let mut harness =
-            with_late(|keyed| keyed.window(SlidingEventTimeWindows::of(3 * SECOND, SECOND)), is_listed);
+        let mut harness = with_late(|keyed| keyed.window(SlidingEventTimeWindows::of(3 * SECOND, SECOND)), is_listed);
         harness.watermark(1999).unwrap();
         push(&mut harness, "k", 500);
         harness.watermark(2999).unwrap();
@@ -266,7 +264,8 @@ fn sessions_merge() {
             harness.push_at(pair(key, n), at).unwrap();
         }
         harness.discard_instance().unwrap();
-        for (key, n, at) in [("key1", 3, 2500), ("key2", 4, 5501), ("key2", 5, 6000), ("key2", 5, 6000), ("key2", 6, 6050)]
+        for (key, n, at) in
+            [("key1", 3, 2500), ("key2", 4, 5501), ("key2", 5, 6000), ("key2", 5, 6000), ("key2", 6, 6050)]
         {
             harness.push_at(pair(key, n), at).unwrap();
         }

@@ -127,6 +127,11 @@ grid_windows! {
 }
 
 impl TumblingEventTimeWindows {
+    /// Where the windows lie.
+    pub(crate) fn grid(&self) -> Grid {
+        self.grid
+    }
+
     /// Windows of this size, at least a millisecond.
     pub fn of(size: Duration) -> Self {
         Self::on_grid(millis(size), millis(size), 0)

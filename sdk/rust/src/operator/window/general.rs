@@ -7,13 +7,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::Lateness;
 use super::assigner::WindowAssigner;
 use super::contents::Contents;
 use super::context::{WindowContext, split};
 use super::entry::Entry;
 use super::time::Window;
 use super::trigger::{Trigger, TriggerContext, TriggerResult};
-use super::Lateness;
 use crate::batch::{BatchReader, NO_TIMESTAMP};
 use crate::data::Data;
 use crate::error::{Error, Result};
@@ -124,12 +124,7 @@ where
     }
 
     /// Where a record's window is among those of its key; `None`: its time is over.
-    fn place(
-        &mut self,
-        slot: u32,
-        windows: &mut Vec<EntryOf<T, A, R, C>>,
-        window: A::Window,
-    ) -> Option<usize> {
+    fn place(&mut self, slot: u32, windows: &mut Vec<EntryOf<T, A, R, C>>, window: A::Window) -> Option<usize> {
         if self.assigner.is_merging() {
             let place = self.merge(slot, windows, window);
             if self.is_over(&windows[place].window) {

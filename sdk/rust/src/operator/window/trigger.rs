@@ -46,20 +46,10 @@ pub trait Trigger<T, W: Window>: 'static {
     ) -> TriggerResult;
 
     /// An event-time timer that the trigger set for the window, or the window's end, has come.
-    fn on_event_time(
-        &self,
-        time_ms: i64,
-        window: &W,
-        ctx: &mut TriggerContext<'_, Self::State>,
-    ) -> TriggerResult;
+    fn on_event_time(&self, time_ms: i64, window: &W, ctx: &mut TriggerContext<'_, Self::State>) -> TriggerResult;
 
     /// The same by the wall clock.
-    fn on_processing_time(
-        &self,
-        time_ms: i64,
-        window: &W,
-        ctx: &mut TriggerContext<'_, Self::State>,
-    ) -> TriggerResult;
+    fn on_processing_time(&self, time_ms: i64, window: &W, ctx: &mut TriggerContext<'_, Self::State>) -> TriggerResult;
 
     /// Whether windows that merge can have this trigger: then `merge_state` and `on_merge` say how.
     fn can_merge(&self) -> bool {

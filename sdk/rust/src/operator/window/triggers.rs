@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::time::Window;
-use super::trigger::{Trigger, TriggerContext, TriggerResult};
 use super::trigger::TriggerResult::{Continue, Fire, FireAndPurge, Purge};
+use super::trigger::{Trigger, TriggerContext, TriggerResult};
 
 /// Fires when the watermark passes the end of the window, and again for each late record: Flink's `EventTimeTrigger`.
 #[derive(Debug, Clone, Copy, Default)]

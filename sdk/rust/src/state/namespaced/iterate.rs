@@ -6,11 +6,8 @@ use super::NamespacedTable;
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::state::backing::split_state_key;
-use crate::state::cached::CachedState;
+use crate::state::cached::{CachedState, SCAN_BYTES};
 use crate::state::chain;
-
-/// What one `scan` asks for.
-const SCAN_BYTES: u32 = 64 * 1024;
 
 impl<N: Data, V: Data> NamespacedTable<N, V> {
     /// Makes all entries of a key present. What is here and not yet handed over counts more than what the host has.

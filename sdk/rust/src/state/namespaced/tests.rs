@@ -1,13 +1,14 @@
 //! The table within its store, against a plain map.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::batch::{BatchReader, BatchWriter};
+use crate::state::registry::States;
 use crate::state::store::KeyedStore;
 use crate::testing::host::ToyHost;
 
@@ -39,9 +40,9 @@ enum Command {
 
 fn open(host: &Rc<ToyHost>, budget_bytes: usize) -> (KeyedStore<u64>, Rc<RefCell<Table>>) {
     let backing = Backing::new(Rc::clone(host) as Rc<dyn crate::host::Host>);
-    let table = Rc::new(RefCell::new(Table::new(0, "entries", Rc::clone(&backing))));
-    let tables = vec![Rc::clone(&table) as Rc<RefCell<dyn CachedState>>];
-    (KeyedStore::new(backing, tables, Rc::new(Cell::new(0)), budget_bytes), table)
+    let mut states = States::new(backing, 0, Some(u64::describe));
+    let table = states.namespaced("entries", "test").unwrap();
+    (KeyedStore::new(states, budget_bytes), table)
 }
 
 /// Does what a row says, to the table and to the model.

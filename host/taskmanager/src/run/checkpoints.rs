@@ -1,0 +1,182 @@
+//! How a task takes part in checkpoints.
+//!
+//! Invariants:
+//! - A snapshot is taken between two calls of the operators, when all that they emitted has passed down the chain.
+//! - What was prepared is committed on the JobMaster's word alone, and a task whose sinks wait for that has not ended
+//!   before it came for a snapshot that was taken behind the end of its input.
+//! - Behind the barrier of a savepoint that stops the job nothing is processed, unless the savepoint is aborted.
+
+use std::sync::Arc;
+
+use millrace_protocol::{ReaderSnapshot, SnapshotFigures, ToJobManager};
+use millrace_types::{Barrier, CheckpointId, SnapshotKind};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::run::chain::Chain;
+use crate::run::orders::{OrderBox, Orders};
+use crate::run::shared::{TaskError, TaskShared, wall_clock};
+use crate::run::snapshot::{OvertakenRecords, Snapshot};
+use crate::run::uploads::Uploads;
+use crate::time_account::Activity;
+
+/// What a task knows of its checkpoints.
+pub(crate) struct TaskCheckpoints {
+    orders: OrderBox,
+    outbound: mpsc::Sender<ToJobManager>,
+    uploads: Uploads,
+    /// The newest checkpoint that was snapshot or aborted here: the order to begin an older one is stale.
+    newest: Option<CheckpointId>,
+    /// The first snapshot that was taken behind the end of all input.
+    last: Option<CheckpointId>,
+    /// The savepoint behind which the task stops, as long as it is neither complete nor aborted.
+    stopping: Option<CheckpointId>,
+    /// The task has stopped behind a savepoint.
+    stopped: bool,
+}
+
+/// What a snapshot is to have besides what the operators have.
+#[derive(Debug, Default)]
+pub(crate) struct SnapshotExtras {
+    /// The source's uid and where its reader is.
+    pub reader: Option<(String, ReaderSnapshot)>,
+    pub overtaken: Vec<OvertakenRecords>,
+    /// When the first barrier came; none: just now.
+    pub first_barrier: Option<Instant>,
+    pub unaligned: bool,
+}
+
+impl TaskCheckpoints {
+    pub(crate) fn new(orders: OrderBox, outbound: mpsc::Sender<ToJobManager>, uploads: Uploads) -> Self {
+        Self { orders, outbound, uploads, newest: None, last: None, stopping: None, stopped: false }
+    }
+
+    /// What the JobMaster has said since the last time.
+    pub(crate) fn orders(&self) -> Option<Orders> {
+        self.orders.take()
+    }
+
+    /// Waits for the JobMaster to say something. Cancel-safe.
+    pub(crate) async fn ordered(&self) {
+        self.orders.arrived().await;
+    }
+
+    /// Whether the task has stopped behind a savepoint.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether a barrier, or the order to begin a checkpoint, is news.
+    pub(crate) fn is_news(&self, checkpoint: CheckpointId) -> bool {
+        self.newest.is_none_or(|newest| checkpoint > newest)
+    }
+
+    /// What the JobMaster says of checkpoints that have been taken.
+    pub(crate) async fn heed(&mut self, orders: &Orders, chain: &mut Chain) -> Result<(), TaskError> {
+        if let Some(aborted) = orders.aborted.last() {
+            self.newest = self.newest.max(Some(*aborted));
+            if self.stopping.is_some_and(|stopping| orders.aborted.contains(&stopping)) {
+                self.stopping = None;
+            }
+        }
+        if let Some(completed) = orders.completed {
+            chain.commit(completed).await?;
+            if self.stopping.is_some_and(|stopping| stopping <= completed) {
+                chain.stop().await?;
+                self.stopped = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot and sends the barrier on. Behind a savepoint that stops the job it returns when that is complete
+    /// or aborted.
+    pub(crate) async fn snapshot(
+        &mut self,
+        barrier: Arc<Barrier>,
+        extras: SnapshotExtras,
+        chain: &mut Chain,
+        shared: &TaskShared,
+    ) -> Result<(), TaskError> {
+        let began = Instant::now();
+        let checkpoint = barrier.checkpoint;
+        self.newest = self.newest.max(Some(checkpoint));
+        if chain.has_ended() {
+            self.last.get_or_insert(checkpoint);
+        }
+        let mut operators = chain.snapshot(&barrier).await?;
+        if let Some((uid, reader)) = extras.reader {
+            operators.entry(uid).or_default().reader = Some(reader);
+        }
+        let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let first_barrier = extras.first_barrier.unwrap_or(began);
+        let since_trigger = wall_clock().since_ms(barrier.triggered_at);
+        let figures = SnapshotFigures {
+            start_delay_ms: since_trigger.saturating_sub(ms(first_barrier.elapsed())),
+            alignment_ms: ms(began - first_barrier),
+            sync_ms: ms(began.elapsed()),
+            unaligned: extras.unaligned,
+            ..SnapshotFigures::default()
+        };
+        let stops = matches!(barrier.kind, SnapshotKind::Savepoint { stop: true });
+        let snapshot = Snapshot {
+            barrier: (*barrier).clone(),
+            operators,
+            overtaken: extras.overtaken,
+            figures,
+            taken_at: Instant::now(),
+        };
+        self.uploads.take(snapshot).await?;
+        chain.drained().await?;
+        if stops {
+            self.stopping = Some(checkpoint);
+            self.wait_for_savepoint(chain, shared).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_savepoint(&mut self, chain: &mut Chain, shared: &TaskShared) -> Result<(), TaskError> {
+        while self.stopping.is_some() && !self.stopped {
+            self.wait(shared).await;
+            if let Some(orders) = self.orders.take() {
+                self.heed(&orders, chain).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(&self, shared: &TaskShared) {
+        shared.metrics.switch(Activity::Idle);
+        self.orders.arrived().await;
+        shared.metrics.switch(Activity::Busy);
+    }
+
+    /// All input was processed: waits for the checkpoint that makes the sinks' output visible, if they need one.
+    pub(crate) async fn conclude(
+        &mut self,
+        extras: impl Fn() -> SnapshotExtras,
+        chain: &mut Chain,
+        shared: &TaskShared,
+    ) -> Result<(), TaskError> {
+        let mut committed = !chain.ends_by_checkpoint() || self.stopped;
+        if !committed {
+            let message = ToJobManager::AwaitingCheckpoint { attempt: shared.attempt };
+            // Whoever is gone cannot complete a checkpoint either, and ends this task.
+            let _ = self.outbound.send(message).await;
+        }
+        while !committed {
+            self.wait(shared).await;
+            let Some(orders) = self.orders.take() else { continue };
+            self.heed(&orders, chain).await?;
+            committed = self.stopped || self.last.is_some_and(|last| Some(last) <= orders.completed);
+            for barrier in orders.triggers.into_values().filter(|_| !committed) {
+                if self.is_news(barrier.checkpoint) {
+                    self.snapshot(Arc::new(barrier), extras(), chain, shared).await?;
+                }
+            }
+        }
+        // What was acknowledged has to be told before the end is.
+        self.uploads.finished().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! What a task had at a barrier, on its way to be made durable.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use millrace_protocol::{ReaderSnapshot, SnapshotFigures};
+use millrace_state::SealedSegment;
+use millrace_types::Barrier;
+use tokio::time::Instant;
+
+/// One operator's part.
+#[derive(Debug, Default)]
+pub(crate) struct OperatorParts {
+    /// What has changed of its keyed state and timers since the last barrier, or, for a snapshot of a task that does not
+    /// keep track of changes, all there is.
+    pub sealed: Vec<SealedSegment>,
+    /// Its states' fingerprints, by name.
+    pub fingerprints: BTreeMap<String, String>,
+    /// Its list, union and broadcast states, whole.
+    pub operator_state: Option<Bytes>,
+    /// Where a source's reader is.
+    pub reader: Option<ReaderSnapshot>,
+    /// The transactions of a sink that are prepared and not committed.
+    pub committables: Vec<Bytes>,
+}
+
+/// Records that the barrier overtook.
+#[derive(Debug)]
+pub(crate) struct OvertakenRecords {
+    pub target_uid: String,
+    pub target_port: u32,
+    pub by_key: bool,
+    pub batches: Vec<Bytes>,
+}
+
+/// A task's part of a checkpoint.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub barrier: Barrier,
+    /// By operator uid.
+    pub operators: BTreeMap<String, OperatorParts>,
+    pub overtaken: Vec<OvertakenRecords>,
+    /// What is known so far.
+    pub figures: SnapshotFigures,
+    /// When the operators went on.
+    pub taken_at: Instant,
+}

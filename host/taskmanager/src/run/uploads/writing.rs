@@ -1,0 +1,203 @@
+//! Writes segments and other parts of a snapshot, on threads that may block.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use millrace_protocol::StateBlob;
+use millrace_state::{
+    ChainSegment, MERGE_SEGMENTS_MAX, MergeOptions, SealedSegment, SegmentError, SegmentInput, SegmentSink, merge,
+};
+use millrace_storage::{CheckpointStore, CheckpointStoreError};
+use millrace_types::{AttemptId, Failure, FailureKind, KeyGroupRange};
+use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinHandle};
+
+use super::blob::{BlobReader, BlobWriter};
+use super::{SegmentHandle, UploadPlan};
+use crate::run::shared::wall_clock;
+
+/// Where a part of a snapshot is written.
+#[derive(Debug, Clone)]
+pub(super) enum Folder {
+    /// The job's checkpoint folder.
+    Job,
+    /// The folder of a savepoint, an absolute path.
+    Savepoint(Arc<str>),
+}
+
+/// What was written, each with whether it is a base.
+type Written = Vec<(StateBlob, bool)>;
+
+/// Writes for one task. A clone writes for the same one.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    /// The beginning of all names: no other attempt uses it.
+    prefix: Arc<str>,
+    next: Arc<AtomicU64>,
+    job_folder: Arc<str>,
+    inline_bytes_max: usize,
+    key_groups: KeyGroupRange,
+    max_parallelism: u32,
+}
+
+/// A thread that blocks was lost with the process's runtime, or crashed.
+pub(super) fn lost(error: &JoinError) -> Failure {
+    Failure::new(FailureKind::Internal, format!("writing a part of a checkpoint was given up: {error}"))
+}
+
+fn failed(error: &CheckpointStoreError) -> Failure {
+    Failure::new(FailureKind::Checkpoint, error.to_string())
+}
+
+impl Writer {
+    pub(super) fn new(attempt: AttemptId, plan: &UploadPlan) -> Self {
+        let AttemptId { vertex, subtask, attempt, .. } = attempt;
+        Self {
+            prefix: format!("{vertex}-{subtask}-{attempt}").into(),
+            next: Arc::default(),
+            job_folder: plan.settings.folder.as_str().into(),
+            inline_bytes_max: plan.settings.inline_bytes_max as usize,
+            key_groups: plan.key_groups,
+            max_parallelism: plan.max_parallelism,
+        }
+    }
+
+    /// Opens a folder and names the next file of it. Blocks.
+    fn place(&self, folder: &Folder) -> Result<(CheckpointStore, String), Failure> {
+        let (folder, shared) = match folder {
+            Folder::Job => (&self.job_folder, "shared/"),
+            Folder::Savepoint(folder) => (folder, ""),
+        };
+        let store = CheckpointStore::create_local(Path::new(folder.as_ref())).map_err(|error| failed(&error))?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Ok((store, format!("{shared}{}-{number}", self.prefix)))
+    }
+
+    /// Writes one blob of what `produce` gives. Blocks.
+    fn blob<T>(
+        &self,
+        folder: &Folder,
+        runtime: &Handle,
+        produce: impl FnOnce(&mut SegmentSink<'_>) -> Result<T, SegmentError>,
+    ) -> Result<StateBlob, Failure> {
+        let (store, path) = self.place(folder)?;
+        let mut blob = BlobWriter::new(&store, runtime, path, self.inline_bytes_max);
+        if let Err(error) = produce(&mut |chunk| blob.append(chunk)) {
+            let unreadable = || Failure::new(FailureKind::Checkpoint, error.to_string());
+            return Err(blob.failure().map_or_else(unreadable, |error| failed(&error)));
+        }
+        blob.finish().map_err(|error| failed(&error))
+    }
+
+    /// Runs `work` on a thread that may block.
+    fn blocking<T: Send + 'static>(&self, work: impl FnOnce(Self, &Handle) -> T + Send + 'static) -> JoinHandle<T> {
+        let (writer, runtime) = (self.clone(), Handle::current());
+        tokio::task::spawn_blocking(move || work(writer, &runtime))
+    }
+
+    /// Writes segments in order. If one fails, gives those that were written and those that were not.
+    pub(super) async fn segments(
+        &self,
+        folder: &Folder,
+        sealed: Vec<SealedSegment>,
+    ) -> Result<Written, (Written, Vec<SealedSegment>, Failure)> {
+        if sealed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let folder = folder.clone();
+        let work = move |writer: Self, runtime: &Handle| {
+            let (mut written, mut sealed) = (Vec::new(), sealed.into_iter());
+            while let Some(segment) = sealed.next() {
+                match writer.blob(&folder, runtime, |sink| segment.write(sink)) {
+                    Ok(blob) => written.push((blob, segment.is_base())),
+                    Err(failure) => return Err((written, std::iter::once(segment).chain(sealed).collect(), failure)),
+                }
+            }
+            Ok(written)
+        };
+        self.blocking(work).await.unwrap_or_else(|error| Err((Vec::new(), Vec::new(), lost(&error))))
+    }
+
+    /// Writes some bytes.
+    pub(super) async fn bytes(&self, folder: &Folder, bytes: Bytes) -> Result<StateBlob, Failure> {
+        if bytes.len() <= self.inline_bytes_max {
+            return Ok(StateBlob::Inline(bytes));
+        }
+        let folder = folder.clone();
+        let work = move |writer: Self, runtime: &Handle| {
+            let (store, path) = writer.place(&folder)?;
+            runtime.block_on(store.write(&path, [bytes])).map_err(|error| failed(&error))
+        };
+        self.blocking(work).await.unwrap_or_else(|error| Err(lost(&error)))
+    }
+
+    /// Merges segments into one in that folder.
+    pub(super) async fn merge(
+        &self,
+        folder: &Folder,
+        segments: Vec<ChainSegment<SegmentHandle>>,
+        base: bool,
+    ) -> Result<StateBlob, Failure> {
+        let folder = folder.clone();
+        let work = move |writer: Self, runtime: &Handle| writer.merge_blocking(&folder, segments, base, runtime);
+        self.blocking(work).await.unwrap_or_else(|error| Err(lost(&error)))
+    }
+
+    /// The same for the job's folder, to be waited for later.
+    pub(super) fn begin_merge(
+        &self,
+        segments: Vec<ChainSegment<SegmentHandle>>,
+        base: bool,
+    ) -> JoinHandle<Result<StateBlob, Failure>> {
+        self.blocking(move |writer, runtime| writer.merge_blocking(&Folder::Job, segments, base, runtime))
+    }
+
+    fn merge_blocking(
+        &self,
+        folder: &Folder,
+        mut segments: Vec<ChainSegment<SegmentHandle>>,
+        base: bool,
+        runtime: &Handle,
+    ) -> Result<StateBlob, Failure> {
+        // More than can be read at once are merged from the front, in between into the job's folder.
+        while segments.len() > MERGE_SEGMENTS_MAX {
+            let first: Vec<_> = segments.drain(..MERGE_SEGMENTS_MAX).collect();
+            let blob = self.merge_run(&Folder::Job, first, base, runtime)?;
+            let (bytes, handle) = (blob.byte_len(), SegmentHandle { blob, folder: None });
+            segments.insert(0, ChainSegment { handle, key_groups: self.key_groups, bytes });
+        }
+        self.merge_run(folder, segments, base, runtime)
+    }
+
+    fn merge_run(
+        &self,
+        folder: &Folder,
+        segments: Vec<ChainSegment<SegmentHandle>>,
+        base: bool,
+        runtime: &Handle,
+    ) -> Result<StateBlob, Failure> {
+        let mut inputs = Vec::with_capacity(segments.len());
+        for ChainSegment { handle, key_groups, .. } in segments {
+            let source = open_segment(&handle, &self.job_folder).map_err(|error| failed(&error))?;
+            inputs.push(SegmentInput { source, key_groups });
+        }
+        let options = MergeOptions {
+            key_groups: self.key_groups,
+            max_parallelism: self.max_parallelism,
+            expired_at: Some(i64::try_from(wall_clock().0).unwrap_or(i64::MAX)),
+            base,
+        };
+        self.blob(folder, runtime, |sink| merge(inputs, &options, sink))
+    }
+}
+
+/// Opens a segment where it is. Blocks.
+pub(crate) fn open_segment(handle: &SegmentHandle, job_folder: &str) -> Result<BlobReader, CheckpointStoreError> {
+    if let StateBlob::Inline(bytes) = &handle.blob {
+        return Ok(BlobReader::Inline(bytes.clone()));
+    }
+    let folder = handle.folder.as_deref().unwrap_or(job_folder);
+    BlobReader::open(&CheckpointStore::open_local(Path::new(folder))?, &handle.blob)
+}
