@@ -48,9 +48,32 @@ impl AggregateFunction<(String, Option<i64>)> for Delays {
     }
 
     fn result(&self, totals: Totals) -> String {
-        let mean = mean(totals.sum_minutes, totals.delays);
         let max = totals.max_minutes.map(|minutes| minutes.to_string()).unwrap_or_default();
-        format!("{},{mean},{max}", totals.flights)
+        format!("{},{max}", Means.result(totals))
+    }
+}
+
+/// The same without the maximum.
+pub struct Means;
+
+impl AggregateFunction<(String, Option<i64>)> for Means {
+    type Accumulator = Totals;
+    type Output = String;
+
+    fn create(&self) -> Totals {
+        Totals::default()
+    }
+
+    fn add(&self, totals: &mut Totals, flight: (String, Option<i64>)) {
+        Delays.add(totals, flight);
+    }
+
+    fn merge(&self, totals: &mut Totals, other: Totals) {
+        Delays.merge(totals, other);
+    }
+
+    fn result(&self, totals: Totals) -> String {
+        format!("{},{}", totals.flights, mean(totals.sum_minutes, totals.delays))
     }
 }
 

@@ -31,28 +31,36 @@ impl<C: Data> Panes<C> {
     #[inline]
     pub fn pane(&mut self, start: i64) -> (&mut Option<C>, bool) {
         // Most records belong to the last pane.
-        let place = self.panes.iter().rposition(|pane| pane.start <= start);
-        let is_there = place.is_some_and(|place| self.panes[place].start == start);
-        let place = match place {
-            Some(place) if is_there => place,
-            found => {
-                let place = found.map_or(0, |place| place + 1);
-                self.panes.insert(place, KeptPane { start, kept: None });
-                place
-            }
+        let place = match self.panes.last() {
+            Some(last) if last.start == start => self.panes.len() - 1,
+            _ => self.first_from(start),
         };
+        let is_there = self.panes.get(place).is_some_and(|pane| pane.start == start);
+        if !is_there {
+            self.panes.insert(place, KeptPane { start, kept: None });
+        }
         (&mut self.panes[place].kept, !is_there)
+    }
+
+    /// Where the first pane is that begins at or behind a time.
+    fn first_from(&self, start: i64) -> usize {
+        // A key has few panes, unless watermarks lag far behind.
+        self.panes.partition_point(|pane| pane.start < start)
+    }
+
+    /// The panes of a window.
+    fn of_window(&self, window: TimeWindow) -> impl Iterator<Item = &KeptPane<C>> {
+        self.panes[self.first_from(window.start)..].iter().take_while(move |pane| pane.start < window.end)
     }
 
     /// Whether a window has records.
     pub fn has(&self, window: TimeWindow) -> bool {
-        self.panes.iter().any(|pane| window.start <= pane.start && pane.start < window.end)
+        self.of_window(window).next().is_some()
     }
 
     /// What a window has, merged.
     pub fn merged(&self, window: TimeWindow, merge: impl Fn(C, C) -> C) -> Option<C> {
-        let panes = self.panes.iter().filter(|pane| window.start <= pane.start && pane.start < window.end);
-        panes.filter_map(|pane| pane.kept.clone()).reduce(merge)
+        self.of_window(window).filter_map(|pane| pane.kept.clone()).reduce(merge)
     }
 
     /// Drops the panes of which no window is kept at a time of the watermark.
