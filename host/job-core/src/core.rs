@@ -183,7 +183,7 @@ impl JobCore {
             Input::SavepointRequested { request, folder, stop } => self.savepoint_requested(request, folder, stop, out),
             Input::CheckpointRequested { request } => self.checkpoint_requested(request, out),
             Input::CheckpointStored { checkpoint, result } => self.checkpoint_stored(checkpoint, result, out),
-            Input::PointerRead { checkpoint, result } => self.pointer_read(checkpoint, result, out),
+            Input::PointerRead { checkpoint, result } => self.pointer_read(checkpoint, &result, out),
         }
         self.align_watermarks(out);
         self.coordinate(out);

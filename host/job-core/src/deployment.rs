@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use millrace_graph::{JobEdge, Partitioning, SlotSharing};
+use millrace_graph::{JobEdge, JobVertex, Partitioning, SlotSharing};
 use millrace_protocol::{ChannelId, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment, TaskRestore};
-use millrace_types::{AllocationId, AttemptId, SlotId, TaskManagerId};
+use millrace_types::{AllocationId, AttemptId, NodeId, SlotId, TaskManagerId};
 
 use crate::spec::JobSpec;
 
@@ -100,6 +100,8 @@ impl Placement<'_> {
             .map(|(position, edge)| OutputEdge {
                 source: edge.source,
                 source_port: edge.source_port,
+                target_uid: uid_of(&graph.vertices[edge.target_vertex], edge.target),
+                target_port: edge.target_port,
                 partitioning: edge.partitioning,
                 format: edge.format,
                 target_max_parallelism: graph.vertices[edge.target_vertex].max_parallelism,
@@ -116,4 +118,9 @@ impl Placement<'_> {
             })
             .collect()
     }
+}
+
+/// The uid of an operator of a vertex.
+fn uid_of(vertex: &JobVertex, node: NodeId) -> String {
+    vertex.nodes.iter().find(|(id, _)| *id == node).map(|(_, node)| node.uid.clone()).unwrap_or_default()
 }

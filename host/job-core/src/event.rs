@@ -310,7 +310,8 @@ pub enum Command {
         /// Where it is, or why there is none.
         result: Result<SnapshotLocation, Failure>,
     },
-    /// Have a source end as if it were read to its end.
+    /// Have a source end as if it were read to its end. A [`Command::TriggerCheckpoint`] that follows is to be taken behind
+    /// that end.
     DrainSource {
         /// Where it runs.
         task_manager: TaskManagerId,

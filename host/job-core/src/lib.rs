@@ -4,14 +4,15 @@
 //! - No IO, no clock, no random numbers: the same inputs give the same commands.
 //! - A message of another attempt than the present one, or one that comes too late, is dropped under a named, counted
 //!   reason ([`DropReason`]) and changes nothing else.
-//! - The job's end is written before it is told ([`Command::PersistStatus`], then [`Command::JobEnded`]).
-//!
+//! - The job's end is written before it is told ([`Command::PersistStatus`], then [`Command::JobEnded`]), and so is the
+//!   end of a checkpoint ([`Command::StoreCheckpoint`], [`Command::PersistCheckpoint`],
+//!   [`Command::NotifyCheckpointCompleted`]).
 //! - A failure costs one restart, however many tasks it takes along, and waiting for slots costs none.
 //!
 //! A job is `INITIALIZING` until it is started, `CREATED` while it waits for slots and splits, `RUNNING` while its tasks
 //! run; then `FINISHED`, or through `FAILING` to `FAILED`, or through `CANCELLING` to `CANCELED`. From a failure that its
-//! restart strategy answers until its tasks are deployed again it is `RESTARTING`. Until there are checkpoints, tasks
-//! that restart begin from the beginning of their input.
+//! restart strategy answers until its tasks are deployed again it is `RESTARTING`. Tasks that restart begin with the newest
+//! checkpoint that they can read; without any, at the beginning of their input.
 
 mod alignment;
 mod attempts;

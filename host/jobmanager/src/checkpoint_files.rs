@@ -94,8 +94,11 @@ fn files_folder(location: &Path, checkpoint: &CompletedCheckpoint) -> PathBuf {
     }
 }
 
-/// Deletes files of a job.
+/// Deletes files of a job. Those of a folder that is not there are deleted already.
 pub(crate) async fn delete_files(job_folder: &Path, paths: &[Box<str>]) -> Result<(), Failure> {
+    if matches!(tokio::fs::try_exists(job_folder).await, Ok(false)) {
+        return Ok(());
+    }
     open(job_folder, false).await?.delete(paths).await.map_err(of_store)
 }
 
@@ -298,5 +301,6 @@ mod tests {
         assert!(!there("shared/second"));
         delete_folder(job.path()).await.unwrap();
         delete_folder(job.path()).await.unwrap();
+        delete_files(job.path(), &["shared/both".into()]).await.unwrap();
     }
 }

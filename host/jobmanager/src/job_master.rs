@@ -249,10 +249,15 @@ impl JobMaster {
     /// Tells the results which rows are of an attempt that is over.
     fn note_attempts(&self) {
         let view = self.core.view();
+        let resumes = view.checkpoints.latest_completed.is_some() || view.checkpoints.latest_restored.is_some();
         for (vertex, tasks) in view.graph.vertices.iter().zip(&view.vertices) {
             // The subtasks of a vertex are of one region and restart together.
             if let Some(first) = tasks.subtasks.first().filter(|first| !first.earlier.is_empty()) {
-                self.results.restarted(vertex.id, first.attempt);
+                if resumes {
+                    self.results.resumed(vertex.id, first.attempt);
+                } else {
+                    self.results.restarted(vertex.id, first.attempt);
+                }
             }
         }
     }

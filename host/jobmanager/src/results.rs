@@ -8,6 +8,8 @@
 //! client has read any of them they are dropped, and nobody notices. A client that has is told so, once and clearly,
 //! since rows cannot be taken back: it reads from position 0 again, or gives up, as in Flink, where reading the results
 //! of a job without checkpoints fails when the job restarts. Rows of sinks that have not restarted are not sent again.
+//! One that goes on from a checkpoint does not send again what it sent before that: its rows stay, and those behind the
+//! checkpoint may come twice.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,6 +119,17 @@ impl Results {
         state.bytes = state.rows.iter().map(|row| row.bytes.len()).sum();
         drop(guard);
         self.changed.notify_waiters();
+    }
+
+    /// The tasks of a vertex go on under this attempt from a checkpoint: what they sent before stays, and late rows of
+    /// earlier attempts are dropped. Rows between the checkpoint and the failure come again.
+    pub(crate) fn resumed(&self, vertex: VertexId, attempt: u32) {
+        let mut state = self.lock();
+        let present = state.attempts.entry(vertex).or_default();
+        if *present < attempt {
+            *present = attempt;
+            state.sinks.retain(|(sink, _), _| sink.vertex != vertex);
+        }
     }
 
     /// Takes rows of a sink. Rows of an attempt that is over are dropped. Rows that arrived before are dropped; a gap means a sink that breaks the protocol, and its
@@ -258,6 +271,17 @@ mod tests {
         assert_eq!(fetched(&results, 0).await.unwrap(), ["a"]);
         results.arrived(rows_of(2, 1, 1, &["b"]));
         assert_eq!(fetched(&results, 1).await.unwrap(), ["b"]);
+    }
+
+    #[tokio::test]
+    async fn rows_before_a_checkpoint_that_a_sink_goes_on_from_stay() {
+        let results = Results::new(1_000);
+        results.arrived(rows_of(2, 0, 0, &["a", "b"]));
+        assert_eq!(fetched(&results, 0).await.unwrap(), ["a", "b"]);
+        results.resumed(VertexId::from_bytes([2; 16]), 1);
+        results.arrived(rows_of(2, 0, 2, &["late"]));
+        results.arrived(rows_of(2, 1, 0, &["b", "c"]));
+        assert_eq!(fetched(&results, 2).await.unwrap(), ["b", "c"]);
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use millrace_protocol::ChannelId;
+use millrace_types::{Alignment, Barrier};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -10,12 +11,18 @@ use crate::budget::{BufferBudget, ChannelShare};
 use crate::error::{Cause, ChannelClosed};
 use crate::item::Item;
 use crate::plane::{Granted, RemoteLink};
+use crate::priority::{Announced, Priority};
 
 /// The most items that a channel holds, batches and watermarks together. The end of input needs no place.
 pub const CHANNEL_ITEMS_MAX: usize = 8;
 
-/// The most that lies in a gate's queue for one channel: items, the end, and the word that the producer is gone.
-pub(crate) const ARRIVALS_MAX: usize = CHANNEL_ITEMS_MAX + 2;
+/// The most barriers in a channel that have overtaken what their producer had not sent: one that is looked for, and one
+/// of a checkpoint that was aborted before.
+pub const BARRIERS_MAX: usize = 2;
+
+/// The most that lies in a gate's queue for one channel: items, barriers that have overtaken, the end, and the word that
+/// the producer is gone.
+pub(crate) const ARRIVALS_MAX: usize = CHANNEL_ITEMS_MAX + BARRIERS_MAX + 2;
 
 /// The right to send one item. It comes back when the gate takes the item, or when this is dropped.
 #[derive(Debug)]
@@ -39,6 +46,8 @@ impl Credit {
 pub(crate) struct Credits {
     places: Arc<Semaphore>,
     exclusive: Arc<Semaphore>,
+    /// Places of barriers that overtake.
+    barriers: Arc<Semaphore>,
     budget: BufferBudget,
     _share: ChannelShare,
 }
@@ -48,6 +57,7 @@ impl Credits {
         Self {
             places: Arc::new(Semaphore::new(CHANNEL_ITEMS_MAX)),
             exclusive: Arc::new(Semaphore::new(1)),
+            barriers: Arc::new(Semaphore::new(BARRIERS_MAX)),
             budget: budget.clone(),
             _share: budget.share(),
         }
@@ -101,13 +111,28 @@ pub(crate) struct Queued {
 struct LocalLink {
     position: u32,
     queue: Sender<Queued>,
+    priority: Arc<Priority>,
 }
 
 impl LocalLink {
     /// Never waits: the queue has room for all that credits admit. Only a gate that is gone refuses.
     fn put(&self, arrival: Arrival, credit: Option<Credit>) -> Result<(), Cause> {
+        if let Arrival::Item(Item::Barrier(barrier)) = &arrival
+            && matches!(barrier.alignment, Alignment::Unaligned { .. })
+        {
+            self.announce(barrier, false);
+        }
         let queued = Queued { channel: self.position, arrival, credit };
         self.queue.try_send(queued).map_err(|_| Cause::default())
+    }
+
+    fn announce(&self, barrier: &Arc<Barrier>, overtaking: bool) {
+        self.priority.tell(Announced { channel: self.position, barrier: Arc::clone(barrier), overtaking });
+    }
+
+    fn overtake(&self, credit: Credit, barrier: Arc<Barrier>) -> Result<(), Cause> {
+        self.announce(&barrier, true);
+        self.put(Arrival::Item(Item::Barrier(barrier)), Some(credit))
     }
 }
 
@@ -128,8 +153,14 @@ pub struct ChannelSender {
 }
 
 impl ChannelSender {
-    pub(crate) fn local(id: ChannelId, position: u32, credits: Credits, queue: Sender<Queued>) -> Self {
-        Self { id, credits, link: Link::Local(LocalLink { position, queue }), ended: false }
+    pub(crate) fn local(
+        id: ChannelId,
+        position: u32,
+        credits: Credits,
+        queue: Sender<Queued>,
+        priority: Arc<Priority>,
+    ) -> Self {
+        Self { id, credits, link: Link::Local(LocalLink { position, queue, priority }), ended: false }
     }
 
     pub(crate) fn remote(id: ChannelId, credits: Credits, link: RemoteLink) -> Self {
@@ -172,6 +203,34 @@ impl ChannelSender {
         self.put(item, Some(credit))
     }
 
+    /// Sends a barrier behind what was sent so far, without an item's credit, and announces it to the gate as one that
+    /// has overtaken what was not sent. Never waits. Returns whether it was sent: not if [`BARRIERS_MAX`] of them have
+    /// not been taken, nor behind the end.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn try_overtake(&mut self, barrier: &Arc<Barrier>) -> Result<bool, ChannelClosed> {
+        if self.ended {
+            return Ok(false);
+        }
+        let sent = match &self.link {
+            Link::Local(link) => match Arc::clone(&self.credits.barriers).try_acquire_owned() {
+                Ok(place) => link.overtake(Credit::of(place, None), Arc::clone(barrier)).map(|()| true),
+                Err(_) => Ok(false),
+            },
+            Link::Remote(link) => link.try_overtake(barrier),
+        };
+        sent.map_err(|cause| ChannelClosed { channel: self.id, cause })
+    }
+
+    /// Delivers a barrier that has overtaken in another process.
+    pub(crate) fn overtake(&self, credit: Credit, barrier: Arc<Barrier>) {
+        if let Link::Local(link) = &self.link {
+            // A gate that is gone says so itself.
+            let _ = link.overtake(credit, barrier);
+        }
+    }
+
     /// Says that nothing follows. Never waits.
     ///
     /// # Errors
@@ -203,9 +262,9 @@ impl ChannelSender {
         let Link::Local(link) = &self.link else {
             return None;
         };
-        let Credits { places, exclusive, budget, .. } = &self.credits;
-        let (places, exclusive) = (Arc::clone(places), Arc::clone(exclusive));
-        Some(Rights { places, exclusive, budget: budget.clone(), queue: link.queue.clone() })
+        let Credits { places, exclusive, barriers, budget, .. } = &self.credits;
+        let (places, exclusive, barriers) = (Arc::clone(places), Arc::clone(exclusive), Arc::clone(barriers));
+        Some(Rights { places, exclusive, barriers, budget: budget.clone(), queue: link.queue.clone() })
     }
 }
 
@@ -228,6 +287,8 @@ pub(crate) struct Rights {
     pub places: Arc<Semaphore>,
     /// One permit.
     pub exclusive: Arc<Semaphore>,
+    /// A permit for each barrier that overtakes.
+    pub barriers: Arc<Semaphore>,
     pub budget: BufferBudget,
     queue: Sender<Queued>,
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::budget::BufferBudget;
-use crate::channel::{ARRIVALS_MAX, ChannelSender, Credits, Queued};
+use crate::channel::{ARRIVALS_MAX, ChannelSender, Credits};
 use crate::error::ExchangeError;
 use crate::gate::Gate;
 
@@ -90,28 +90,23 @@ impl Exchange {
     pub fn open_gate(&self, ids: Vec<ChannelId>) -> Result<Gate, ExchangeError> {
         // Room for all that the channels' credits admit, so that queueing never waits.
         let (sender, queue) = mpsc::channel(ids.len().max(1) * ARRIVALS_MAX);
-        let connected = Arc::new(Semaphore::new(0));
+        let (connected, priority) = (Arc::new(Semaphore::new(0)), Arc::default());
         let mut meetings = self.lock();
         let taken = |id: &&ChannelId| matches!(meetings.get(*id), Some(Meeting::Offered(_)));
         if let Some(channel) = ids.iter().find(taken).copied() {
             return Err(ExchangeError::Duplicate { channel });
         }
         for (position, id) in (0u32..).zip(&ids) {
-            self.offer(&mut meetings, *id, position, &sender, &connected);
+            let credits = Credits::new(&self.budget);
+            let sender = ChannelSender::local(*id, position, credits, sender.clone(), Arc::clone(&priority));
+            Self::offer(&mut meetings, sender, &connected);
         }
         drop(meetings);
-        Ok(Gate::new(ids, queue, connected, self.clone()))
+        Ok(Gate::new(ids, queue, priority, connected, self.clone()))
     }
 
-    fn offer(
-        &self,
-        meetings: &mut BTreeMap<ChannelId, Meeting>,
-        id: ChannelId,
-        position: u32,
-        queue: &mpsc::Sender<Queued>,
-        connected: &Arc<Semaphore>,
-    ) {
-        let mut sender = ChannelSender::local(id, position, Credits::new(&self.budget), queue.clone());
+    fn offer(meetings: &mut BTreeMap<ChannelId, Meeting>, mut sender: ChannelSender, connected: &Arc<Semaphore>) {
+        let id = sender.id();
         if let Some(Meeting::Awaited(awaited)) = meetings.remove(&id) {
             match awaited.send(sender) {
                 Ok(()) => return connected.add_permits(1),

@@ -7,13 +7,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use millrace_protocol::ChannelId;
+use millrace_types::CheckpointId;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Receiver;
 
+use crate::capture::{Capture, CaptureError, InFlight};
 use crate::channel::{Arrival, Queued};
 use crate::error::{ExchangeError, GateError};
 use crate::exchange::Exchange;
 use crate::item::Item;
+use crate::priority::{Announced, Priority};
 
 /// What a gate gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub struct Gate {
     aside: VecDeque<Queued>,
     /// Whether something that is aside may be of a channel that is not blocked.
     aside_may_go: bool,
+    priority: Arc<Priority>,
+    capture: Option<Capture>,
     /// A permit for each producer that came.
     connected: Arc<Semaphore>,
     exchange: Exchange,
@@ -45,11 +50,23 @@ impl Gate {
     pub(crate) fn new(
         ids: Vec<ChannelId>,
         queue: Receiver<Queued>,
+        priority: Arc<Priority>,
         connected: Arc<Semaphore>,
         exchange: Exchange,
     ) -> Self {
         let (open, blocked) = (ids.len(), vec![false; ids.len()]);
-        Self { ids, queue, open, blocked, aside: VecDeque::new(), aside_may_go: false, connected, exchange }
+        Self {
+            ids,
+            queue,
+            open,
+            blocked,
+            aside: VecDeque::new(),
+            aside_may_go: false,
+            priority,
+            capture: None,
+            connected,
+            exchange,
+        }
     }
 
     /// The channels, by position.
@@ -79,10 +96,11 @@ impl Gate {
             return Ok(None);
         }
         loop {
-            if let Some(queued) = self.pop_aside() {
-                return self.take(queued).map(Some);
+            if let Some(received) = self.at_hand()? {
+                return Ok(Some(received));
             }
             match self.queue.recv().await {
+                Some(queued) if self.capture.is_some() => self.capture(queued),
                 Some(queued) if self.holds_back(&queued) => self.aside.push_back(queued),
                 Some(queued) => return self.take(queued).map(Some),
                 // All producers have ended, and what they sent is of blocked channels.
@@ -95,10 +113,11 @@ impl Gate {
     /// What came next if something is there; `None` if not.
     pub fn try_recv(&mut self) -> Result<Option<Received>, GateError> {
         loop {
-            if let Some(queued) = self.pop_aside() {
-                return self.take(queued).map(Some);
+            if let Some(received) = self.at_hand()? {
+                return Ok(Some(received));
             }
             match self.queue.try_recv() {
+                Ok(queued) if self.capture.is_some() => self.capture(queued),
                 Ok(queued) if self.holds_back(&queued) => self.aside.push_back(queued),
                 Ok(queued) => return self.take(queued).map(Some),
                 Err(_) => return Ok(None),
@@ -118,6 +137,68 @@ impl Gate {
     pub fn unblock_all(&mut self) {
         self.blocked.fill(false);
         self.aside_may_go = !self.aside.is_empty();
+    }
+
+    /// Captures what these channels bring in front of the barrier of a checkpoint or their end, for a snapshot that is
+    /// taken now. What is queued is looked through at once, and what arrives with the next call, before the task gets to
+    /// it. Where a capture of an older checkpoint was not complete, it is dropped, and its checkpoint returned.
+    ///
+    /// # Panics
+    /// If there is no such channel.
+    pub fn begin_capture(
+        &mut self,
+        checkpoint: CheckpointId,
+        channels: &[usize],
+        bytes_max: usize,
+    ) -> Option<CheckpointId> {
+        let capture = Capture::new(checkpoint, channels, self.ids.len(), bytes_max);
+        let dropped = self.capture.replace(capture).map(|capture| capture.checkpoint);
+        for queued in std::mem::take(&mut self.aside) {
+            self.capture(queued);
+        }
+        self.look_through_queue();
+        dropped
+    }
+
+    /// What was captured, once all barriers have come; or why it is not complete. To be asked after every item.
+    pub fn take_capture(&mut self) -> Option<(CheckpointId, Result<Vec<InFlight>, CaptureError>)> {
+        self.look_through_queue();
+        let capture = self.capture.take_if(|capture| capture.is_over())?;
+        Some((capture.checkpoint, capture.finish()))
+    }
+
+    /// Drops the capture of a checkpoint that was given up.
+    pub fn abandon_capture(&mut self, checkpoint: CheckpointId) {
+        self.capture.take_if(|capture| capture.checkpoint == checkpoint);
+    }
+
+    fn look_through_queue(&mut self) {
+        while self.capture.is_some()
+            && let Ok(queued) = self.queue.try_recv()
+        {
+            self.capture(queued);
+        }
+    }
+
+    /// Sets something aside that the capture has seen; its own barriers have done their duty.
+    fn capture(&mut self, queued: Queued) {
+        if let (Arrival::Item(item), Some(capture)) = (&queued.arrival, &mut self.capture)
+            && capture.see(queued.channel as usize, item)
+        {
+            return;
+        }
+        self.aside.push_back(queued);
+        self.aside_may_go = true;
+    }
+
+    /// What is told ahead of all, or comes next of what is aside.
+    fn at_hand(&mut self) -> Result<Option<Received>, GateError> {
+        if let Some(Announced { channel, barrier, overtaking }) = self.priority.take() {
+            let item = Item::Announced { barrier, overtaking };
+            return Ok(Some(Received { channel: channel as usize, item }));
+        }
+        self.look_through_queue();
+        self.pop_aside().map(|queued| self.take(queued)).transpose()
     }
 
     /// How many items are set aside.

@@ -19,6 +19,14 @@ pub enum Item {
     },
     /// What came before belongs to the checkpoint, and what follows does not.
     Barrier(Arc<Barrier>),
+    /// Said by a gate, ahead of what lies in its channels, and sent by nobody: this barrier lies in a channel, and its
+    /// checkpoint may become unaligned. The barrier itself follows in its turn.
+    Announced {
+        /// The barrier.
+        barrier: Arc<Barrier>,
+        /// Whether it has overtaken what its producer had not sent, so that it is to overtake here too.
+        overtaking: bool,
+    },
     /// Nothing follows.
     EndOfInput,
 }
@@ -28,7 +36,9 @@ impl Item {
     pub fn byte_len(&self) -> usize {
         match self {
             Self::Batch(batch) => batch.byte_len(),
-            Self::Watermark(_) | Self::Status { .. } | Self::Barrier(_) | Self::EndOfInput => 0,
+            Self::Watermark(_) | Self::Status { .. } | Self::Barrier(_) | Self::Announced { .. } | Self::EndOfInput => {
+                0
+            }
         }
     }
 }

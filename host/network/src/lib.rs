@@ -1,7 +1,8 @@
 //! The data plane: channels with credits, the gates that read them, and the writers that spread records over them.
 //!
 //! Invariants:
-//! - Whatever is sent waits for credit first: a channel holds at most [`CHANNEL_ITEMS_MAX`] items, all channels of a
+//! - Whatever is sent waits for credit first, save for a barrier that overtakes, which goes only if it has a place: a
+//!   channel holds at most [`CHANNEL_ITEMS_MAX`] items and [`BARRIERS_MAX`] such barriers, all channels of a
 //!   TaskManager together at most the bytes of its [`BufferBudget`] and one batch for each channel. A writer holds a
 //!   few batches more that have not asked for credit yet.
 //! - A channel whose consumer takes what arrives always moves on, whatever other channels do (the argument stands at
@@ -15,6 +16,7 @@
 //! the channel returned.
 
 mod budget;
+mod capture;
 mod channel;
 pub mod control;
 mod error;
@@ -22,13 +24,15 @@ mod exchange;
 mod gate;
 mod item;
 mod plane;
+mod priority;
 mod selector;
 #[cfg(test)]
 mod testing;
 mod writer;
 
 pub use budget::BufferBudget;
-pub use channel::{CHANNEL_ITEMS_MAX, ChannelSender, Credit};
+pub use capture::{CaptureError, InFlight};
+pub use channel::{BARRIERS_MAX, CHANNEL_ITEMS_MAX, ChannelSender, Credit};
 pub use error::{Cause, ChannelClosed, DataPlaneError, ExchangeError, GateError, WriteError};
 pub use exchange::{CONNECT_TIMEOUT, Exchange};
 pub use gate::{Gate, Received};

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_graph::Partitioning;
-use millrace_types::{Barrier, EventTime};
+use millrace_types::{Barrier, CheckpointId, EventTime};
 use millrace_wire::{BATCH_FRAME_BYTES_MAX, BatchBuilder, BatchFlags, BatchView};
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use crate::budget::BufferBudget;
+use crate::capture::InFlight;
 use crate::channel::{ChannelSender, Credit};
 use crate::error::{ChannelClosed, WriteError};
 use crate::item::Item;
@@ -58,6 +59,8 @@ pub struct OutputEdgeWriter {
     /// What is pending waits for nothing more.
     is_urgent: bool,
     bytes_out: u64,
+    /// The newest barrier that was pushed.
+    barrier: Option<CheckpointId>,
 }
 
 impl OutputEdgeWriter {
@@ -84,6 +87,7 @@ impl OutputEdgeWriter {
             pending: VecDeque::new(),
             is_urgent: false,
             bytes_out: 0,
+            barrier: None,
         })
     }
 
@@ -239,7 +243,35 @@ impl OutputEdgeWriter {
     /// Takes a barrier in, behind all that was pushed so far, on every channel.
     pub fn push_barrier(&mut self, barrier: &Arc<Barrier>) {
         self.flush();
+        self.barrier = Some(barrier.checkpoint);
         self.send_to_all(&Item::Barrier(Arc::clone(barrier)));
+    }
+
+    /// Lets a barrier overtake what is pending, on every channel: it goes at once, behind what was sent, and announces
+    /// itself to the gates. Gives the batches that it has overtaken, which are part of the checkpoint and are still sent,
+    /// in order. A barrier that was pushed and waits overtakes what is in front of it; on channels where it was sent, and
+    /// where [`ChannelSender::try_overtake`] has no place, nothing is overtaken, and it goes in its turn.
+    pub fn push_barrier_unaligned(&mut self, barrier: &Arc<Barrier>) -> Result<Vec<InFlight>, ChannelClosed> {
+        if self.barrier != Some(barrier.checkpoint) {
+            self.push_barrier(barrier);
+        }
+        let mut overtaken = Vec::new();
+        for channel in 0..self.channels.len() {
+            let is_it = |(to, item): &(usize, Item)| {
+                *to == channel && matches!(item, Item::Barrier(other) if other.checkpoint == barrier.checkpoint)
+            };
+            let Some(at) = self.pending.iter().position(is_it) else { continue };
+            if self.channels[channel].try_overtake(barrier)? {
+                let in_front = self.pending.iter().take(at).filter(|(to, _)| *to == channel);
+                overtaken.extend(in_front.filter_map(|(_, item)| match item {
+                    Item::Batch(batch) => Some(InFlight { channel, batch: batch.clone() }),
+                    _ => None,
+                }));
+                self.pending.remove(at);
+            }
+        }
+        self.is_urgent = !self.pending.is_empty();
+        Ok(overtaken)
     }
 
     /// Takes back what was pushed to all channels last, if it is of this kind and none of it was sent.

@@ -79,6 +79,10 @@ pub struct OutputEdge {
     pub source: NodeId,
     /// The operator's port.
     pub source_port: u32,
+    /// The uid of the operator that consumes it.
+    pub target_uid: String,
+    /// That operator's port.
+    pub target_port: u32,
     /// How records are spread over the channels.
     pub partitioning: Partitioning,
     /// What the payloads are.

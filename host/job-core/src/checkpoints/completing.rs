@@ -109,7 +109,7 @@ impl JobCore {
         false
     }
 
-    pub(crate) fn pointer_read(&mut self, id: CheckpointId, result: Result<bool, String>, out: &mut Vec<Command>) {
+    pub(crate) fn pointer_read(&mut self, id: CheckpointId, result: &Result<bool, String>, out: &mut Vec<Command>) {
         let retry_at = self.now.plus_ms(self.spec.options.persist_retry_ms);
         let pending = self.coordinator.pending.get_mut(&id);
         let Some(Pending { stage: Stage::Reading(stored, retry @ None), .. }) = pending else {
@@ -202,17 +202,25 @@ impl JobCore {
         if coordinator.claimed {
             dropped.extend(coordinator.start_from.take().map(|start| start.stored));
         }
+        for StoredCheckpoint { checkpoint, location } in dropped {
+            self.checkpoints_view().discarded(checkpoint.id);
+            out.push(Command::DeleteCheckpoint { checkpoint: checkpoint.id, location });
+        }
+        // A savepoint does not tell which of the job's files a task that runs on names again.
+        if stored.checkpoint.kind == SnapshotKind::Checkpoint {
+            self.delete_unused_files(id, out);
+        }
+    }
+
+    fn delete_unused_files(&mut self, completed: CheckpointId, out: &mut Vec<Command>) {
+        let coordinator = &mut self.coordinator;
         let kept = coordinator.retained.iter().map(|kept| &kept.stored.checkpoint);
         let mut in_use: BTreeSet<&str> =
             kept.filter(|kept| kept.folder.is_none()).flat_map(|kept| kept.files()).collect();
         let pending = coordinator.pending.values().filter(|pending| pending.is_checkpoint());
         in_use.extend(pending.flat_map(|p| p.acknowledged.values()).flat_map(|taken| files_of(&taken.snapshot)));
-        let paths = coordinator.garbage.collect(id, &in_use);
+        let paths = coordinator.garbage.collect(completed, &in_use);
         debug_assert!(paths.iter().all(|path| !in_use.contains(&**path)));
-        for StoredCheckpoint { checkpoint, location } in dropped {
-            self.checkpoints_view().discarded(checkpoint.id);
-            out.push(Command::DeleteCheckpoint { checkpoint: checkpoint.id, location });
-        }
         let deletions = paths.chunks(DELETED_FILES_MAX).map(|paths| Command::DeleteFiles { paths: paths.to_vec() });
         out.extend(deletions);
     }

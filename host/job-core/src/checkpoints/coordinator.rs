@@ -144,7 +144,7 @@ impl Coordinator {
         restored.sort_by_key(Retained::id);
         let claimed = spec.start_from.as_ref().is_some_and(|start| start.claim);
         // What is claimed is gone once there is a checkpoint of the job's own.
-        let start = spec.start_from.as_ref().filter(|_| !(claimed && !restored.is_empty()));
+        let start = spec.start_from.as_ref().filter(|_| !claimed || restored.is_empty());
         let start_from = start.map(|start| Retained::new(start.from.clone()));
         let used = restored.iter().chain(&start_from).map(|retained| retained.id().0).max().unwrap_or(0);
         Self {

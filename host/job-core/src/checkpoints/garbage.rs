@@ -9,7 +9,8 @@
 //!   named for a checkpoint above n, and then they wait for the completion of such a one.
 //! - An attempt that starts later begins with a retained checkpoint.
 //!
-//! Savepoints and what a job started from have folders of their own, which are not touched.
+//! Savepoints and what a job started from have folders of their own, which are not touched. n is never a savepoint: what
+//! tasks acknowledge of it does not say which of the job's files they will name again.
 //!
 //! Invariant: bounded. Beyond the limit, and when a JobManager dies, files are forgotten and stay until the job's folder
 //! goes.

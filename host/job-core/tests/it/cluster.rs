@@ -187,12 +187,10 @@ impl Cluster {
                 assert_eq!(self.running.insert(task.attempt, slot), None);
             }
             // A dead TaskManager confirms nothing.
-            Command::CancelTask { attempt, .. } => {
-                if self.running.remove(&attempt).is_some() {
-                    let (state, figures) = (ExecutionState::Canceled, TaskFigures::default());
-                    let report = TaskReport { attempt, state, at: self.now, failure: None, figures };
-                    self.send_job(Input::TaskReported(report));
-                }
+            Command::CancelTask { attempt, .. } if self.running.remove(&attempt).is_some() => {
+                let (state, figures) = (ExecutionState::Canceled, TaskFigures::default());
+                let report = TaskReport { attempt, state, at: self.now, failure: None, figures };
+                self.send_job(Input::TaskReported(report));
             }
             _ => {}
         }

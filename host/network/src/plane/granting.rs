@@ -23,6 +23,8 @@ const PLACES_STEP: u32 = CHANNEL_ITEMS_MAX as u32 / 2;
 pub(crate) struct Outstanding {
     places: Option<OwnedSemaphorePermit>,
     exclusive: Option<OwnedSemaphorePermit>,
+    /// Places of barriers that overtake.
+    barriers: Option<OwnedSemaphorePermit>,
     /// Bytes of the budget.
     window: Option<OwnedSemaphorePermit>,
     /// Fewer bytes than this are low.
@@ -58,6 +60,11 @@ impl Outstanding {
         Some(Credit::of(place, buffer))
     }
 
+    /// The right to a barrier that has overtaken; none if it was not granted.
+    pub(crate) fn take_barrier(&mut self) -> Option<Credit> {
+        Some(Credit::of(self.barriers.as_mut()?.split(1)?, None))
+    }
+
     fn window_bytes(&self) -> usize {
         number(self.window.as_ref())
     }
@@ -90,6 +97,7 @@ impl Outstanding {
 struct Returned {
     places: Option<OwnedSemaphorePermit>,
     exclusive: Option<OwnedSemaphorePermit>,
+    barriers: Option<OwnedSemaphorePermit>,
 }
 
 impl Returned {
@@ -100,6 +108,7 @@ impl Returned {
         tokio::select! {
             right = Arc::clone(&rights.exclusive).acquire_owned() => returned.exclusive = right.ok(),
             places = Arc::clone(&rights.places).acquire_many_owned(PLACES_STEP) => returned.places = places.ok(),
+            place = Arc::clone(&rights.barriers).acquire_owned() => returned.barriers = place.ok(),
             () = low.notified() => {}
         }
         returned.add_all_at_hand(rights);
@@ -117,18 +126,26 @@ impl Returned {
         if let Some(places) = all(&rights.places) {
             merge(&mut self.places, places);
         }
+        if let Some(places) = all(&rights.barriers) {
+            merge(&mut self.barriers, places);
+        }
     }
 
     /// Grants it, and bytes with it.
     fn grant(self, handle: u32, budget: &BufferBudget, outstanding: &mut Outstanding) -> Option<Frame> {
         let items = u32::try_from(number(self.places.as_ref())).unwrap_or(u32::MAX);
+        let barriers = u32::try_from(number(self.barriers.as_ref())).unwrap_or(u32::MAX);
         let exclusive = self.exclusive.is_some();
         let bytes = outstanding.refill(budget, exclusive || items >= PLACES_STEP);
         if let Some(places) = self.places {
             merge(&mut outstanding.places, places);
         }
+        if let Some(places) = self.barriers {
+            merge(&mut outstanding.barriers, places);
+        }
         outstanding.exclusive = self.exclusive.or(outstanding.exclusive.take());
-        (items > 0 || bytes > 0 || exclusive).then_some(Frame::Credit { handle, items, bytes, barriers: 0, exclusive })
+        let is_any = items > 0 || bytes > 0 || barriers > 0 || exclusive;
+        is_any.then_some(Frame::Credit { handle, items, bytes, barriers, exclusive })
     }
 }
 

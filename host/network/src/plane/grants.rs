@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::budget::WINDOW_BYTES_MAX;
-use crate::channel::CHANNEL_ITEMS_MAX;
+use crate::channel::{BARRIERS_MAX, CHANNEL_ITEMS_MAX};
 use crate::error::Cause;
 
 /// The rights that a channel has and has not used.
@@ -18,6 +18,8 @@ pub(crate) struct Grants {
     /// A permit for each byte.
     window: Arc<Semaphore>,
     exclusive: Arc<Semaphore>,
+    /// A permit for each barrier that overtakes.
+    barriers: Arc<Semaphore>,
     closed: OnceLock<Cause>,
 }
 
@@ -56,21 +58,23 @@ impl Grants {
     /// None yet.
     pub(crate) fn new() -> Self {
         let none = || Arc::new(Semaphore::new(0));
-        Self { items: none(), window: none(), exclusive: none(), closed: OnceLock::new() }
+        Self { items: none(), window: none(), exclusive: none(), barriers: none(), closed: OnceLock::new() }
     }
 
     /// Adds what was granted. Returns whether it is right: no channel is granted more than all there is.
     #[must_use]
-    pub(crate) fn add(&self, items: u32, bytes: u32, exclusive: bool) -> bool {
+    pub(crate) fn add(&self, items: u32, bytes: u32, barriers: u32, exclusive: bool) -> bool {
         let fits = |rights: &Semaphore, more: u32, max: usize| {
             rights.available_permits().checked_add(more as usize).is_some_and(|sum| sum <= max)
         };
         let right = fits(&self.items, items, CHANNEL_ITEMS_MAX)
             && fits(&self.window, bytes, WINDOW_BYTES_MAX)
+            && fits(&self.barriers, barriers, BARRIERS_MAX)
             && fits(&self.exclusive, u32::from(exclusive), 1);
         if right {
             self.items.add_permits(items as usize);
             self.window.add_permits(bytes as usize);
+            self.barriers.add_permits(barriers as usize);
             self.exclusive.add_permits(usize::from(exclusive));
         }
         right
@@ -102,6 +106,11 @@ impl Grants {
         Some(Granted { item, buffer })
     }
 
+    /// Uses up the right to a barrier that overtakes, if there is one.
+    pub(crate) fn try_spend_barrier(&self) -> bool {
+        self.barriers.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_ok()
+    }
+
     /// Nothing more may be sent, and whoever waits is woken. The first cause counts.
     pub(crate) fn close(&self, cause: Cause) {
         let _ = self.closed.set(cause);
@@ -125,13 +134,13 @@ mod tests {
     fn rights_that_are_not_spent_go_back() {
         let grants = Grants::new();
         assert!(grants.try_reserve(0).is_none());
-        assert!(grants.add(2, 100, true));
+        assert!(grants.add(2, 100, 0, true));
         drop(grants.try_reserve(100).unwrap());
         assert!(!grants.try_reserve(100).unwrap().spend());
         // No bytes are left: only the exclusive right admits another batch.
         assert!(grants.try_reserve(1).unwrap().spend());
         assert!(grants.try_reserve(0).is_none());
-        assert!(grants.add(1, 0, false));
+        assert!(grants.add(1, 0, 0, false));
         assert!(grants.try_reserve(1).is_none());
         assert!(grants.try_reserve(0).is_some());
     }
@@ -139,18 +148,20 @@ mod tests {
     #[test]
     fn more_than_all_there_is_cannot_be_granted() {
         let grants = Grants::new();
-        assert!(grants.add(CHANNEL_ITEMS_MAX as u32, WINDOW_BYTES_MAX as u32, true));
-        assert!(!grants.add(1, 0, false));
-        assert!(!grants.add(0, 1, false));
-        assert!(!grants.add(0, 0, true));
-        assert!(!grants.add(u32::MAX, u32::MAX, false));
-        assert!(grants.add(0, 0, false));
+        assert!(grants.add(CHANNEL_ITEMS_MAX as u32, WINDOW_BYTES_MAX as u32, BARRIERS_MAX as u32, true));
+        assert!(!grants.add(1, 0, 0, false));
+        assert!(!grants.add(0, 1, 0, false));
+        assert!(!grants.add(0, 0, 1, false));
+        assert!(!grants.add(0, 0, 0, true));
+        assert!(!grants.add(u32::MAX, u32::MAX, u32::MAX, false));
+        assert!(grants.add(0, 0, 0, false));
+        assert!((0..BARRIERS_MAX).all(|_| grants.try_spend_barrier()) && !grants.try_spend_barrier());
     }
 
     #[tokio::test]
     async fn a_closed_channel_wakes_whoever_waits_for_it() {
         let grants = Grants::new();
-        assert!(grants.add(1, 10, false));
+        assert!(grants.add(1, 10, 0, false));
         let mut waiting = pin!(grants.reserve(11));
         assert!(poll_once(waiting.as_mut()).is_pending());
         grants.close(Cause::of("tested"));

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millrace_protocol::ChannelId;
+use millrace_types::Barrier;
 use millrace_wire::{BatchView, ChannelName, Frame, FrameHeader, FrameKind, Side};
 use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
@@ -130,7 +131,8 @@ impl Incoming {
                 }
                 Frame::Watermark { handle, timestamp } => self.light(handle, Item::Watermark(timestamp))?,
                 Frame::Status { handle, idle } => self.light(handle, Item::Status { idle })?,
-                Frame::Barrier { handle, barrier, .. } => self.light(handle, Item::Barrier(barrier))?,
+                Frame::Barrier { handle, overtaking: false, barrier } => self.light(handle, Item::Barrier(barrier))?,
+                Frame::Barrier { handle, overtaking: true, barrier } => self.overtake(handle, barrier)?,
                 frame => self.last_word(header.handle, frame == Frame::End { handle: header.handle })?,
             }
         }
@@ -202,6 +204,21 @@ impl Incoming {
     fn light(&self, handle: u32, item: Item) -> Result<(), Fault> {
         if let Some(credit) = self.use_credit(handle, 0, false)? {
             self.deliver(handle, credit, item);
+        }
+        Ok(())
+    }
+
+    /// Takes a barrier that has overtaken what its producer had not sent.
+    fn overtake(&self, handle: u32, barrier: Arc<Barrier>) -> Result<(), Fault> {
+        let mut channels = self.lock();
+        match channels.get_mut(&handle).map(|channel| &mut channel.stage) {
+            None => return Err(unknown(handle)),
+            Some(Stage::Closed) => {}
+            Some(Stage::Opening) => return Err(no_credit("a barrier", handle)),
+            Some(Stage::Open(Open { outstanding, sender, .. })) => {
+                let credit = outstanding.take_barrier().ok_or_else(|| no_credit("a barrier", handle))?;
+                sender.overtake(credit, barrier);
+            }
         }
         Ok(())
     }

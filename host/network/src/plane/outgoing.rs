@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millrace_protocol::ChannelId;
-use millrace_types::TaskManagerId;
+use millrace_types::{Barrier, TaskManagerId};
 use millrace_wire::{BATCH_FRAME_BYTES_MAX, ChannelName, Frame, FrameHeader, Side};
 use tokio::io::AsyncRead;
 use tokio::sync::oneshot;
@@ -99,7 +99,7 @@ impl RemoteLink {
         let mut credit = credit;
         let exclusive = credit.as_mut().and_then(|credit| credit.granted.take()).is_some_and(Granted::spend);
         match item {
-            Item::EndOfInput => {}
+            Item::EndOfInput | Item::Announced { .. } => {}
             Item::Watermark(timestamp) => self.connection.queue.push(Frame::Watermark { handle, timestamp }, credit),
             Item::Status { idle } => self.connection.queue.push(Frame::Status { handle, idle }, credit),
             Item::Barrier(barrier) => {
@@ -111,6 +111,19 @@ impl RemoteLink {
             }
         }
         Ok(())
+    }
+
+    /// Queues a barrier that overtakes what was not sent, if that was granted. Never waits.
+    pub(crate) fn try_overtake(&self, barrier: &Arc<Barrier>) -> Result<bool, Cause> {
+        if let Some(cause) = self.grants.closed() {
+            return Err(cause.clone());
+        }
+        let is_granted = self.grants.try_spend_barrier();
+        if is_granted {
+            let frame = Frame::Barrier { handle: self.handle, overtaking: true, barrier: Arc::clone(barrier) };
+            self.connection.queue.push(frame, None);
+        }
+        Ok(is_granted)
     }
 
     /// The producer is gone before its end.
@@ -209,11 +222,11 @@ impl Outgoing {
                 Some(opening) => drop(opening.send(Ok(()))),
                 None => return Err(Fault::refused(Refusal::SaidTwice, "a channel was opened twice")),
             },
-            Frame::Credit { items, bytes, barriers: _, exclusive, .. } => {
+            Frame::Credit { items, bytes, barriers, exclusive, .. } => {
                 if channel.opening.is_some() {
                     return Err(Fault::refused(Refusal::NotOpened, "credit for a channel that is not open"));
                 }
-                if !channel.grants.add(items, bytes, exclusive) {
+                if !channel.grants.add(items, bytes, barriers, exclusive) {
                     return Err(Fault::refused(Refusal::TooMuchCredit, "more credit than a channel can have"));
                 }
             }

@@ -117,7 +117,7 @@ proptest! {
                     Item::Batch(batch) => {
                         prop_assert!(read_back(batch).iter().all(|(_, number)| *number >= floor));
                     }
-                    Item::Status { .. } | Item::Barrier(_) | Item::EndOfInput => {}
+                    Item::Status { .. } | Item::Barrier(_) | Item::Announced { .. } | Item::EndOfInput => {}
                 }
             }
             match partitioning {

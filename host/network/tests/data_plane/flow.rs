@@ -20,7 +20,7 @@ async fn produce(mut sender: ChannelSender, items: u64, bytes_max: usize, seed: 
         let item = match rng.random_range(0..7) {
             0 => Item::Watermark(number as i64),
             1 => Item::Barrier(Arc::new(barrier(number))),
-            2 => Item::Status { idle: number % 2 == 0 },
+            2 => Item::Status { idle: number.is_multiple_of(2) },
             _ => Item::Batch(batch(number, rng.random_range(8..bytes_max))),
         };
         send(&mut sender, item).await;
@@ -37,7 +37,8 @@ async fn consume(mut gate: Gate, items: u64) {
             Item::Batch(batch) => assert_eq!(number_of(&batch), *expected),
             Item::Watermark(timestamp) => assert_eq!(timestamp as u64, *expected),
             Item::Barrier(found) => assert_eq!(*found, barrier(*expected)),
-            Item::Status { idle } => assert_eq!(idle, *expected % 2 == 0),
+            Item::Status { idle } => assert_eq!(idle, expected.is_multiple_of(2)),
+            Item::Announced { .. } => continue,
             Item::EndOfInput => assert_eq!(*expected, items),
         }
         *expected += 1;
@@ -175,4 +176,31 @@ async fn very_many_channels_share_one_connection() {
     }
     a.is_clean().await;
     b.is_clean().await;
+}
+
+#[tokio::test]
+async fn a_barrier_overtakes_what_has_no_credit_and_is_announced() {
+    let (a, b) = (Node::start("a"), Node::start("b"));
+    let (mut senders, mut gate) = channels(&a, &b, "b", &[channel(0, 0)]).await;
+    let sender = &mut senders[0];
+    for round in 1..10 {
+        let mut sent = 0;
+        // As many as there is credit for; the rest would wait at the writer.
+        while sent < CHANNEL_ITEMS_MAX {
+            send(sender, Item::Watermark(sent as i64)).await;
+            sent += 1;
+        }
+        assert!(sender.try_reserve(0).is_none());
+        let told = Arc::new(barrier(round));
+        // Its place comes back when it was taken, a moment later.
+        eventually("a place for a barrier", || sender.try_overtake(&told).unwrap()).await;
+        let first = patiently(gate.recv()).await.unwrap().unwrap().item;
+        let mut items = vec![first];
+        while items.last() != Some(&Item::Barrier(Arc::clone(&told))) {
+            items.push(patiently(gate.recv()).await.unwrap().unwrap().item);
+        }
+        let announced = |item: &Item| matches!(item, Item::Announced { overtaking: true, .. });
+        let in_order = items.iter().filter(|item| !announced(item)).count();
+        assert_eq!(in_order, CHANNEL_ITEMS_MAX + 1, "it stands behind what was sent");
+    }
 }

@@ -125,7 +125,7 @@ async fn a_server_of_another_kind_is_noticed() {
     for (answer, reason) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "not-millrace"),
         (&b"MRDR\x03\0\0\0\0\0\0\0"[..], "other-version"),
-        (&b"MRDR\x01\0\x05\0\0\0\0\0"[..], "malformed-handshake"),
+        (&b"MRDR\x02\0\x05\0\0\0\0\0"[..], "malformed-handshake"),
     ] {
         let (peer, ids) = (id("b"), [channel(0, 0)]);
         let connecting = a.plane.connect(&peer, &address, &ids);

@@ -1,11 +1,13 @@
 //! What is against the protocol ends its connection, is counted by its reason, and harms nobody else.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use millrace_network::{CHANNEL_ITEMS_MAX, Item};
+use millrace_network::{BARRIERS_MAX, CHANNEL_ITEMS_MAX, Item};
 use millrace_wire::{Frame, Hello, HelloReply};
 use tokio::net::TcpListener;
 
-use crate::support::{Node, Raw, batch, channel, channels, id, name, patiently, send};
+use crate::support::{Node, Raw, barrier, batch, channel, channels, id, name, patiently, send};
 
 fn open(handle: u32, source: u32) -> Frame {
     Frame::Open { handle, channel: name(channel(source, 0)) }
@@ -190,4 +192,14 @@ async fn nothing_follows_a_consumers_last_word() {
     a.wait_refused("said-twice", 1).await;
     drop(senders);
     a.is_clean().await;
+}
+
+#[tokio::test]
+async fn barriers_that_overtake_need_a_place() {
+    let barrier = |checkpoint| {
+        let barrier = Arc::new(barrier(checkpoint));
+        Frame::Barrier { handle: 0, overtaking: true, barrier }
+    };
+    let too_many: Vec<_> = (0..=BARRIERS_MAX as u64).map(barrier).collect();
+    refused(&too_many, "no-credit").await;
 }

@@ -326,12 +326,12 @@ impl Task {
 
     /// A snapshot that is complete holds of each channel what stands in front of its barrier.
     fn settle_snapshot(&mut self) {
-        if let Some((id, counted, capturing)) = self.snapshot.take_if(|(_, _, capturing)| !capturing.contains(&true)) {
-            for channel in 0..capturing.len() {
+        if let Some((id, counted, _)) = self.snapshot.take_if(|(_, _, capturing)| !capturing.contains(&true)) {
+            for (channel, counted) in counted.into_iter().enumerate() {
                 let in_front = self.in_front(channel, id);
                 match self.alignment {
-                    Alignment::None => assert!(Some(counted[channel]) >= in_front),
-                    _ => assert!(in_front.is_none_or(|in_front| counted[channel] == in_front), "{id} {channel}"),
+                    Alignment::None => assert!(Some(counted) >= in_front),
+                    _ => assert!(in_front.is_none_or(|in_front| counted == in_front), "{id} {channel}"),
                 }
             }
         }

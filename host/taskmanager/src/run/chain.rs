@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::run::idleness::Idleness;
 use crate::run::segment::Segment;
 use crate::run::shared::{TaskError, wall_clock};
-use crate::run::snapshot::OperatorParts;
+use crate::run::snapshot::{OperatorParts, OvertakenRecords};
 use crate::splits::{ReadStatus, Split};
 
 /// The most timers that one call delivers.
@@ -195,6 +195,18 @@ impl Chain {
             }
         }
         Ok(parts)
+    }
+
+    /// Lets a barrier overtake what was emitted and not sent, whether it was pushed already or not. Returns the records
+    /// that it has overtaken.
+    pub(crate) fn overtake(&mut self, barrier: &Arc<Barrier>) -> Result<Vec<OvertakenRecords>, TaskError> {
+        let mut records = Vec::new();
+        for segment in &mut self.segments {
+            if let Some(outlet) = segment.outlet()? {
+                records.append(&mut outlet.overtake(barrier)?);
+            }
+        }
+        Ok(records)
     }
 
     /// Waits until everything that was emitted, barriers included, has been sent.

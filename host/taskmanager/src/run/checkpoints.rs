@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_protocol::{CheckpointDecline, ReaderSnapshot, SnapshotFigures, ToJobManager};
-use millrace_types::{Barrier, CheckpointId, Failure, FailureKind, SnapshotKind};
+use millrace_types::{Alignment, Barrier, CheckpointId, Failure, FailureKind, SnapshotKind};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::run::chain::Chain;
 use crate::run::orders::{OrderBox, Orders};
@@ -93,7 +93,8 @@ impl TaskCheckpoints {
         chain: &mut Chain,
         shared: &TaskShared,
     ) -> Result<(), TaskError> {
-        let snapshot = self.take(barrier, extras, chain).await?;
+        let mut snapshot = self.take(barrier, extras, chain).await?;
+        self.send_barrier(&mut snapshot, barrier, chain).await?;
         self.hand_over(snapshot).await?;
         chain.drained().await?;
         if let SnapshotKind::Savepoint { stop: true } = barrier.kind {
@@ -130,7 +131,31 @@ impl TaskCheckpoints {
             ..SnapshotFigures::default()
         };
         let (barrier, taken_at) = ((**barrier).clone(), Instant::now());
-        Ok(Snapshot { barrier, operators, overtaken: Vec::new(), figures, taken_at })
+        Ok(Snapshot { barrier, operators, overtaken: Vec::new(), refused: None, figures, taken_at })
+    }
+
+    /// Sends the barrier on. One that may overtake waits as long as it may wait, and then overtakes what its producers
+    /// have not sent, which becomes part of the snapshot.
+    pub(crate) async fn send_barrier(
+        &self,
+        snapshot: &mut Snapshot,
+        barrier: &Arc<Barrier>,
+        chain: &mut Chain,
+    ) -> Result<(), TaskError> {
+        let (SnapshotKind::Checkpoint, Alignment::Unaligned { timeout_ms }) = (barrier.kind, barrier.alignment) else {
+            return Ok(());
+        };
+        let waited_ms = wall_clock().since_ms(barrier.triggered_at);
+        let patience = Duration::from_millis(timeout_ms.saturating_sub(waited_ms));
+        let sent = if snapshot.figures.unaligned { None } else { timeout(patience, chain.drained()).await.ok() };
+        match sent {
+            Some(sent) => sent,
+            None => {
+                snapshot.overtaken.append(&mut chain.overtake(barrier)?);
+                snapshot.figures.unaligned |= !snapshot.overtaken.is_empty();
+                Ok(())
+            }
+        }
     }
 
     /// Has a snapshot made durable and acknowledged.

@@ -1,12 +1,12 @@
 //! Feeding a chain from other tasks: the gates' records, watermarks, barriers and ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_graph::StreamNode;
-use millrace_network::{Gate, Item, Received};
+use millrace_network::{Gate, InFlight, Item, Received};
 use millrace_protocol::InputGate;
 use millrace_task_core::{AlignerCommand, BarrierAligner, GateProgress, Input, WatermarkValve};
 use millrace_types::{Barrier, Failure, FailureKind, NodeId, Timestamp};
@@ -19,6 +19,9 @@ use crate::run::shared::{TaskError, TaskShared, wall_clock};
 use crate::run::snapshot::{OvertakenRecords, Snapshot};
 use crate::time_account::Activity;
 
+/// What at most becomes part of one unaligned checkpoint of a task, in bytes.
+const CAPTURED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// One gate of the deployment: where it leads, and its watermark.
 struct Entry {
     node: NodeId,
@@ -27,15 +30,6 @@ struct Entry {
     by_key: bool,
     first_channel: usize,
     valve: WatermarkValve,
-}
-
-/// A snapshot that was taken before all barriers came: what comes ahead of these belongs to it.
-struct Capture {
-    snapshot: Snapshot,
-    /// The channels whose barrier has not come.
-    channels: BTreeSet<usize>,
-    /// What came through them, by gate.
-    batches: BTreeMap<usize, Vec<Bytes>>,
 }
 
 /// All gates of a task, read through one queue.
@@ -47,7 +41,8 @@ pub(crate) struct Inputs {
     aligner: BarrierAligner,
     /// When the first barrier came of the checkpoint that waits for more.
     first_barrier: Option<Instant>,
-    capture: Option<Capture>,
+    /// A snapshot that was taken before all barriers came: what comes ahead of these belongs to it.
+    unfinished: Option<Snapshot>,
 }
 
 impl Inputs {
@@ -68,7 +63,7 @@ impl Inputs {
             entry_of.extend(input.channels.iter().map(|_| at));
         }
         let aligner = BarrierAligner::new(entry_of.len());
-        Self { gate, entries, entry_of, aligner, first_barrier: None, capture: None }
+        Self { gate, entries, entry_of, aligner, first_barrier: None, unfinished: None }
     }
 
     /// Waits until all producers are there.
@@ -99,6 +94,9 @@ impl Inputs {
             }
             if let Some(received) = self.next(chain, checkpoints, shared).await? {
                 self.take(received, chain, checkpoints, shared).await?;
+                if self.unfinished.is_some() {
+                    self.end_capture(checkpoints).await?;
+                }
             }
             if chain.next_deadline()?.is_some_and(|deadline| deadline <= Instant::now()) {
                 chain.on_time().await?;
@@ -148,8 +146,9 @@ impl Inputs {
         let mut commands = Vec::new();
         for aborted in &orders.aborted {
             self.aligner.aborted(*aborted, &mut commands);
-            if self.capture.as_ref().is_some_and(|capture| capture.snapshot.barrier.checkpoint == *aborted) {
-                self.end_capture(checkpoints).await?;
+            if self.unfinished.as_ref().is_some_and(|snapshot| snapshot.barrier.checkpoint == *aborted) {
+                self.gate.abandon_capture(*aborted);
+                self.give_up_capture(checkpoints, "it was aborted").await?;
             }
         }
         for barrier in orders.triggers.into_values() {
@@ -171,11 +170,6 @@ impl Inputs {
         match received.item {
             Item::Batch(batch) => {
                 shared.metrics.count_in(batch.len(), batch.byte_len());
-                if let Some(capture) = &mut self.capture
-                    && capture.channels.contains(&received.channel)
-                {
-                    capture.batches.entry(gate).or_default().push(batch.as_bytes().clone());
-                }
                 chain.process(entry.node, entry.port, &batch).await
             }
             Item::Watermark(watermark) => {
@@ -186,11 +180,21 @@ impl Inputs {
                 let progress = entry.valve.status(channel, idle);
                 progressed(gate, progress, chain).await
             }
-            Item::Barrier(barrier) => self.barrier(received.channel, &barrier, chain, checkpoints, shared).await,
+            Item::Barrier(barrier) => {
+                self.barrier_came(&barrier, checkpoints);
+                let mut commands = Vec::new();
+                self.aligner.barrier(received.channel, &barrier, wall_clock(), &mut commands);
+                self.execute(commands, chain, checkpoints, shared).await
+            }
+            Item::Announced { barrier, overtaking } => {
+                self.barrier_came(&barrier, checkpoints);
+                let mut commands = Vec::new();
+                self.aligner.announced(&barrier, overtaking, wall_clock(), &mut commands);
+                self.execute(commands, chain, checkpoints, shared).await
+            }
             Item::EndOfInput => {
                 let progress = entry.valve.end(channel);
                 progressed(gate, progress, chain).await?;
-                self.captured(received.channel, checkpoints).await?;
                 let mut commands = Vec::new();
                 self.aligner.ended(received.channel, wall_clock(), &mut commands);
                 self.execute(commands, chain, checkpoints, shared).await
@@ -198,24 +202,10 @@ impl Inputs {
         }
     }
 
-    async fn barrier(
-        &mut self,
-        channel: usize,
-        barrier: &Arc<Barrier>,
-        chain: &mut Chain,
-        checkpoints: &mut TaskCheckpoints,
-        shared: &TaskShared,
-    ) -> Result<(), TaskError> {
-        // Barriers come in order: one of a later checkpoint ends what an earlier one captures as well.
-        if self.capture.as_ref().is_some_and(|capture| capture.snapshot.barrier.checkpoint <= barrier.checkpoint) {
-            self.captured(channel, checkpoints).await?;
-        }
+    fn barrier_came(&mut self, barrier: &Barrier, checkpoints: &TaskCheckpoints) {
         if checkpoints.is_news(barrier.checkpoint) {
             self.first_barrier.get_or_insert_with(Instant::now);
         }
-        let mut commands = Vec::new();
-        self.aligner.barrier(channel, barrier, wall_clock(), &mut commands);
-        self.execute(commands, chain, checkpoints, shared).await
     }
 
     async fn execute(
@@ -239,32 +229,46 @@ impl Inputs {
                         checkpoints.snapshot(&barrier, extras, chain, shared).await?;
                         continue;
                     }
-                    self.end_capture(checkpoints).await?;
-                    let snapshot = checkpoints.take(&barrier, extras, chain).await?;
-                    let channels = in_flight.into_iter().collect();
-                    self.capture = Some(Capture { snapshot, channels, batches: BTreeMap::new() });
+                    if self.gate.begin_capture(barrier.checkpoint, &in_flight, CAPTURED_BYTES_MAX).is_some() {
+                        self.give_up_capture(checkpoints, "a newer one has come").await?;
+                    }
+                    let mut snapshot = checkpoints.take(&barrier, extras, chain).await?;
+                    checkpoints.send_barrier(&mut snapshot, &barrier, chain).await?;
+                    self.unfinished = Some(snapshot);
                 }
             }
         }
         Ok(())
     }
 
-    /// What was in front of a channel's barrier has all come.
-    async fn captured(&mut self, channel: usize, checkpoints: &TaskCheckpoints) -> Result<(), TaskError> {
-        let Some(capture) = &mut self.capture else { return Ok(()) };
-        capture.channels.remove(&channel);
-        if capture.channels.is_empty() { self.end_capture(checkpoints).await } else { Ok(()) }
+    /// Hands over a snapshot when all that was in front of the barriers has come.
+    async fn end_capture(&mut self, checkpoints: &TaskCheckpoints) -> Result<(), TaskError> {
+        let Some((checkpoint, captured)) = self.gate.take_capture() else { return Ok(()) };
+        let Some(mut snapshot) = self.unfinished.take_if(|snapshot| snapshot.barrier.checkpoint == checkpoint) else {
+            return Ok(());
+        };
+        match captured {
+            Ok(batches) => {
+                let mut by_gate: BTreeMap<usize, Vec<Bytes>> = BTreeMap::new();
+                for InFlight { channel, batch } in batches {
+                    by_gate.entry(self.entry_of[channel]).or_default().push(batch.as_bytes().clone());
+                }
+                for (gate, batches) in by_gate {
+                    let Entry { uid, port, by_key, .. } = &self.entries[gate];
+                    let (target_uid, target_port, by_key) = (uid.clone(), *port, *by_key);
+                    snapshot.overtaken.push(OvertakenRecords { target_uid, target_port, by_key, batches });
+                }
+            }
+            Err(error) => snapshot.refused = Some(Failure::new(FailureKind::Checkpoint, error.to_string())),
+        }
+        checkpoints.hand_over(snapshot).await
     }
 
-    /// Hands over a snapshot with what was captured. One that was aborted meanwhile goes the same way: the changes in it
-    /// are part of the next one.
-    async fn end_capture(&mut self, checkpoints: &TaskCheckpoints) -> Result<(), TaskError> {
-        let Some(Capture { mut snapshot, batches, .. }) = self.capture.take() else { return Ok(()) };
-        for (gate, batches) in batches {
-            let Entry { uid, port, by_key, .. } = &self.entries[gate];
-            let (target_uid, target_port, by_key) = (uid.clone(), *port, *by_key);
-            snapshot.overtaken.push(OvertakenRecords { target_uid, target_port, by_key, batches });
-        }
+    /// Hands over a snapshot that cannot be completed, for the changes in it.
+    async fn give_up_capture(&mut self, checkpoints: &TaskCheckpoints, why: &str) -> Result<(), TaskError> {
+        let Some(mut snapshot) = self.unfinished.take() else { return Ok(()) };
+        let message = format!("checkpoint {} was given up: {why}", snapshot.barrier.checkpoint);
+        snapshot.refused = Some(Failure::new(FailureKind::Checkpoint, message));
         checkpoints.hand_over(snapshot).await
     }
 }

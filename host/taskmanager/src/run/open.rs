@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_connectors::{FileRoots, RestoredSink, SinkContext, SourceContext, TaskLog, open_sink, open_source};
-use millrace_graph::{NativeConnector, NodeKind, Segment as SegmentPlan, StreamNode};
+use millrace_graph::{NativeConnector, NodeKind, Partitioning, Segment as SegmentPlan, StreamNode};
 use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEdgeWriter};
 use millrace_protocol::{OutputChannel, OutputEdge, TaskDeployment, ToJobManager};
 use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
@@ -25,7 +25,7 @@ use crate::run::chain::Chain;
 use crate::run::collect::CollectLink;
 use crate::run::guest::{GuestPlan, GuestSegment};
 use crate::run::host::SegmentHost;
-use crate::run::outlet::{ChainTarget, Outlet, Route};
+use crate::run::outlet::{ChainTarget, OpenEdge, Outlet, Reader, Route};
 use crate::run::restore::{self, GuestState};
 use crate::run::segment::{NativeSink, NativeSource, Segment};
 use crate::run::shared::{TaskError, TaskShared};
@@ -89,13 +89,13 @@ fn attempt_rng(task: &TaskDeployment, seed: u64, purpose: u32) -> StdRng {
 }
 
 impl Opener<'_> {
-    /// Connects the task's outputs: a writer for each, with the operator and port that it reads.
-    pub(crate) async fn connect_outputs(&self) -> Result<Vec<(NodeId, u32, OutputEdgeWriter)>, TaskError> {
+    /// Connects the task's outputs.
+    pub(crate) async fn connect_outputs(&self) -> Result<Vec<OpenEdge>, TaskError> {
         let connecting = self.task.outputs.iter().map(|output| self.connect(output));
         futures::future::try_join_all(connecting).await
     }
 
-    async fn connect(&self, output: &OutputEdge) -> Result<(NodeId, u32, OutputEdgeWriter), TaskError> {
+    async fn connect(&self, output: &OutputEdge) -> Result<OpenEdge, TaskError> {
         let exchange = &self.environment.exchange;
         let channels = self.connect_channels(&output.channels).await?;
         let options = EdgeOptions {
@@ -109,7 +109,9 @@ impl Opener<'_> {
         let rng = attempt_rng(self.task, 0, edge);
         let writer = OutputEdgeWriter::new(&options, channels, exchange.budget().clone(), rng);
         let writer = writer.map_err(|error| broken(error.to_string()))?;
-        Ok((output.source, output.source_port, writer))
+        let by_key = output.partitioning == Partitioning::Hash;
+        let reader = Reader { uid: output.target_uid.clone(), port: output.target_port, by_key };
+        Ok(OpenEdge { source: output.source, port: output.source_port, writer, reader })
     }
 
     /// The sending ends of channels, in order, wherever their consumers are.
@@ -151,11 +153,7 @@ impl Opener<'_> {
 
     /// Opens all segments, in order, into the chain: what is there already can be aborted if a later one fails. Returns
     /// the state that they were restored from.
-    pub(crate) async fn open_segments(
-        &self,
-        writers: Vec<(NodeId, u32, OutputEdgeWriter)>,
-        chain: &mut Chain,
-    ) -> Result<Chains, TaskError> {
+    pub(crate) async fn open_segments(&self, writers: Vec<OpenEdge>, chain: &mut Chain) -> Result<Chains, TaskError> {
         let places = places(self.task);
         let mut outlets = self.outlets(writers, &places)?;
         let mut restored = Chains::new();
@@ -184,14 +182,14 @@ impl Opener<'_> {
     /// The ways out of each segment that has any.
     fn outlets(
         &self,
-        writers: Vec<(NodeId, u32, OutputEdgeWriter)>,
+        writers: Vec<OpenEdge>,
         places: &BTreeMap<NodeId, usize>,
     ) -> Result<BTreeMap<usize, Outlet>, Failure> {
         let place = |node: NodeId| {
             places.get(&node).copied().ok_or_else(|| broken(format!("an edge leads to node {node}, which is not here")))
         };
         let mut routes: BTreeMap<usize, BTreeMap<(NodeId, u32), Route>> = BTreeMap::new();
-        let mut edges: BTreeMap<usize, Vec<(NodeId, OutputEdgeWriter)>> = BTreeMap::new();
+        let mut edges: BTreeMap<usize, Vec<OpenEdge>> = BTreeMap::new();
         for edge in &self.task.vertex.chained_edges {
             let (from, to) = (place(edge.source)?, place(edge.target)?);
             if from != to {
@@ -199,12 +197,12 @@ impl Opener<'_> {
                 route.chained.push(ChainTarget { segment: to, node: edge.target, port: edge.target_port });
             }
         }
-        for (node, port, writer) in writers {
-            let from = place(node)?;
+        for edge in writers {
+            let from = place(edge.source)?;
             let edges = edges.entry(from).or_default();
-            let route = routes.entry(from).or_default().entry((node, port)).or_default();
+            let route = routes.entry(from).or_default().entry((edge.source, edge.port)).or_default();
             route.edges.push(edges.len());
-            edges.push((node, writer));
+            edges.push(edge);
         }
         let outlets = routes.into_iter().map(|(place, routes)| {
             let edges = edges.remove(&place).unwrap_or_default();

@@ -17,6 +17,7 @@ use millrace_wire::BatchView;
 use tokio::time::Instant;
 
 use crate::run::shared::{TaskError, TaskShared};
+use crate::run::snapshot::OvertakenRecords;
 use crate::time_account::Activity;
 
 /// How long a watermark waits for a later one to take its place. Each one costs a call of every operator behind it, and
@@ -39,11 +40,30 @@ pub(crate) struct Route {
     pub edges: Vec<usize>,
 }
 
+/// The operator at the other end of an edge.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    pub uid: String,
+    pub port: u32,
+    /// Whether each record goes to the subtask that has its key.
+    pub by_key: bool,
+}
+
+/// An edge out of the task: the operator and port that it reads, its writer, and who reads it.
+pub(crate) struct OpenEdge {
+    pub source: NodeId,
+    pub port: u32,
+    pub writer: OutputEdgeWriter,
+    pub reader: Reader,
+}
+
 /// The ways out of a segment.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     routes: BTreeMap<(NodeId, u32), Route>,
     edges: Vec<(NodeId, OutputEdgeWriter)>,
+    /// Who reads each edge.
+    readers: Vec<Reader>,
     queue: VecDeque<(ChainTarget, BatchView)>,
     /// The latest watermarks that operators emitted and that the chain was not told of.
     watermarks: Vec<(NodeId, EventTime)>,
@@ -58,14 +78,12 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     /// The edges stand with the operator that writes them.
-    pub(crate) fn new(
-        routes: BTreeMap<(NodeId, u32), Route>,
-        edges: Vec<(NodeId, OutputEdgeWriter)>,
-        shared: Arc<TaskShared>,
-    ) -> Self {
+    pub(crate) fn new(routes: BTreeMap<(NodeId, u32), Route>, edges: Vec<OpenEdge>, shared: Arc<TaskShared>) -> Self {
+        let (edges, readers) = edges.into_iter().map(|edge| ((edge.source, edge.writer), edge.reader)).unzip();
         Self {
             routes,
             edges,
+            readers,
             queue: VecDeque::new(),
             watermarks: Vec::new(),
             watermarks_due: None,
@@ -157,6 +175,20 @@ impl Outlet {
             writer.try_drain()?;
         }
         Ok(())
+    }
+
+    /// Lets a barrier overtake what is pending. Returns the records that it has overtaken, which are still sent.
+    pub(crate) fn overtake(&mut self, barrier: &Arc<Barrier>) -> Result<Vec<OvertakenRecords>, TaskError> {
+        let mut records = Vec::new();
+        for ((_, writer), Reader { uid, port, by_key }) in self.edges.iter_mut().zip(&self.readers) {
+            let overtaken = writer.push_barrier_unaligned(barrier)?;
+            if !overtaken.is_empty() {
+                let batches = overtaken.iter().map(|in_flight| in_flight.batch.as_bytes().clone()).collect();
+                let (target_uid, target_port, by_key) = (uid.clone(), *port, *by_key);
+                records.push(OvertakenRecords { target_uid, target_port, by_key, batches });
+            }
+        }
+        Ok(records)
     }
 
     /// Waits until all that is pending was sent.

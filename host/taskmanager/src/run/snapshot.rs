@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use millrace_protocol::{ReaderSnapshot, SnapshotFigures};
 use millrace_state::SealedSegment;
-use millrace_types::Barrier;
+use millrace_types::{Barrier, Failure};
 use tokio::time::Instant;
 
 /// One operator's part.
@@ -25,7 +25,7 @@ pub(crate) struct OperatorParts {
 }
 
 /// Records that the barrier overtook.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct OvertakenRecords {
     pub target_uid: String,
     pub target_port: u32,
@@ -40,6 +40,9 @@ pub(crate) struct Snapshot {
     /// By operator uid.
     pub operators: BTreeMap<String, OperatorParts>,
     pub overtaken: Vec<OvertakenRecords>,
+    /// Why the checkpoint cannot be taken after all. What has changed since the last one is written all the same: it is
+    /// part of the next one.
+    pub refused: Option<Failure>,
     /// What is known so far.
     pub figures: SnapshotFigures,
     /// When the operators went on.

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_network::OutputEdgeWriter;
 use millrace_protocol::{ChannelId, SplitAssignment, TaskDeployment, TaskFigures, TaskReport, ToJobManager};
 use millrace_task_core::ChainProgress;
 use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind, KeyGroupRange, NodeId, TaskManagerId};
@@ -25,6 +24,7 @@ use crate::run::idleness::Idleness;
 use crate::run::input::Inputs;
 use crate::run::open::{Opener, TaskEnvironment, places};
 use crate::run::orders::OrderBox;
+use crate::run::outlet::OpenEdge;
 use crate::run::overtaken;
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
 use crate::run::source::SourceDriver;
@@ -188,15 +188,11 @@ impl Body {
 
     /// A task that had finished when the checkpoint was taken that it is restored from: commits what it had prepared, and
     /// ends.
-    async fn end_again(
-        &mut self,
-        opener: &Opener<'_>,
-        writers: Vec<(NodeId, u32, OutputEdgeWriter)>,
-    ) -> Result<(), TaskError> {
+    async fn end_again(&mut self, opener: &Opener<'_>, edges: Vec<OpenEdge>) -> Result<(), TaskError> {
         opener.open_sinks(&mut self.chain).await?;
-        for (_, _, mut writer) in writers {
-            writer.push_end();
-            writer.drain().await?;
+        for mut edge in edges {
+            edge.writer.push_end();
+            edge.writer.drain().await?;
         }
         self.inputs.discard().await?;
         self.chain.publish().await

@@ -184,7 +184,7 @@ impl Worker {
     }
 
     async fn write(&mut self, snapshot: Snapshot) -> Result<CheckpointAck, Failure> {
-        let Snapshot { barrier, operators, overtaken, mut figures, taken_at } = snapshot;
+        let Snapshot { barrier, operators, overtaken, refused, mut figures, taken_at } = snapshot;
         let savepoint = matches!(barrier.kind, SnapshotKind::Savepoint { .. });
         let target = match &barrier.folder {
             Some(folder) if savepoint => Folder::Savepoint(folder.as_ref().into()),
@@ -214,6 +214,9 @@ impl Worker {
             written
                 .operators
                 .insert(uid, OperatorSnapshot { keyed, fingerprints, operator_state, reader, committables });
+        }
+        if let Some(failure) = refused {
+            return Err(failure);
         }
         for records in overtaken {
             let batches = self.writer.bytes(&target, overtaken::encode(&records.batches)).await?;
