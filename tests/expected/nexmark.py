@@ -2,8 +2,9 @@
 
 Prints the rows of q1, q2, q5, q7, q8 or wc (of wc each word once, with its largest count; where several rows of q5 or q7
 would do, the one of the auction opened first, or of the earliest bid). PER_SECOND is the number of events in a second of
-event time: 100,000 unless stated. With --digest one line instead: the number of rows and the sum, modulo 2^64, of the first eight bytes, little-endian, of each row's
-SHA-256, so that millions of rows can be compared whatever their order. Shares no code with the example.
+event time: 100,000 unless stated. With --digest one line instead: the number of rows and the sum, modulo 2^64, of the
+first eight bytes, little-endian, of each row's SHA-256, so that millions of rows can be compared whatever their order.
+Shares no code with the example.
 """
 
 import collections

@@ -40,10 +40,40 @@ impl AggregateFunction<(String, Option<i64>)> for Delays {
         }
     }
 
+    fn merge(&self, totals: &mut Totals, other: Totals) {
+        totals.flights += other.flights;
+        totals.delays += other.delays;
+        totals.sum_minutes += other.sum_minutes;
+        totals.max_minutes = totals.max_minutes.max(other.max_minutes);
+    }
+
     fn result(&self, totals: Totals) -> String {
-        let mean = mean(totals.sum_minutes, totals.delays);
         let max = totals.max_minutes.map(|minutes| minutes.to_string()).unwrap_or_default();
-        format!("{},{mean},{max}", totals.flights)
+        format!("{},{max}", Means.result(totals))
+    }
+}
+
+/// The same without the maximum.
+pub struct Means;
+
+impl AggregateFunction<(String, Option<i64>)> for Means {
+    type Accumulator = Totals;
+    type Output = String;
+
+    fn create(&self) -> Totals {
+        Totals::default()
+    }
+
+    fn add(&self, totals: &mut Totals, flight: (String, Option<i64>)) {
+        Delays.add(totals, flight);
+    }
+
+    fn merge(&self, totals: &mut Totals, other: Totals) {
+        Delays.merge(totals, other);
+    }
+
+    fn result(&self, totals: Totals) -> String {
+        format!("{},{}", totals.flights, mean(totals.sum_minutes, totals.delays))
     }
 }
 

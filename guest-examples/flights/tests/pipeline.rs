@@ -42,3 +42,21 @@ fn a_delay_that_is_no_number_fails_with_the_operators_name() {
     let error = run_pipeline(flights::build, &options).err().map(|error| error.to_string());
     assert_eq!(error.as_deref(), Some("operator 'parse': dep_delay is 'late', which is no number"));
 }
+
+#[test]
+fn delays_are_summed_up_by_hour() {
+    let flights = [
+        ["EWR", "2", "2013-10-01T10:00:00Z"],
+        ["EWR", "-5", "2013-02-01T11:00:00Z"],
+        ["JFK", "NA", "2013-02-01T11:00:00Z"],
+        ["EWR", "9", "2013-10-01T10:00:00Z"],
+    ];
+    let args = ["--hourly", "--input", "flights.csv", "--output", "out"];
+    for seed in 0..20 {
+        let options = PipelineOptions::new().args(args).csv("flights", flights).parallelism(1 + (seed % 3) as u32);
+        let output = run_pipeline(flights::build, &options.discard_instances(seed)).unwrap();
+        let expected =
+            ["EWR,2013-02-01T11:00:00Z,1,-5.000", "EWR,2013-10-01T10:00:00Z,2,5.500", "JFK,2013-02-01T11:00:00Z,1,"];
+        assert_eq!(output.sorted_lines("rows").unwrap(), expected, "seed {seed}");
+    }
+}

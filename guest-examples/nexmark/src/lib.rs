@@ -10,6 +10,7 @@ pub mod numbers;
 pub mod queries;
 pub mod sentences;
 pub mod source;
+pub mod windows;
 
 use millrace::ToFields;
 use millrace::prelude::*;
@@ -21,7 +22,7 @@ use sentences::Sentences;
 use source::{Generate, Generated};
 
 /// The queries that there are.
-const QUERIES: &str = "q0, q0x, q1, q2, wc, keys, chain";
+const QUERIES: &str = "q0, q0x, q1, q2, q5, q7, q8, wc, keys, chain";
 
 /// What the run asks for besides the query.
 struct Run {
@@ -63,6 +64,9 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
             let found = bids(env, &run).filter(queries::is_watched).name("watched");
             run.write(&found.map(|bid| (bid.auction, bid.price)).name("project"), |row| *row);
         }
+        "q5" => run.write(&windows::hot_auctions(&bids_in_time(env, &run)), |row| *row),
+        "q7" => run.write(&windows::highest_bids(&bids_in_time(env, &run)), |row| *row),
+        "q8" => run.write(&windows::new_sellers(&events_in_time(env, &run)), Clone::clone),
         "wc" => {
             let words = source(env, &run, Sentences::default(), "sentences").flat_map(queries::split).name("split");
             let counts = words.key_by_self().process(queries::Count).name("count");
@@ -91,15 +95,32 @@ fn source<G: Generate>(env: &Environment, run: &Run, generate: G, name: &str) ->
     env.from_source(Generated { generate, records: run.events, rate: run.rate }, name)
 }
 
-/// The bids among the events.
+/// All events.
+fn events(env: &Environment, run: &Run) -> Stream<Event> {
+    source(env, run, Generator::with_density(run.events_per_second), "events")
+}
+
+/// All events, with their times.
+fn events_in_time(env: &Environment, run: &Run) -> Stream<Event> {
+    events(env, run).assign_timestamps_and_watermarks(WatermarkStrategy::monotonous(Event::time))
+}
+
+/// The bids, for queries without windows. Latencies are measured from the moment at which a record was due, which is the
+/// timestamp that the source gives it.
 fn bids(env: &Environment, run: &Run) -> Stream<Bid> {
-    let events = source(env, run, Generator::with_density(run.events_per_second), "events");
-    // Latencies are measured from the moment at which a record was due, which is the timestamp that the source gives it.
-    let timed = match run.latency {
-        false => events.assign_timestamps_and_watermarks(WatermarkStrategy::monotonous(Event::time)),
-        true => events,
-    };
-    timed
+    only_bids(&match run.latency {
+        false => events_in_time(env, run),
+        true => events(env, run),
+    })
+}
+
+/// The bids, with their times.
+fn bids_in_time(env: &Environment, run: &Run) -> Stream<Bid> {
+    only_bids(&events_in_time(env, run))
+}
+
+fn only_bids(events: &Stream<Event>) -> Stream<Bid> {
+    events
         .flat_map(|event, out: &mut Collector<Bid>| {
             if let Event::Bid(bid) = event {
                 out.collect(bid);

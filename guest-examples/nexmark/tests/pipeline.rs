@@ -26,11 +26,13 @@ fn largest(rows: &[String]) -> BTreeMap<String, u64> {
 
 #[test]
 fn rows_do_not_depend_on_the_parallelism() {
-    for query in ["q0", "q0x", "q1", "q2", "chain"] {
+    for query in ["q0", "q0x", "q1", "q2", "q5", "q7", "q8", "chain"] {
         let expected = rows(&options(query, 5_000));
         let count = match query {
             "q0" | "q0x" | "q1" => 4_600,
-            "q2" => expected.len(),
+            "q2" | "q8" => expected.len(),
+            "q5" => 5,
+            "q7" => 1,
             _ => 2_499,
         };
         assert_eq!(expected.len(), count, "{query}");
@@ -72,9 +74,21 @@ fn instances_may_be_thrown_away_at_any_time() {
 }
 
 #[test]
+fn windows_do_not_mind_what_becomes_of_instances() {
+    for query in ["q5", "q7", "q8"] {
+        let expected = rows(&options(query, 2_000));
+        assert!(!expected.is_empty());
+        for seed in 0..3 {
+            let options = options(query, 2_000).parallelism(1 + (seed % 3) as u32).discard_instances(seed);
+            assert_eq!(rows(&options), expected, "{query}, seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn wrong_arguments_say_what_there_is() {
     let refused = |options: PipelineOptions| run_pipeline(nexmark::build, &options).err().unwrap().to_string();
-    assert!(refused(PipelineOptions::new().args(["--query", "q9"])).contains("q0, q0x, q1, q2, wc, chain"));
+    assert!(refused(PipelineOptions::new().args(["--query", "q9"])).contains("q0, q0x, q1, q2, q5, q7, q8, wc, chain"));
     assert!(refused(PipelineOptions::new()).contains("--query"));
     assert!(refused(PipelineOptions::new().args(["--query", "q0", "--latency"])).contains("--rate"));
     assert!(refused(PipelineOptions::new().args(["--query", "q0", "--rate", "0"])).contains("--rate"));

@@ -92,12 +92,18 @@ impl<T> Chunk<T> {
         other.times.clear();
     }
 
-    /// Gives records other timestamps.
+    /// Gives records other timestamps, from the records and those that they have.
     #[inline]
-    pub fn set_times(&mut self, mut time_of: impl FnMut(&T) -> i64) {
-        self.times.clear();
-        self.times.extend(self.values.iter().map(&mut time_of));
-        self.is_timed = true;
+    pub fn set_times(&mut self, mut time_of: impl FnMut(&T, Option<i64>) -> i64) {
+        if self.is_timed {
+            for (value, at) in self.values.iter().zip(&mut self.times) {
+                *at = time_of(value, Some(*at));
+            }
+        } else {
+            self.times.clear();
+            self.times.extend(self.values.iter().map(|value| time_of(value, None)));
+            self.is_timed = true;
+        }
     }
 
     /// Keeps the records for which `keeps` holds.
@@ -172,8 +178,8 @@ mod tests {
         assert!(plain.accepts(5));
         plain.push(3, 5);
         assert!(plain.is_timed() && !plain.accepts(NO_TIMESTAMP));
-        plain.set_times(|value| i64::from(*value) * 7);
-        assert_eq!(plain.drain().collect::<Vec<_>>(), [(3, 21)]);
+        plain.set_times(|value, at| i64::from(*value) * 7 + at.unwrap_or(0));
+        assert_eq!(plain.drain().collect::<Vec<_>>(), [(3, 26)]);
     }
 
     #[test]

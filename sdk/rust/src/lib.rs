@@ -43,10 +43,17 @@ pub use fields::{FieldError, Fields, ToFields};
 pub use format::{CsvFields, CsvLine, Decode, Encode, ForeignFormat, Json, Opaque, Raw, RawRecord, Shown};
 pub use host::{Clock, Level};
 pub use millrace_macros::{Data, application};
+pub use operator::window::contents::Either;
+pub use operator::window::{
+    ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger, DefaultTrigger, EventTimeSessionWindows,
+    EventTimeTrigger, GlobalWindow, GlobalWindows, NeverTrigger, ProcessingTimeSessionWindows, ProcessingTimeTrigger,
+    PurgingTrigger, SlidingEventTimeWindows, SlidingProcessingTimeWindows, TimeWindow, Trigger, TriggerContext,
+    TriggerResult, TumblingEventTimeWindows, TumblingProcessingTimeWindows, Window, WindowAssigner, WindowContext,
+};
 pub use operator::{
     AggregateFunction, BroadcastContext, BroadcastProcessFunction, KeyedBroadcastProcessFunction,
     KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, ProcessContext, ProcessFunction, Source, SourceOutput,
-    SourceStatus, WatermarkStrategy,
+    SourceStatus, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
 };
 pub use program::Program;
 pub use state::{
@@ -54,8 +61,9 @@ pub use state::{
     StateVisibility, States, UpdateType, ValueState,
 };
 pub use stream::{
-    BroadcastConnectedStream, Component, ConnectedKeyedStreams, ConnectedStreams, GlobalWindows, IntoSink,
-    KeyedBroadcastConnectedStream, KeyedStream, SinkHandle, Stream, WindowedStream,
+    AllWindowedStream, BroadcastConnectedStream, CoGrouped, Component, ConnectedKeyedStreams, ConnectedStreams,
+    IntervalJoin, IntoSink, Joined, KeyedBroadcastConnectedStream, KeyedStream, PairedStreams, PairedStreamsWhere,
+    PairedStreamsWithKey, PairedWindows, SinkHandle, Stream, WindowedStream,
 };
 pub use text::Text;
 
@@ -63,10 +71,15 @@ pub use text::Text;
 pub mod prelude {
     pub use crate::{
         AggregateFunction, AggregatingState, Args, BroadcastContext, BroadcastProcessFunction, BroadcastState, Clock,
-        CollectSink, Collector, Component, Data, DatagenSource, DiscardSink, Environment, Error, Fields, FileSink,
-        FileSource, GlobalWindows, Json, KeyedBroadcastProcessFunction, KeyedCoProcessFunction, KeyedContext,
-        KeyedProcessFunction, KeyedStream, Level, ListState, MapState, NativeSink, NativeSource, OperatorListState,
-        OutputTag, PrintSink, ProcessContext, ProcessFunction, Raw, ReducingState, Result, Source, SourceOutput,
-        SourceStatus, StateTtlConfig, StateVisibility, States, Stream, Text, UpdateType, ValueState, WatermarkStrategy,
+        CollectSink, Collector, Component, ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger,
+        Data, DatagenSource, DiscardSink, Environment, Error, EventTimeSessionWindows, EventTimeTrigger, Fields,
+        FileSink, FileSource, GlobalWindow, GlobalWindows, Json, KeyedBroadcastProcessFunction, KeyedCoProcessFunction,
+        KeyedContext, KeyedProcessFunction, KeyedStream, Level, ListState, MapState, NativeSink, NativeSource,
+        OperatorListState, OutputTag, PrintSink, ProcessContext, ProcessFunction, ProcessingTimeSessionWindows,
+        ProcessingTimeTrigger, PurgingTrigger, Raw, ReducingState, Result, SlidingEventTimeWindows,
+        SlidingProcessingTimeWindows, Source, SourceOutput, SourceStatus, StateTtlConfig, StateVisibility, States,
+        Stream, Text, TimeWindow, Trigger, TriggerContext, TriggerResult, TumblingEventTimeWindows,
+        TumblingProcessingTimeWindows, UpdateType, ValueState, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
+        Window, WindowAssigner, WindowContext,
     };
 }

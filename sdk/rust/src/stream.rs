@@ -4,21 +4,27 @@
 //! the code that encodes and decodes its records where they leave an instance.
 
 mod connected;
+mod interval_join;
 mod keyed;
 mod properties;
 mod sink;
 mod stateful;
 mod transform;
+mod window_join;
+mod windowed;
 mod wiring;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 pub use connected::{ConnectedKeyedStreams, ConnectedStreams};
-pub use keyed::{GlobalWindows, KeyedStream, WindowedStream};
+pub use interval_join::IntervalJoin;
+pub use keyed::KeyedStream;
 pub use sink::{IntoSink, SinkHandle};
 pub use stateful::{BroadcastConnectedStream, KeyedBroadcastConnectedStream};
 pub use transform::Component;
+pub use window_join::{CoGrouped, Joined, PairedStreams, PairedStreamsWhere, PairedStreamsWithKey, PairedWindows};
+pub use windowed::{AllWindowedStream, WindowedStream};
 
 use crate::definition::{Definition, MAIN_OUTPUT};
 use crate::graph::{Format, Partitioning};

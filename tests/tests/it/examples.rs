@@ -10,6 +10,11 @@ use millrace_tests::{repository, rows};
 const DISCARD_SEEDS: [Option<u64>; 2] = [None, Some(20_261_122)];
 
 async fn gives_the_expected_rows(name: &str, program: &str, inputs: &[PathBuf]) -> Result<()> {
+    gives_the_expected_rows_with(name, program, inputs, &[]).await
+}
+
+/// The same with more arguments of the run.
+async fn gives_the_expected_rows_with(name: &str, program: &str, inputs: &[PathBuf], more: &[&str]) -> Result<()> {
     let program = repository::root().join("tests/expected").join(program);
     let expected = rows::sorted_output(&program, &inputs.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     assert!(!expected.is_empty());
@@ -19,7 +24,8 @@ async fn gives_the_expected_rows(name: &str, program: &str, inputs: &[PathBuf]) 
     for parallelism in [1, 2, 4] {
         for discard_seed in DISCARD_SEEDS {
             let output = folder.path().join(format!("rows-{parallelism}-{discard_seed:?}"));
-            let run = Run { args: arguments(inputs, &output), parallelism, discard_seed, ..Run::default() };
+            let args = [more, &arguments(inputs, &output)].concat();
+            let run = Run { args, parallelism, discard_seed, ..Run::default() };
             let job = cluster.run(&bundle, run).await?;
             cluster.wait_finished(&job).await?;
             let found = rows::sorted_rows(&output)?;
@@ -70,4 +76,10 @@ async fn wordcount_js() -> Result<()> {
 #[tokio::test]
 async fn flights() -> Result<()> {
     gives_the_expected_rows("flights", "flights.py", &[repository::data("flights.csv")?]).await
+}
+
+#[tokio::test]
+async fn flights_by_hour() -> Result<()> {
+    let inputs = [repository::data("flights.csv")?];
+    gives_the_expected_rows_with("flights", "flights_hourly.py", &inputs, &["--hourly"]).await
 }

@@ -114,6 +114,21 @@ async fn q2() -> Result<()> {
 }
 
 #[tokio::test]
+async fn q5() -> Result<()> {
+    gives_the_expected_rows("q5", EVENTS).await
+}
+
+#[tokio::test]
+async fn q7() -> Result<()> {
+    gives_the_expected_rows("q7", EVENTS).await
+}
+
+#[tokio::test]
+async fn q8() -> Result<()> {
+    gives_the_expected_rows("q8", EVENTS).await
+}
+
+#[tokio::test]
 async fn wc() -> Result<()> {
     gives_the_expected_rows("wc", SENTENCES).await
 }

@@ -94,8 +94,7 @@ impl<B: Builder> operator::Guest for Exports<B> {
     }
 
     fn pre_barrier() -> Result<(), String> {
-        // Nothing is held back between two calls.
-        Ok(())
+        with_instance(Instance::pre_barrier)
     }
 
     fn flush() -> Result<(), String> {
@@ -106,7 +105,7 @@ impl<B: Builder> operator::Guest for Exports<B> {
     }
 
     fn finish(_node: u32) -> Result<(), String> {
-        // The timers of the end of all time have fired, and nothing is held back.
+        // The watermark of the end of all time has let everything go.
         Ok(())
     }
 }

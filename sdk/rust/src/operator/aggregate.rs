@@ -24,6 +24,9 @@ pub trait AggregateFunction<T>: 'static {
     /// Takes in a record.
     fn add(&self, accumulator: &mut Self::Accumulator, value: T);
 
+    /// Takes in another accumulator: of an earlier pane of the same window, or of a window merged into this one.
+    fn merge(&self, accumulator: &mut Self::Accumulator, other: Self::Accumulator);
+
     /// What the accumulator amounts to.
     fn result(&self, accumulator: Self::Accumulator) -> Self::Output;
 }

@@ -93,8 +93,9 @@ where
         })
     }
 
-    fn watermark(&mut self, timestamp: i64) {
+    fn watermark(&mut self, timestamp: i64) -> Result<()> {
         self.context.watermark = timestamp;
+        Ok(())
     }
 
     fn resume(&mut self, watermark: i64) {

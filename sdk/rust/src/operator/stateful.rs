@@ -61,7 +61,9 @@ impl Control for SubtaskStates {
         Err(self.label.error("timers for an operator that has no keys"))
     }
 
-    fn watermark(&mut self, _: i64) {}
+    fn watermark(&mut self, _: i64) -> Result<()> {
+        Ok(())
+    }
 
     fn end_call(&mut self) {}
 

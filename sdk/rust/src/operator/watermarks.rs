@@ -1,27 +1,102 @@
 //! Timestamps and watermarks.
+//!
+//! The operator calls `emit_watermark` once in every call that brought it records, whether the watermark rose or not: the
+//! host takes its silence for idleness.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::batch::BatchReader;
-use crate::batch::NO_TIMESTAMP;
 use crate::chunk::Chunk;
 use crate::error::Result;
+use crate::graph::WatermarkAlignment;
 use crate::host::{Clock, Host};
 use crate::runtime::assembly::Control;
 use crate::runtime::current::Label;
 use crate::runtime::receiver::{BoxReceiver, Receiver};
 
-/// See [`WatermarkStrategy`].
-type Stamp<T> = Box<dyn Fn(&mut Chunk<T>) -> i64>;
+/// Gives the records of a chunk their timestamps.
+type Stamp<T> = Box<dyn Fn(&mut Chunk<T>)>;
+/// Makes the generator of an instance.
+type NewGenerator<T> = Box<dyn Fn() -> Box<dyn WatermarkGenerator<T>>>;
 
-/// How records get timestamps, and when a watermark says that no earlier one follows.
-pub struct WatermarkStrategy<T> {
-    /// Gives the records of a chunk their timestamps and returns the latest.
-    pub(crate) stamp: Stamp<T>,
-    pub(crate) delay_ms: i64,
+/// Says from records and their timestamps how far event time has come: Flink's `WatermarkGenerator`.
+///
+/// An instance makes its own one, and a new instance begins with a new one: what a generator remembers is a hint. The
+/// watermark itself lasts, and never goes back.
+pub trait WatermarkGenerator<T>: 'static {
+    /// Sees a record. May emit a watermark at once, which is sent behind the records of this batch.
+    fn on_event(&mut self, event: &T, timestamp_ms: i64, output: &mut WatermarkOutput);
+
+    /// Called behind each batch of records, to emit a watermark that `on_event` did not.
+    fn on_periodic_emit(&mut self, output: &mut WatermarkOutput);
 }
 
-impl<T> WatermarkStrategy<T> {
+/// Takes watermarks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatermarkOutput {
+    watermark: i64,
+}
+
+impl WatermarkOutput {
+    const NONE: Self = Self { watermark: i64::MIN };
+
+    /// Says that no record with a timestamp at or below this one follows, in milliseconds since 1970. One that does not
+    /// exceed an earlier one changes nothing.
+    pub fn emit_watermark(&mut self, timestamp_ms: i64) {
+        self.watermark = self.watermark.max(timestamp_ms);
+    }
+}
+
+/// The latest timestamp less a delay: Flink's `BoundedOutOfOrdernessWatermarks`.
+struct Bounded {
+    delay_ms: i64,
+    latest: i64,
+}
+
+impl Bounded {
+    fn watermark(&self) -> i64 {
+        // Less one: another record with the same timestamp may follow.
+        self.latest.saturating_sub(self.delay_ms).saturating_sub(1)
+    }
+}
+
+enum Generator<T> {
+    Bounded {
+        delay_ms: i64,
+    },
+    Custom(NewGenerator<T>),
+    /// Only the end of all input is told.
+    Silent,
+}
+
+/// How records get timestamps, and when a watermark says that no earlier one follows.
+///
+/// ```
+/// use std::time::Duration;
+/// use millrace::prelude::*;
+///
+/// let strategy = WatermarkStrategy::bounded_out_of_orderness(5_000, |(_, at_ms): &(String, i64)| *at_ms)
+///     .with_idleness(Duration::from_secs(30))
+///     .with_watermark_alignment("readings", Duration::from_secs(60), Duration::from_secs(1));
+/// ```
+pub struct WatermarkStrategy<T> {
+    stamp: Stamp<T>,
+    generator: Generator<T>,
+    pub(crate) idle_timeout_ms: Option<u64>,
+    pub(crate) alignment: Option<WatermarkAlignment>,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl<T: 'static> WatermarkStrategy<T> {
+    fn new(generator: Generator<T>, timestamp_of: impl Fn(&T) -> i64 + 'static) -> Self {
+        let stamp: Stamp<T> = Box::new(move |chunk| chunk.set_times(|value, _| timestamp_of(value)));
+        Self { stamp, generator, idle_timeout_ms: None, alignment: None }
+    }
+
     /// Timestamps, in milliseconds since 1970, that never decrease within a subtask.
     pub fn monotonous(timestamp_of: impl Fn(&T) -> i64 + 'static) -> Self {
         Self::bounded_out_of_orderness(0, timestamp_of)
@@ -29,60 +104,159 @@ impl<T> WatermarkStrategy<T> {
 
     /// Timestamps that lag the latest one by at most `delay_ms`.
     pub fn bounded_out_of_orderness(delay_ms: i64, timestamp_of: impl Fn(&T) -> i64 + 'static) -> Self {
-        let stamp = move |chunk: &mut Chunk<T>| {
-            let mut latest = i64::MIN;
-            chunk.set_times(|value| {
-                let timestamp = timestamp_of(value);
-                latest = latest.max(timestamp);
-                timestamp
-            });
-            latest
-        };
-        Self { stamp: Box::new(stamp), delay_ms: delay_ms.max(0) }
+        Self::new(Generator::Bounded { delay_ms: delay_ms.max(0) }, timestamp_of)
+    }
+
+    /// Watermarks of a generator of one's own.
+    pub fn for_generator<G: WatermarkGenerator<T>>(
+        generator: impl Fn() -> G + 'static,
+        timestamp_of: impl Fn(&T) -> i64 + 'static,
+    ) -> Self {
+        Self::new(Generator::Custom(Box::new(move || Box::new(generator()))), timestamp_of)
+    }
+
+    /// Timestamps without watermarks: event time stands still until the end of the input.
+    pub fn no_watermarks(timestamp_of: impl Fn(&T) -> i64 + 'static) -> Self {
+        Self::new(Generator::Silent, timestamp_of)
+    }
+
+    /// Takes timestamps from records and from the timestamps that they have already, if any, in milliseconds since 1970.
+    #[must_use]
+    pub fn with_timestamp_assigner(mut self, timestamp_of: impl Fn(&T, Option<i64>) -> i64 + 'static) -> Self {
+        self.stamp = Box::new(move |chunk| chunk.set_times(&timestamp_of));
+        self
+    }
+
+    /// A subtask without records for so long is idle: those that have some do not wait for it.
+    #[must_use]
+    pub fn with_idleness(mut self, timeout: Duration) -> Self {
+        self.idle_timeout_ms = Some(millis(timeout));
+        self
+    }
+
+    /// The source in front stops reading while its watermark is more than `max_drift` ahead of the least one of the
+    /// group. Sources tell theirs, and learn the group's, every `update_interval`.
+    #[must_use]
+    pub fn with_watermark_alignment(
+        mut self,
+        group: impl Into<String>,
+        max_drift: Duration,
+        update_interval: Duration,
+    ) -> Self {
+        self.alignment = Some(WatermarkAlignment {
+            group: group.into(),
+            max_drift_ms: millis(max_drift),
+            update_interval_ms: millis(update_interval),
+        });
+        self
     }
 }
 
-pub(crate) struct Watermarks<T> {
-    pub strategy: WatermarkStrategy<T>,
-    pub label: Label,
-    pub host: Rc<dyn Host>,
-    pub output: BoxReceiver<T>,
-    /// The latest timestamp. Lost with the instance: the host ignores a watermark that does not advance.
-    pub latest: i64,
-    /// The watermark to be sent, behind the records of this call.
-    pub next: Option<i64>,
+/// What an instance runs of a strategy.
+enum Running<T> {
+    Bounded(Bounded),
+    Custom(Box<dyn WatermarkGenerator<T>>),
+    Silent,
 }
 
-impl<T> Receiver<T> for Watermarks<T> {
+/// Gives records timestamps, and the stream watermarks.
+pub(crate) struct Watermarks<T> {
+    stamp: Stamp<T>,
+    generator: Running<T>,
+    label: Label,
+    host: Rc<dyn Host>,
+    output: BoxReceiver<T>,
+    /// What is to be sent behind the records of this call. What came before is lost with the instance: the host ignores a
+    /// watermark that does not advance.
+    watermark: WatermarkOutput,
+    has_records: bool,
+    is_ended: bool,
+}
+
+impl<T> Watermarks<T> {
+    pub fn new(strategy: WatermarkStrategy<T>, label: Label, host: Rc<dyn Host>, output: BoxReceiver<T>) -> Self {
+        let generator = match strategy.generator {
+            Generator::Bounded { delay_ms } => Running::Bounded(Bounded { delay_ms, latest: i64::MIN }),
+            Generator::Custom(generator) => Running::Custom(generator()),
+            Generator::Silent => Running::Silent,
+        };
+        let (stamp, watermark) = (strategy.stamp, WatermarkOutput::NONE);
+        Self { stamp, generator, label, host, output, watermark, has_records: false, is_ended: false }
+    }
+}
+
+impl<T: 'static> Receiver<T> for Watermarks<T> {
     fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
         self.label.enter();
-        let latest = (self.strategy.stamp)(chunk);
-        if latest > self.latest {
-            self.latest = latest;
-            // As in Flink: another record with the same timestamp may follow.
-            self.next = Some(latest.saturating_sub(self.strategy.delay_ms).saturating_sub(1));
+        self.has_records = true;
+        (self.stamp)(chunk);
+        match &mut self.generator {
+            Running::Bounded(bounded) => {
+                bounded.latest = chunk.times().iter().copied().fold(bounded.latest, i64::max);
+            }
+            Running::Custom(generator) => {
+                for (value, at) in chunk.values().iter().zip(chunk.times()) {
+                    generator.on_event(value, *at, &mut self.watermark);
+                }
+            }
+            Running::Silent => {}
         }
         self.output.push(chunk)
     }
 }
 
-impl<T> Control for Watermarks<T> {
+impl<T: 'static> Control for Watermarks<T> {
     fn timers(&mut self, _: Clock, _: &BatchReader<'_>) -> Result<()> {
         Err(self.label.error("timers for an operator that has none"))
     }
 
-    fn watermark(&mut self, timestamp: i64) {
+    fn watermark(&mut self, timestamp: i64) -> Result<()> {
         // Only the end of all input counts: this operator's own watermarks replace all others.
-        if timestamp == i64::MAX {
-            self.next = Some(timestamp);
-        }
+        self.is_ended |= timestamp == i64::MAX;
+        Ok(())
     }
 
     fn end_call(&mut self) {
-        if let Some(watermark) = self.next.take().filter(|watermark| *watermark != NO_TIMESTAMP) {
-            self.host.emit_watermark(self.label.node, watermark);
+        if std::mem::take(&mut self.has_records) {
+            self.label.enter();
+            match &mut self.generator {
+                Running::Bounded(bounded) => self.watermark.emit_watermark(bounded.watermark()),
+                Running::Custom(generator) => generator.on_periodic_emit(&mut self.watermark),
+                Running::Silent => {}
+            }
+            self.host.emit_watermark(self.label.node, self.watermark.watermark);
+        }
+        if std::mem::take(&mut self.is_ended) {
+            self.host.emit_watermark(self.label.node, i64::MAX);
         }
     }
 
     fn flush(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Flink's `BoundedOutOfOrdernessWatermarksTest`.
+    #[test]
+    fn the_watermark_lags_the_latest_timestamp_by_the_delay_and_one() {
+        let mut bounded = Bounded { delay_ms: 10, latest: i64::MIN };
+        assert_eq!(bounded.watermark(), i64::MIN);
+        bounded.latest = 12_345;
+        assert_eq!(bounded.watermark(), 12_334);
+        bounded.delay_ms = 0;
+        assert_eq!(bounded.watermark(), 12_344);
+    }
+
+    #[test]
+    fn an_emitted_watermark_does_not_go_back() {
+        let mut output = WatermarkOutput::NONE;
+        output.emit_watermark(5);
+        output.emit_watermark(3);
+        assert_eq!(output.watermark, 5);
+    }
 }

@@ -28,12 +28,16 @@ use crate::state::store::KeyedStore;
 pub(crate) trait Control {
     /// Timers are due.
     fn timers(&mut self, clock: Clock, due: &BatchReader<'_>) -> Result<()>;
-    /// The watermark has advanced.
-    fn watermark(&mut self, timestamp: i64);
+    /// The watermark has advanced, and the host has delivered its timers that are due.
+    fn watermark(&mut self, timestamp: i64) -> Result<()>;
     /// The watermark that an earlier instance had come to: nothing happens because of it.
     fn resume(&mut self, _watermark: i64) {}
     /// A call ends: nothing may be held back.
     fn end_call(&mut self);
+    /// A flush follows: what is held back of the output goes out.
+    fn pre_barrier(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Hands over changed state.
     fn flush(&mut self);
 }

@@ -155,7 +155,7 @@ impl Instance {
     /// The node's watermark has advanced.
     pub fn watermark(&mut self, node: u32, timestamp: i64) -> Result<()> {
         if let Some(control) = self.control(node)? {
-            control.borrow_mut().watermark(timestamp);
+            control.borrow_mut().watermark(timestamp)?;
             self.end_call();
         }
         Ok(())
@@ -171,8 +171,16 @@ impl Instance {
         Ok(())
     }
 
-    /// Hands over all state that has changed. Emits nothing, because nothing is held back between two calls: for
-    /// the same reason there is nothing to do before a barrier or when the input of a node has ended.
+    /// A flush follows: all that operators hold back of their output goes out.
+    pub fn pre_barrier(&mut self) -> Result<()> {
+        // From the first operator to the last, so that what one lets go does not stay in another.
+        let mut controls: Vec<_> = self.nodes.values().filter_map(|node| node.control.clone()).collect();
+        controls.drain(..).try_for_each(|control| control.borrow_mut().pre_barrier())?;
+        self.end_call();
+        Ok(())
+    }
+
+    /// Hands over all state that has changed, behind `pre_barrier`. Emits nothing.
     pub fn flush(&mut self) {
         for control in &self.controls {
             control.borrow_mut().flush();

@@ -78,6 +78,17 @@ impl<K: Data> KeyedStore<K> {
         slot
     }
 
+    /// Makes the key of a slot the current one. It has to be in use: its states are present.
+    #[inline]
+    pub fn select_slot(&self, slot: u32) {
+        self.current.set(slot);
+    }
+
+    /// Whether keys may be forgotten at the end of this call.
+    pub fn is_over_budget(&self) -> bool {
+        self.weight() > self.budget_bytes
+    }
+
     /// The key being worked on.
     pub fn key(&self) -> Option<&K> {
         self.keys.key(self.current.get())

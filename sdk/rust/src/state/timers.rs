@@ -30,6 +30,15 @@ impl PendingTimers {
         self.changes.remove(&(timestamp, slot, namespace.to_vec())).unwrap_or(true)
     }
 
+    /// The first timer before a timestamp that was set during this call: if a timer of that timestamp is due, so is it.
+    pub fn take_before(&mut self, timestamp: i64) -> Option<(i64, u32, Namespace)> {
+        let before = self.changes.range(..(timestamp, 0, Namespace::new())).find(|(_, is_set)| **is_set);
+        let before = before.map(|(timer, _)| timer.clone())?;
+        // The host may have it from before.
+        self.changes.insert(before.clone(), false);
+        Some(before)
+    }
+
     /// Hands all changes to the host.
     pub fn send(&mut self, backing: &Backing, node: u32, clock: Clock) {
         if self.changes.is_empty() {

@@ -98,10 +98,18 @@ pub struct ConnectedKeyedStreams<K, A, B> {
 impl<K: Data, A: Data, B: Data> ConnectedKeyedStreams<K, A, B> {
     /// Runs a function with state and timers for each key that both streams share.
     pub fn process<F: KeyedCoProcessFunction<K, A, B>>(&self, function: F) -> Stream<F::Output> {
+        self.process_as(("co-keyed-process", "Co-Keyed-Process"), function)
+    }
+
+    pub(super) fn process_as<F: KeyedCoProcessFunction<K, A, B>>(
+        &self,
+        (kind_name, name): (&'static str, &str),
+        function: F,
+    ) -> Stream<F::Output> {
         let own_keys = [self.first.is_own_key, self.second.is_own_key];
         let node = NodeDef::operator(
-            "co-keyed-process",
-            "Co-Keyed-Process",
+            kind_name,
+            name,
             Box::new(move |assembly| {
                 let (states, context) = assembly.keyed::<K, F::Output, F::States>(|states| function.open(states))?;
                 let operator = Rc::new(RefCell::new(KeyedOperator {

@@ -6,10 +6,13 @@ use std::rc::Rc;
 
 use super::Stream;
 use super::connected::ConnectedKeyedStreams;
+use super::interval_join::IntervalJoin;
+use super::windowed::WindowedStream;
 use crate::data::Data;
 use crate::definition::NodeDef;
-use crate::operator::aggregate::{AggregateAll, AggregateFunction, Reduce, ReduceAll};
+use crate::operator::aggregate::Reduce;
 use crate::operator::keyed::{KeyedInput, KeyedOperator, KeyedProcessFunction};
+use crate::operator::window::{DefaultTrigger, WindowAssigner};
 use crate::runtime::assembly::Control;
 use crate::runtime::port::PortFactory;
 
@@ -25,7 +28,7 @@ pub struct KeyedStream<K, T> {
 }
 
 impl<K: Data, T: Data> KeyedStream<K, T> {
-    fn operator<F: KeyedProcessFunction<K, T>>(
+    pub(super) fn operator<F: KeyedProcessFunction<K, T>>(
         &self,
         kind_name: &'static str,
         name: &str,
@@ -61,6 +64,11 @@ impl<K: Data, T: Data> KeyedStream<K, T> {
                 Ok(())
             }),
         );
+        self.feed(node)
+    }
+
+    /// Adds an operator that reads this stream.
+    pub(super) fn feed<U: Data>(&self, node: NodeDef) -> Stream<U> {
         let definition = &self.stream.definition;
         let node = definition.borrow_mut().add_node(node);
         self.stream.feed_keyed(node, 0, self.selector, &self.factory);
@@ -77,10 +85,14 @@ impl<K: Data, T: Data> KeyedStream<K, T> {
         self.operator("keyed-reduce", "Keyed Reduce", Reduce(function))
     }
 
-    /// Groups the records of each key.
-    pub fn window(&self, windows: GlobalWindows) -> WindowedStream<'_, K, T> {
-        let GlobalWindows { .. } = windows;
-        WindowedStream { keyed: self }
+    /// Groups the records of each key in windows.
+    pub fn window<A: WindowAssigner<T>>(&self, windows: A) -> WindowedStream<K, T, A, DefaultTrigger> {
+        WindowedStream::new(self.clone(), windows)
+    }
+
+    /// Pairs of records of both streams whose timestamps are near each other.
+    pub fn interval_join<B: Data>(&self, other: &KeyedStream<K, B>) -> IntervalJoin<K, T, B> {
+        IntervalJoin::new(self.clone(), other.clone())
     }
 
     /// Both streams, for an operator with two inputs and one key.
@@ -98,34 +110,5 @@ impl<K, T> Clone for KeyedStream<K, T> {
             is_own_key: self.is_own_key,
             key: PhantomData,
         }
-    }
-}
-
-/// One window for all records of a key.
-pub struct GlobalWindows {
-    _private: (),
-}
-
-impl GlobalWindows {
-    /// Whose result is emitted when the stream ends: Flink's `GlobalWindows.createWithEndOfStreamTrigger()`.
-    pub fn end_of_stream() -> Self {
-        Self { _private: () }
-    }
-}
-
-/// The records of each key, in windows: Flink's `WindowedStream`.
-pub struct WindowedStream<'a, K, T> {
-    keyed: &'a KeyedStream<K, T>,
-}
-
-impl<K: Data, T: Data> WindowedStream<'_, K, T> {
-    /// Reduces the records of each key and window to one.
-    pub fn reduce(&self, function: impl Fn(T, T) -> T + 'static) -> Stream<T> {
-        self.keyed.operator("window", "GlobalWindows", ReduceAll(function))
-    }
-
-    /// Aggregates the records of each key and window. Emits the key with the result.
-    pub fn aggregate<F: AggregateFunction<T>>(&self, function: F) -> Stream<(K, F::Output)> {
-        self.keyed.operator("window", "GlobalWindows", AggregateAll { function, record: PhantomData })
     }
 }

@@ -155,18 +155,20 @@ impl<T: Data> Stream<T> {
 
     /// Gives records timestamps, and the stream watermarks.
     pub fn assign_timestamps_and_watermarks(&self, strategy: WatermarkStrategy<T>) -> Self {
+        let (idle_timeout_ms, alignment) = (strategy.idle_timeout_ms, strategy.alignment.clone());
         let mut node = NodeDef::operator(
             "watermarks",
             "Timestamps/Watermarks",
             Box::new(|assembly| {
                 let (label, host, output) = (assembly.label(), assembly.host(), assembly.output::<T>()?);
-                let operator = Watermarks { strategy, label, host, output, latest: i64::MIN, next: None };
-                let operator = Rc::new(RefCell::new(operator));
+                let operator = Rc::new(RefCell::new(Watermarks::new(strategy, label, host, output)));
                 assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
                 assembly.accept::<T>(0, Box::new(operator))
             }),
         );
         node.generates_watermarks = true;
+        node.idle_timeout_ms = idle_timeout_ms;
+        node.alignment = alignment;
         self.operator(node)
     }
 

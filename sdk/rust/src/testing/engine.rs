@@ -122,6 +122,12 @@ impl Engine {
         self.sinks.remove(&node).unwrap_or_default()
     }
 
+    /// How many entries of state and how many timers the hosts have.
+    pub fn kept(&self) -> (usize, usize) {
+        let kept = self.tasks.values().map(Task::kept);
+        kept.fold((0, 0), |sum, kept| (sum.0 + kept.0, sum.1 + kept.1))
+    }
+
     /// How many reads of state by keys there were.
     pub fn gets(&self) -> u64 {
         self.tasks.values().map(Task::gets).sum()
@@ -135,24 +141,33 @@ impl Engine {
 
     /// Flushes all instances and throws them away.
     pub fn replace_all(&mut self) -> Result<()> {
-        self.tasks.values_mut().try_for_each(Task::replace)
+        self.each_task(Task::replace)
     }
 
     /// Flushes all instances.
-    pub fn flush_all(&mut self) {
-        self.tasks.values_mut().for_each(Task::flush);
+    pub fn flush_all(&mut self) -> Result<()> {
+        self.each_task(Task::flush)
+    }
+
+    /// Does something to each task, and takes what its instance hands over because of that.
+    fn each_task(&mut self, act: fn(&mut Task) -> Result<()>) -> Result<()> {
+        let places: Vec<(usize, u32)> = self.tasks.keys().copied().collect();
+        for (segment, subtask) in places {
+            let place = (self.layout.segments[segment][0], subtask);
+            act(self.task(place)?)?;
+            self.drain(place)?;
+        }
+        self.run()
     }
 
     /// Before a call: perhaps the instance is replaced, or only flushed.
     fn disturb(&mut self, place: Place) -> Result<()> {
         match self.random.as_mut().map(|random| random.below(8)) {
-            Some(0 | 1) => self.task(place)?.replace(),
-            Some(2) => {
-                self.task(place)?.flush();
-                Ok(())
-            }
-            _ => Ok(()),
+            Some(0 | 1) => self.task(place)?.replace()?,
+            Some(2) => self.task(place)?.flush()?,
+            _ => return Ok(()),
         }
+        self.drain(place)
     }
 
     /// Sends a batch out of a node.

@@ -133,6 +133,13 @@ impl ToyHost {
         entries.map(|((_, state_key), value)| (state_key.clone(), value.clone())).collect()
     }
 
+    /// How many entries of state and how many timers there are.
+    pub fn kept(&self) -> (usize, usize) {
+        let inner = self.inner.borrow();
+        let entries = inner.states.values().map(BTreeMap::len).sum();
+        (entries, inner.timers.values().map(BTreeSet::len).sum())
+    }
+
     /// Takes timers of a node up to a time, in order, a chunk at a time.
     pub fn take_due(&self, node: u32, clock: Clock, up_to: i64, chunk: usize) -> Option<Vec<u8>> {
         let mut inner = self.inner.borrow_mut();

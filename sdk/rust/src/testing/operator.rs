@@ -100,8 +100,8 @@ impl<I: Data, O: Data> OperatorHarness<I, O> {
     }
 
     /// Hands all changed state to the host, as before a checkpoint.
-    pub fn flush(&mut self) {
-        self.engine.flush_all();
+    pub fn flush(&mut self) -> Result<()> {
+        self.engine.flush_all()
     }
 
     /// Flushes the instance, throws it away and goes on with a new one.
@@ -122,6 +122,12 @@ impl<I: Data, O: Data> OperatorHarness<I, O> {
             Ok((O::from_bytes(&row.payload)?, at))
         })
         .collect()
+    }
+
+    /// Hands all changed state to the host, and counts the entries of state and the timers that it has then.
+    pub fn kept(&mut self) -> Result<(usize, usize)> {
+        self.engine.flush_all()?;
+        Ok(self.engine.kept())
     }
 
     /// How often state was read by keys: a cache that knows what is absent reads less.

@@ -66,20 +66,27 @@ impl Task {
         self.host.set_now_ms(now_ms);
     }
 
+    /// How many entries of state and how many timers the host has.
+    pub fn kept(&self) -> (usize, usize) {
+        self.host.kept()
+    }
+
     /// How many reads of state by keys there were.
     pub fn gets(&self) -> u64 {
         self.host.gets()
     }
 
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self) -> Result<()> {
+        self.instance.pre_barrier()?;
         self.host.begin_flush();
         self.instance.flush();
         self.host.end_flush();
+        Ok(())
     }
 
     /// Flushes the instance, throws it away and opens another one.
     pub fn replace(&mut self) -> Result<()> {
-        self.flush();
+        self.flush()?;
         self.instance = (self.build)()?.open(Rc::clone(&self.host) as Rc<dyn Host>, &self.context)?;
         if self.instance.states() != self.descriptors {
             return Err(Error::msg("the builder is not deterministic: another instance declares other states"));

@@ -9,3 +9,7 @@ mod pipelines;
 mod state_kinds;
 mod state_model;
 mod vectors;
+mod watermarks;
+mod window_joins;
+mod window_model;
+mod windows;

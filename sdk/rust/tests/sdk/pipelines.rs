@@ -79,6 +79,10 @@ impl AggregateFunction<u64> for Sum {
         *sum = (sum.0 + n, sum.1 + 1);
     }
 
+    fn merge(&self, sum: &mut (u64, u64), other: (u64, u64)) {
+        *sum = (sum.0 + other.0, sum.1 + other.1);
+    }
+
     fn result(&self, sum: (u64, u64)) -> String {
         format!("{}/{}", sum.0, sum.1)
     }

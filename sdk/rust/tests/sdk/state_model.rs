@@ -186,7 +186,7 @@ fn run(commands: Vec<Command>, cache_bytes: u32) -> u64 {
                 model.advance(at)
             }
             Command::Flush => {
-                harness.flush();
+                harness.flush().unwrap();
                 Vec::new()
             }
             Command::Discard => {
