@@ -8,4 +8,5 @@ mod operators;
 mod pipelines;
 mod state_kinds;
 mod state_model;
+mod subtask_state;
 mod vectors;
