@@ -8,6 +8,7 @@ mod operators;
 mod pipelines;
 mod state_kinds;
 mod state_model;
+mod subtask_state;
 mod vectors;
 mod watermarks;
 mod window_joins;
