@@ -164,31 +164,44 @@ def state():
     due = lambda rows: batch(rows, timestamped=True, keyed=True)
     plain = lambda payloads: batch([(None, None, payload) for payload in payloads])
     h = bytes.hex
+    at = lambda key, sub_key=b"": u32(len(key)) + key + sub_key
     return {
         "about": "Payloads of the state functions of `host` in sdk/wit/millrace.wit. Bytes are hexadecimal.",
         "get": {
-            "keys": [h(b"a"), h(b""), h(b"c")],
-            "request": h(keyed([(b"a", b""), (b"", b""), (b"c", b"")])),
+            "keys": [h(at(b"a")), h(at(b"")), h(at(b"c", b"sub"))],
+            "request": h(keyed([(at(b"a"), b""), (at(b""), b""), (at(b"c", b"sub"), b"")])),
             "values": [h(b"one"), None, ""],
             "answer": h(plain([b"\x01one", b"\x00", b"\x01"])),
         },
         "scan": {
-            "entries": [{"key": h(b"a"), "value": h(b"one")}, {"key": h(b"bc"), "value": ""}],
-            "answer": h(keyed([(b"a", b"one"), (b"bc", b"")])),
+            "entries": [{"key": h(at(b"a")), "value": h(b"one")}, {"key": h(at(b"a", b"bc")), "value": ""}],
+            "answer": h(keyed([(at(b"a"), b"one"), (at(b"a", b"bc"), b"")])),
             "end": h(keyed([])),
         },
         "put": {
             "changes": [
-                {"key": h(b"a"), "change": "set", "value": h(b"two")},
-                {"key": h(b"b"), "change": "delete"},
-                {"key": h(b"c"), "change": "append", "value": h(b"+3")},
-                {"key": h(b"d"), "change": "set", "value": ""},
+                {"key": h(at(b"a")), "change": "set", "value": h(b"two")},
+                {"key": h(at(b"b", b"sub")), "change": "delete"},
+                {"key": h(at(b"c")), "change": "append", "value": h(b"+3")},
+                {"key": h(at(b"d")), "change": "set", "value": ""},
+                {"key": h(at(b"e", b"su")), "change": "delete-all"},
             ],
-            "request": h(keyed([(b"a", b"\x01two"), (b"b", b"\x00"), (b"c", b"\x02+3"), (b"d", b"\x01")])),
+            "request": h(
+                keyed(
+                    [
+                        (at(b"a"), b"\x01two"),
+                        (at(b"b", b"sub"), b"\x00"),
+                        (at(b"c"), b"\x02+3"),
+                        (at(b"d"), b"\x01"),
+                        (at(b"e", b"su"), b"\x03"),
+                    ]
+                )
+            ),
             "invalid": [
-                {"reason": "no marker", "hex": h(keyed([(b"a", b"")]))},
-                {"reason": "an unknown marker", "hex": h(keyed([(b"a", b"\x03")]))},
-                {"reason": "a deletion with a value", "hex": h(keyed([(b"a", b"\x00x")]))},
+                {"reason": "no marker", "hex": h(keyed([(at(b"a"), b"")]))},
+                {"reason": "an unknown marker", "hex": h(keyed([(at(b"a"), b"\x04")]))},
+                {"reason": "a deletion with a value", "hex": h(keyed([(at(b"a"), b"\x00x")]))},
+                {"reason": "a deletion of all with a value", "hex": h(keyed([(at(b"a"), b"\x03x")]))},
                 {"reason": "no keys", "hex": h(plain([b"\x01x"]))},
             ],
         },

@@ -203,6 +203,7 @@ impl ValueChange {
             "delete" => Change::Delete,
             "set" => Change::Set(&self.value.0),
             "append" => Change::Append(&self.value.0),
+            "delete-all" => Change::DeletePrefix,
             other => panic!("no such change: {other}"),
         }
     }

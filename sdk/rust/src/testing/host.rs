@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::{BatchReader, BatchWriter};
 use crate::host::{Clock, Host, Level};
+use crate::runtime::{StateDescriptor, StateKind};
 
 /// What an instance has handed over, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,7 @@ type Values = BTreeMap<(u64, Vec<u8>), Vec<u8>>;
 
 #[derive(Default)]
 struct Inner {
+    descriptors: Vec<StateDescriptor>,
     states: BTreeMap<u32, Values>,
     timers: BTreeMap<(u32, Clock), BTreeSet<Timer>>,
     outputs: Vec<Output>,
@@ -50,6 +52,38 @@ fn place(state_key: &[u8], max_parallelism: u64) -> Option<(u64, Vec<u8>)> {
     Some((key_group(key, max_parallelism), state_key.to_vec()))
 }
 
+impl Inner {
+    fn expires(&self, state: u32) -> bool {
+        self.descriptors.get(state as usize).is_some_and(|descriptor| descriptor.expires)
+    }
+
+    /// Drops what is expired: as soon as a host may.
+    fn drop_expired(&mut self) {
+        for state in 0..self.descriptors.len() as u32 {
+            let (expires, now_ms) = (self.expires(state), self.now_ms);
+            let values = self.states.entry(state).or_default();
+            values.retain(|_, value| !expires || expiry(value).is_some_and(|at| at > now_ms));
+        }
+    }
+
+    /// Notes lists whose positions have gaps.
+    fn check_positions(&mut self) {
+        for (state, descriptor) in (0..).zip(&self.descriptors) {
+            let is_list = matches!(descriptor.kind, StateKind::List | StateKind::Union);
+            let values = self.states.get(&state).into_iter().filter(|_| is_list).flat_map(BTreeMap::keys);
+            let state_key = |position: u32| [&[0; 4][..], &position.to_be_bytes()].concat();
+            if values.zip(0..).any(|((_, found), position)| *found != state_key(position)) {
+                self.faults.push(format!("put: the positions of the list '{}' have gaps", descriptor.name));
+            }
+        }
+    }
+}
+
+/// The time with which a value that expires begins.
+fn expiry(value: &[u8]) -> Option<i64> {
+    value.first_chunk().map(|bytes| i64::from_le_bytes(*bytes))
+}
+
 impl ToyHost {
     pub fn new(max_parallelism: u32) -> Self {
         let inner = Inner { max_parallelism: max_parallelism.max(1).into(), ..Inner::default() };
@@ -65,8 +99,21 @@ impl ToyHost {
         self.inner.borrow().faults.first().cloned()
     }
 
-    pub fn set_flushing(&self, is_flushing: bool) {
-        self.inner.borrow_mut().is_flushing = is_flushing;
+    /// Says what the states are, by id.
+    pub fn set_states(&self, descriptors: &[StateDescriptor]) {
+        self.inner.borrow_mut().descriptors = descriptors.to_vec();
+    }
+
+    pub fn begin_flush(&self) {
+        self.inner.borrow_mut().is_flushing = true;
+    }
+
+    /// Behind a flush everything is here: it is looked over.
+    pub fn end_flush(&self) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.is_flushing = false;
+        inner.check_positions();
+        inner.drop_expired();
     }
 
     pub fn set_now_ms(&self, now_ms: i64) {
@@ -175,8 +222,12 @@ impl Host for ToyHost {
                 inner.faults.push("put: a row has no state key".to_owned());
                 return;
             };
+            let expires = inner.expires(state);
             let values = inner.states.entry(state).or_default();
             match row.payload.split_first() {
+                Some((1 | 2, value)) if expires && value.len() < 8 && !values.contains_key(&place) => {
+                    inner.faults.push("put: a value that expires does not begin with the time".to_owned());
+                }
                 Some((0, [])) => drop(values.remove(&place)),
                 Some((1, value)) => drop(values.insert(place, value.to_vec())),
                 Some((2, more)) => values.entry(place).or_default().extend_from_slice(more),

@@ -30,6 +30,7 @@ impl Task {
         let host = Rc::new(ToyHost::new(max_parallelism));
         let instance = build()?.open(Rc::clone(&host) as Rc<dyn Host>, &context)?;
         let descriptors = instance.states().to_vec();
+        host.set_states(&descriptors);
         Ok(Self { build, context, host, instance, descriptors, watermarks: BTreeMap::new() })
     }
 
@@ -77,9 +78,9 @@ impl Task {
 
     pub fn flush(&mut self) -> Result<()> {
         self.instance.pre_barrier()?;
-        self.host.set_flushing(true);
+        self.host.begin_flush();
         self.instance.flush();
-        self.host.set_flushing(false);
+        self.host.end_flush();
         Ok(())
     }
 

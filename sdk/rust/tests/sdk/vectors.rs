@@ -99,7 +99,8 @@ fn payloads_of_the_state_functions() {
         let payload = match change["change"].as_str().unwrap() {
             "delete" => vec![0],
             "set" => [vec![1], bytes(&change["value"])].concat(),
-            _ => [vec![2], bytes(&change["value"])].concat(),
+            "append" => [vec![2], bytes(&change["value"])].concat(),
+            _ => vec![3],
         };
         put.row(0, &bytes(&change["key"]), &payload);
     }
