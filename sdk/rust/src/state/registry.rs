@@ -135,6 +135,7 @@ impl States {
     }
 
     /// The cache of a state with many entries a key. `shape` says in the fingerprint what it is: `window`, for example.
+    #[cfg(test)]
     pub(crate) fn namespaced<N: Data, V: Data>(
         &mut self,
         name: &str,

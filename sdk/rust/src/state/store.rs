@@ -100,6 +100,7 @@ impl<K: Data> KeyedStore<K> {
     }
 
     /// The slots of the rows of the batch being worked on, in order.
+    #[cfg(test)]
     pub fn rows(&self) -> &[u32] {
         &self.rows
     }

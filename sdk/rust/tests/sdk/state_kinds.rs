@@ -70,6 +70,11 @@ impl AggregateFunction<u32> for Longest {
         *sum += u64::from(value);
     }
 
+    fn merge(&self, (count, sum): &mut (u32, u64), other: (u32, u64)) {
+        *count += other.0;
+        *sum += other.1;
+    }
+
     fn result(&self, (count, sum): (u32, u64)) -> String {
         format!("{count}:{sum}")
     }
@@ -378,7 +383,7 @@ fn run(commands: Vec<Command>, cache_bytes: u32) {
                 model.now_ms += by;
                 harness.set_processing_time(model.now_ms).unwrap();
             }
-            Command::Flush => harness.flush(),
+            Command::Flush => harness.flush().unwrap(),
             Command::Discard => harness.discard_instance().unwrap(),
         }
         assert_eq!(harness.take_outputs().unwrap(), expected);

@@ -7,8 +7,10 @@ use millrace::testing::OperatorHarness;
 
 /// Whether it is of the first stream, its key, its number.
 type Record = (bool, u8, i64);
+/// Key, number.
+type Keyed = Stream<(u8, i64)>;
 
-fn split(records: &Stream<Record>) -> (Stream<(u8, i64)>, Stream<(u8, i64)>) {
+fn split(records: &Stream<Record>) -> (Keyed, Keyed) {
     let of = |is_first: bool| records.filter(move |record| record.0 == is_first).map(|record| (record.1, record.2));
     (of(true), of(false))
 }

@@ -25,6 +25,7 @@ fn add(a: Pair, b: Pair) -> Pair {
     (a.0, a.1 + b.1)
 }
 
+#[expect(clippy::ptr_arg, reason = "a window function gets a reference to the key")]
 fn with_window(key: &String, window: &TimeWindow, (_, n): Pair, ctx: &mut WindowContext<'_, Sum>) -> Result<()> {
     ctx.collect((key.clone(), n, window.start, window.end));
     Ok(())
