@@ -10,7 +10,8 @@ use millrace_job_core::{
     StartFrom, StoredCheckpoint, fit_graph,
 };
 use millrace_protocol::{
-    InFlight, OperatorSnapshot, ReaderSnapshot, SplitId, SplitPosition, SplitRequest, StateBlob, TaskDeployment,
+    InFlight, OperatorSnapshot, ReaderSnapshot, Rerouting, SplitId, SplitPosition, SplitRequest, StateBlob,
+    TaskDeployment,
 };
 use millrace_types::{
     AttemptId, CheckpointId, ExecutionState, Failure, FailureKind, JobStatus, KeyGroupRange, NodeId, SnapshotKind,
@@ -211,29 +212,41 @@ fn state_that_the_job_has_no_operator_for_is_refused_unless_that_is_allowed() {
 }
 
 #[test]
-fn records_in_flight_go_to_all_by_key_and_else_in_turn() {
-    let mut checkpoint = saved(vec![]);
-    let stored = |subtask, at_consumer, by_key, name: &str| InFlightState {
-        subtask,
+fn records_in_flight_find_their_subtasks() {
+    let stored = |target_subtask, at_consumer, rerouting, name: &str| InFlightState {
+        subtask: 0,
         at_consumer,
         records: InFlight {
             target_uid: "count".to_owned(),
             target_port: 0,
-            by_key,
+            target_subtask,
+            rerouting,
             batches: StateBlob::Inline(Bytes::from(name.to_owned())),
         },
     };
-    checkpoint.in_flight = vec![stored(0, false, true, "p"), stored(0, true, true, "k"), stored(3, true, false, "r")];
-    let graph = counting(2, None);
-    let names = |subtask| {
-        let restore = checkpoint.restore(&graph, 1, subtask);
+    let in_flight = vec![
+        stored(0, false, Rerouting::ByKey, "sent"),
+        stored(0, true, Rerouting::ByKey, "taken"),
+        stored(3, true, Rerouting::Any, "turn"),
+        stored(0, true, Rerouting::All, "all"),
+        stored(1, true, Rerouting::All, "all again"),
+    ];
+    let names = |old: u32, new: u32| {
+        let mut checkpoint = saved(vec![("count", OperatorState { parallelism: old, ..OperatorState::default() })]);
+        checkpoint.in_flight = in_flight.clone();
+        let graph = counting(new, None);
         let inline = |records: InFlight| match records.batches {
             StateBlob::Inline(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
             StateBlob::File { path, .. } => path,
         };
-        restore.in_flight.into_iter().map(inline).collect::<Vec<_>>()
+        let of_subtask = |subtask| -> Vec<String> {
+            checkpoint.restore(&graph, 1, subtask).in_flight.into_iter().map(inline).collect()
+        };
+        (0..new).map(of_subtask).collect::<Vec<_>>()
     };
-    assert_eq!((names(0), names(1)), (vec!["k".to_owned(), "p".into()], vec!["k".into(), "r".into(), "p".into()]));
+    // What the consumer had in front of it comes before what its producer had not sent.
+    assert_eq!(names(4, 2), [vec!["taken", "all", "sent"], vec!["taken", "turn", "all", "sent"]]);
+    assert_eq!(names(4, 4), [vec!["taken", "all", "sent"], vec!["all again"], vec![], vec!["turn"]]);
 }
 
 fn started(graph: JobGraph, checkpoint: CompletedCheckpoint, allow: bool) -> Harness {

@@ -140,6 +140,8 @@ fn outputs(graph: &JobGraph, job: JobId, here: &TaskManagerId, vertex: usize, su
     let edge = |(position, edge): (usize, &millrace_graph::JobEdge)| OutputEdge {
         source: edge.source,
         source_port: edge.source_port,
+        target_uid: String::new(),
+        target_port: edge.target_port,
         partitioning: edge.partitioning,
         format: edge.format,
         target_max_parallelism: graph.vertices[edge.target_vertex].max_parallelism,
