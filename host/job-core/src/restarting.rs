@@ -23,8 +23,15 @@ impl JobCore {
 
     /// Stops a region in order to run it again, not before a time.
     pub(crate) fn restart_region(&mut self, region: usize, restart_at: Timestamp, out: &mut Vec<Command>) {
+        let stopping = self.coordinator.stop.as_ref().is_some_and(|stop| stop.taken.is_some());
         self.pending.insert(region);
         self.abort_all("tasks have failed", out);
+        if stopping {
+            // The others end behind the savepoint, or have ended: they go on from it too. Nothing stops any longer, so that
+            // this ends here.
+            let others = (0..self.regions.count()).filter(|other| *other != region);
+            others.collect::<Vec<_>>().into_iter().for_each(|other| self.restart_region(other, restart_at, out));
+        }
         if self.view.status != JobStatus::Restarting {
             self.view.enter(JobStatus::Restarting, self.now);
         }

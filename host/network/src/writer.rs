@@ -221,7 +221,8 @@ impl OutputEdgeWriter {
 
     /// When [`Self::flush_due`] has something to do.
     pub fn next_flush_deadline(&self) -> Option<Instant> {
-        self.flush_at
+        // What a barrier has overtaken is due at once.
+        if self.is_urgent { Some(Instant::now()) } else { self.flush_at }
     }
 
     /// Takes a watermark in, behind all rows so far. One that directly follows another takes its place, so that any

@@ -137,6 +137,8 @@ pub struct InFlight {
 /// What one subtask had at the barrier.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SubtaskSnapshot {
+    /// It was taken behind the end of all input: whoever is restored from it has only to commit.
+    pub finished: bool,
     /// By operator uid; an operator that has nothing may be missing.
     pub operators: BTreeMap<String, OperatorSnapshot>,
     /// What an unaligned barrier overtook.
@@ -186,6 +188,8 @@ pub struct CheckpointDecline {
     pub attempt: AttemptId,
     /// Which checkpoint.
     pub checkpoint: CheckpointId,
+    /// A newer one has come before it was complete: nothing went wrong.
+    pub subsumed: bool,
     /// Why.
     pub failure: Failure,
 }
@@ -198,8 +202,10 @@ pub struct OperatorRestore {
     pub keyed: Vec<Vec<StateSegment>>,
     /// The fingerprints of its states, by name.
     pub fingerprints: BTreeMap<String, String>,
-    /// The operator state of all earlier subtasks, by subtask.
-    pub operator_state: Vec<StateBlob>,
+    /// The number of earlier subtasks.
+    pub parallelism: u32,
+    /// The operator state of all earlier subtasks that had any, by subtask.
+    pub operator_state: BTreeMap<u32, StateBlob>,
     /// Transactions to be committed before anything else.
     pub committables: Vec<Bytes>,
 }

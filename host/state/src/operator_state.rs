@@ -47,22 +47,23 @@ pub struct OperatorState {
 }
 
 impl OperatorState {
-    /// The states of one new subtask, from those of all earlier subtasks in their order. With the parallelism unchanged
-    /// each subtask keeps its lists; else the elements are dealt out in runs, the first subtasks getting one more.
-    /// Unions go to all, and of broadcast states any copy is as good.
-    pub fn redistribute(earlier: &[Self], subtask: u32, parallelism: u32) -> Self {
+    /// The states of one new subtask, from those of the earlier subtasks that had any; there `were` so many in all. With
+    /// the parallelism unchanged each subtask keeps its lists and its copy of broadcast states: records that it has yet to
+    /// see may be on their way to it. Else the elements are dealt out in runs, the first subtasks getting one more, and
+    /// all get the same copy. Unions go to all.
+    pub fn redistribute(earlier: &BTreeMap<u32, Self>, were: u32, subtask: u32, parallelism: u32) -> Self {
         let mut states = BTreeMap::new();
-        for (name, state) in earlier.iter().flat_map(|operator| &operator.states) {
+        for (name, state) in earlier.values().flat_map(|operator| &operator.states) {
             if states.contains_key(name) {
                 continue;
             }
             let all = || {
-                let same = earlier.iter().filter_map(|operator| operator.states.get(name));
+                let same = earlier.values().filter_map(|operator| operator.states.get(name));
                 same.flat_map(|state| state.entries.values())
             };
-            let own = earlier.get(subtask as usize).and_then(|operator| operator.states.get(name));
+            let own = earlier.get(&subtask).and_then(|operator| operator.states.get(name));
             let entries = match state.kind {
-                StateKind::List if earlier.len() == parallelism as usize => {
+                StateKind::List if were == parallelism => {
                     number(own.into_iter().flat_map(|state| state.entries.values()))
                 }
                 StateKind::List => {
@@ -72,6 +73,7 @@ impl OperatorState {
                     number(all().skip(first).take(each + usize::from(subtask < more)))
                 }
                 StateKind::Union => number(all()),
+                StateKind::Broadcast if were == parallelism => own.unwrap_or(state).entries.clone(),
                 StateKind::Broadcast | StateKind::Keyed => state.entries.clone(),
             };
             let state = SubtaskState { kind: state.kind, expires: state.expires, entries };

@@ -53,6 +53,10 @@ impl JobCore {
         match self.live_task(&decline.attempt) {
             Ok(task) => {
                 let why = format!("{} declined it: {}", self.task_name(task), decline.failure);
+                if decline.subsumed {
+                    // Nothing went wrong: only a newer one was faster.
+                    return self.abort(decline.checkpoint, &why, out);
+                }
                 self.declined(decline.checkpoint, task, &why, out);
             }
             Err(reason) => self.drop_message(reason),
@@ -129,6 +133,11 @@ impl JobCore {
             let of_vertex = figures.entry(vertex.id).or_default();
             of_vertex.parallelism = vertex.parallelism;
             of_vertex.subtasks.insert(task.subtask, (taken.at, taken.figures));
+            if taken.snapshot.finished {
+                for (_, node) in &vertex.nodes {
+                    operators.entry(node.uid.clone()).or_default().finished.insert(task.subtask);
+                }
+            }
             for (uid, snapshot) in &taken.snapshot.operators {
                 let mut snapshot = snapshot.clone();
                 if let Some(reader) = snapshot.reader.take() {

@@ -69,14 +69,14 @@ impl CompletedCheckpoint {
 fn operator_restore(state: &OperatorState, subtask: u32, parallelism: u32, range: KeyGroupRange) -> OperatorRestore {
     let overlaps =
         |segment: &&StateSegment| segment.key_groups.start <= range.end && range.start <= segment.key_groups.end;
-    let mut restore = OperatorRestore::default();
+    let mut restore = OperatorRestore { parallelism: state.parallelism, ..OperatorRestore::default() };
     for (old, snapshot) in &state.subtasks {
         let keyed: Vec<_> = snapshot.keyed.iter().filter(overlaps).cloned().collect();
         if !keyed.is_empty() {
             restore.keyed.push(keyed);
         }
         restore.fingerprints.extend(snapshot.fingerprints.clone());
-        restore.operator_state.extend(snapshot.operator_state.clone());
+        restore.operator_state.extend(snapshot.operator_state.clone().map(|blob| (*old, blob)));
         if old % parallelism == subtask {
             restore.committables.extend(snapshot.committables.iter().cloned());
         }
@@ -193,8 +193,8 @@ impl JobCore {
 
     /// A task fails: if it could not read what it was to begin with, its region goes back to the checkpoint before.
     pub(crate) fn note_unreadable(&mut self, task: Task, failure: &Failure) -> Option<Failure> {
-        let begins = matches!(self.subtask(task).state, ExecutionState::Deploying | ExecutionState::Initializing);
-        if failure.kind != FailureKind::StateUnreadable || !begins {
+        // A task says this of nothing but what it begins with; records in flight are read when it runs already.
+        if failure.kind != FailureKind::StateUnreadable {
             return None;
         }
         let region = self.region_of(task);

@@ -185,7 +185,7 @@ fn too_many_failures_in_a_row_fail_the_job_over() {
         harness.deadline();
         let attempt = harness.attempt(1, 1);
         let failure = failure("no room on the disk");
-        harness.step(Input::CheckpointDeclined(CheckpointDecline { attempt, checkpoint, failure }))
+        harness.step(Input::CheckpointDeclined(CheckpointDecline { attempt, checkpoint, subsumed: false, failure }))
     };
     assert_eq!(kinds(&decline(&mut harness, FIRST)), ["aborted"; 4]);
     harness.deadline();

@@ -174,7 +174,12 @@ impl Snapshots {
 
     pub fn decline(&self, which: usize) -> Option<Input> {
         let (checkpoint, attempt) = *self.sealed.keys().nth(which % self.sealed.len().max(1))?;
-        Some(Input::CheckpointDeclined(CheckpointDecline { attempt, checkpoint, failure: failure("no room") }))
+        Some(Input::CheckpointDeclined(CheckpointDecline {
+            attempt,
+            checkpoint,
+            subsumed: false,
+            failure: failure("no room"),
+        }))
     }
 
     pub fn has_sealed(&self) -> bool {

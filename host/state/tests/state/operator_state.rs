@@ -32,17 +32,18 @@ proptest! {
         lists in vec((vec(any::<u8>(), 0..6), vec(any::<u8>(), 0..4)), 1..5),
         parallelism in 1u32..6,
     ) {
-        let earlier: Vec<_> = lists.iter().map(|(list, union)| operator(list, union, 9)).collect();
+        let earlier: BTreeMap<u32, _> = (0..).zip(lists.iter().map(|(list, union)| operator(list, union, 9))).collect();
+        let were = earlier.len() as u32;
         let all: Vec<u8> = lists.iter().flat_map(|(list, _)| list.clone()).collect();
         let unions: Vec<u8> = lists.iter().flat_map(|(_, union)| union.clone()).collect();
-        let new: Vec<_> = (0..parallelism).map(|at| OperatorState::redistribute(&earlier, at, parallelism)).collect();
+        let new: Vec<_> = (0..parallelism).map(|at| OperatorState::redistribute(&earlier, were, at, parallelism)).collect();
         let dealt: Vec<Vec<u8>> = new.iter().map(|operator| values(operator, "list")).collect();
         prop_assert_eq!(dealt.concat(), all);
         let (least, most) = (dealt.iter().map(Vec::len).min().unwrap(), dealt.iter().map(Vec::len).max().unwrap());
         prop_assert!(most - least <= 1 || lists.len() == parallelism as usize);
         for operator in &new {
             prop_assert_eq!(values(operator, "union"), unions.clone());
-            prop_assert_eq!(&operator.states["shared"], &earlier[0].states["shared"]);
+            prop_assert_eq!(&operator.states["shared"], &earlier[&0].states["shared"]);
         }
     }
 

@@ -136,8 +136,8 @@ fn states_that_are_not_keyed_are_sealed_whole_and_restored() {
             let operator = backend.seal(BTreeMap::new()).unwrap().remove("op").unwrap();
             assert!(operator.segments.is_empty(), "it is not keyed state");
             let blob = operator.operator_state.unwrap();
-            let earlier = [millrace_state::OperatorState::decode(&blob).unwrap()];
-            let second = millrace_state::OperatorState::redistribute(&earlier, 1, 2);
+            let earlier = [(0, millrace_state::OperatorState::decode(&blob).unwrap())].into();
+            let second = millrace_state::OperatorState::redistribute(&earlier, 1, 1, 2);
             let mut restored = tracked(storage.clone());
             restored.restore_operator_state("op", &operator.fingerprints, &second).unwrap();
             let id = restored.open_segment([list.clone()]).unwrap().resolve(0).unwrap();

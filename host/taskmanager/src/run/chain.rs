@@ -53,7 +53,7 @@ impl Chain {
         self.progress.output_watermark(node).unwrap_or(MIN_EVENT_TIME)
     }
 
-    /// Whether all input was processed and all outputs have ended.
+    /// Whether all input was processed.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
     }
@@ -145,7 +145,8 @@ impl Chain {
                         outlet.forward_status(node, idle).await?;
                     }
                 }
-                Command::EndOutputs => self.end_outputs().await?,
+                // The outputs end when the task does: a task that waits for a last checkpoint sends its barrier on.
+                Command::EndOutputs => self.ended = true,
             }
             self.settle().await?;
             self.note_watermarks(false)?;
@@ -153,16 +154,22 @@ impl Chain {
         Ok(())
     }
 
+    /// Fires all timers that are due, also those that are set meanwhile.
     async fn fire(&mut self, node: NodeId, clock: Clock, upto: EventTime) -> Result<(), TaskError> {
-        loop {
-            let guest = self.segment(node)?.guest()?;
-            let due = guest.host()?.timers.due(node, clock, upto, TIMERS_PER_CALL);
-            if due.is_empty() {
-                return Ok(());
-            }
-            guest.timers(node, clock, &due).await?;
-            self.settle().await?;
+        while self.fire_chunk(node, clock, upto).await? {}
+        Ok(())
+    }
+
+    /// Fires some of the timers that are due; whether there were any.
+    async fn fire_chunk(&mut self, node: NodeId, clock: Clock, upto: EventTime) -> Result<bool, TaskError> {
+        let guest = self.segment(node)?.guest()?;
+        let due = guest.host()?.timers.due(node, clock, upto, TIMERS_PER_CALL);
+        if due.is_empty() {
+            return Ok(false);
         }
+        guest.timers(node, clock, &due).await?;
+        self.settle().await?;
+        Ok(true)
     }
 
     /// Takes a snapshot of all operators and sends the barrier on, behind all that they emitted before it.
@@ -245,17 +252,18 @@ impl Chain {
     }
 
     /// Ends a task behind a savepoint that stops the job: nothing more is processed.
-    pub(crate) async fn stop(&mut self) -> Result<(), TaskError> {
-        if self.ended { Ok(()) } else { self.end_outputs().await }
+    pub(crate) fn stop(&mut self) {
+        self.ended = true;
     }
 
-    async fn end_outputs(&mut self) -> Result<(), TaskError> {
+    /// Ends the outputs: nothing is sent behind that.
+    pub(crate) async fn end_outputs(&mut self) -> Result<(), TaskError> {
+        debug_assert!(self.ended, "the outputs end behind the input");
         for segment in &mut self.segments {
             if let Some(outlet) = segment.outlet()? {
                 outlet.end().await?;
             }
         }
-        self.ended = true;
         Ok(())
     }
 
@@ -285,8 +293,9 @@ impl Chain {
             }
         }
         let now_ms = EventTime::try_from(wall_clock().0).unwrap_or(EventTime::MAX);
-        while let Some(node) = self.timer_due(now_ms)? {
-            self.fire(node, Clock::ProcessingTime, now_ms).await?;
+        // One chunk: a callback that sets timers of the past again and again must not keep the task from its input.
+        if let Some(node) = self.timer_due(now_ms)? {
+            self.fire_chunk(node, Clock::ProcessingTime, now_ms).await?;
         }
         self.note_watermarks(false)?;
         while let Some(idle) = self.idleness.due(now) {

@@ -77,7 +77,7 @@ impl TaskCheckpoints {
         if let Some(completed) = orders.completed {
             chain.commit(completed).await?;
             if self.stopping.is_some_and(|stopping| stopping <= completed) {
-                chain.stop().await?;
+                chain.stop();
                 self.stopped = true;
             }
         }
@@ -94,7 +94,7 @@ impl TaskCheckpoints {
         shared: &TaskShared,
     ) -> Result<(), TaskError> {
         let mut snapshot = self.take(barrier, extras, chain).await?;
-        self.send_barrier(&mut snapshot, barrier, chain).await?;
+        self.send_barrier(&mut snapshot, barrier, chain, shared).await?;
         self.hand_over(snapshot).await?;
         chain.drained().await?;
         if let SnapshotKind::Savepoint { stop: true } = barrier.kind {
@@ -131,7 +131,8 @@ impl TaskCheckpoints {
             ..SnapshotFigures::default()
         };
         let (barrier, taken_at) = ((**barrier).clone(), Instant::now());
-        Ok(Snapshot { barrier, operators, overtaken: Vec::new(), refused: None, figures, taken_at })
+        let finished = chain.has_ended();
+        Ok(Snapshot { barrier, operators, finished, overtaken: Vec::new(), refused: None, figures, taken_at })
     }
 
     /// Sends the barrier on. One that may overtake waits as long as it may wait, and then overtakes what its producers
@@ -141,6 +142,7 @@ impl TaskCheckpoints {
         snapshot: &mut Snapshot,
         barrier: &Arc<Barrier>,
         chain: &mut Chain,
+        shared: &TaskShared,
     ) -> Result<(), TaskError> {
         let (SnapshotKind::Checkpoint, Alignment::Unaligned { timeout_ms }) = (barrier.kind, barrier.alignment) else {
             return Ok(());
@@ -151,6 +153,7 @@ impl TaskCheckpoints {
         match sent {
             Some(sent) => sent,
             None => {
+                shared.metrics.switch(Activity::Busy);
                 snapshot.overtaken.append(&mut chain.overtake(barrier)?);
                 snapshot.figures.unaligned |= !snapshot.overtaken.is_empty();
                 Ok(())
@@ -167,18 +170,22 @@ impl TaskCheckpoints {
     pub(crate) async fn decline(&self, checkpoint: CheckpointId, newer: CheckpointId, shared: &TaskShared) {
         let message = format!("checkpoint {newer} came before checkpoint {checkpoint} was complete");
         let failure = Failure::new(FailureKind::Checkpoint, message);
-        let decline = CheckpointDecline { attempt: shared.attempt, checkpoint, failure };
+        let decline = CheckpointDecline { attempt: shared.attempt, checkpoint, subsumed: true, failure };
         // Whoever is gone needs no word.
         let _ = self.outbound.send(ToJobManager::CheckpointDeclined(decline)).await;
     }
 
     async fn wait_for_savepoint(&mut self, chain: &mut Chain, shared: &TaskShared) -> Result<(), TaskError> {
+        let mut others = Orders::default();
         while self.stopping.is_some() && !self.stopped {
             self.wait(shared).await;
-            if let Some(orders) = self.orders.take() {
-                self.heed(&orders, chain).await?;
-            }
+            let Some(mut orders) = self.orders.take() else { continue };
+            self.heed(&orders, chain).await?;
+            orders.completed = None;
+            others.join(orders);
         }
+        // What concerns others is for those who take orders again now.
+        self.orders.give_back(others);
         Ok(())
     }
 
@@ -212,6 +219,7 @@ impl TaskCheckpoints {
                 }
             }
         }
+        chain.end_outputs().await?;
         chain.publish().await?;
         // What was acknowledged has to be told before the end is.
         self.uploads.finished().await;

@@ -196,6 +196,10 @@ impl Inputs {
             Item::EndOfInput => {
                 let progress = entry.valve.end(channel);
                 progressed(gate, progress, chain).await?;
+                if chain.has_ended() && !chain.ends_by_checkpoint() {
+                    // The task ends: a checkpoint that waits here is taken again without it.
+                    return Ok(());
+                }
                 let mut commands = Vec::new();
                 self.aligner.ended(received.channel, wall_clock(), &mut commands);
                 self.execute(commands, chain, checkpoints, shared).await
@@ -224,17 +228,21 @@ impl Inputs {
                     checkpoints.decline(checkpoint, subsumed_by, shared).await;
                 }
                 AlignerCommand::TakeSnapshot { barrier, unaligned, in_flight } => {
+                    // What was sealed first is handed over first.
+                    if let Some(open) = self.unfinished.as_ref().map(|open| open.barrier.checkpoint) {
+                        self.end_capture(checkpoints).await?;
+                        self.gate.abandon_capture(open);
+                        self.give_up_capture(checkpoints, "a newer one has come").await?;
+                    }
                     let first_barrier = self.first_barrier.take();
                     let extras = SnapshotExtras { first_barrier, unaligned, reader: None };
                     if in_flight.is_empty() {
                         checkpoints.snapshot(&barrier, extras, chain, shared).await?;
                         continue;
                     }
-                    if self.gate.begin_capture(barrier.checkpoint, &in_flight, CAPTURED_BYTES_MAX).is_some() {
-                        self.give_up_capture(checkpoints, "a newer one has come").await?;
-                    }
+                    self.gate.begin_capture(barrier.checkpoint, &in_flight, CAPTURED_BYTES_MAX);
                     let mut snapshot = checkpoints.take(&barrier, extras, chain).await?;
-                    checkpoints.send_barrier(&mut snapshot, &barrier, chain).await?;
+                    checkpoints.send_barrier(&mut snapshot, &barrier, chain, shared).await?;
                     self.unfinished = Some(snapshot);
                 }
             }

@@ -171,7 +171,10 @@ impl Opener<'_> {
     /// Opens the sinks alone, for what they have to commit.
     pub(crate) async fn open_sinks(&self, chain: &mut Chain) -> Result<(), TaskError> {
         for (id, node) in &self.task.vertex.nodes {
-            if let NodeKind::NativeSink(connector) = &node.kind {
+            let commits = |restore| restore::committables(restore, &node.uid);
+            if let NodeKind::NativeSink(connector) = &node.kind
+                && self.task.restore.as_ref().is_some_and(|restore| !commits(restore).is_empty())
+            {
                 let opened = self.open_sink(*id, node, connector).await;
                 chain.push(opened.map_err(|error| Failure::from(error).in_operator(&node.name))?)?;
             }

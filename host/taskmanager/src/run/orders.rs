@@ -38,6 +38,33 @@ pub(crate) struct Orders {
     pub limits: BTreeMap<NodeId, EventTime>,
 }
 
+impl Orders {
+    /// Adds what came later.
+    pub(crate) fn join(&mut self, later: Self) {
+        self.triggers.extend(later.triggers);
+        self.completed = self.completed.max(later.completed);
+        self.aborted.extend(later.aborted);
+        self.drain |= later.drain;
+        self.limits.extend(later.limits);
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        self.triggers.retain(|checkpoint, _| !self.aborted.contains(checkpoint));
+        while self.triggers.len() > CHECKPOINTS_MAX {
+            self.triggers.pop_first();
+        }
+        while self.aborted.len() > CHECKPOINTS_MAX {
+            self.aborted.pop_first();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let nothing = self.triggers.is_empty() && self.completed.is_none() && self.aborted.is_empty();
+        nothing && !self.drain && self.limits.is_empty()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     waiting: AtomicBool,
@@ -57,23 +84,31 @@ impl OrderBox {
             match order {
                 TaskOrder::Trigger(barrier) => {
                     orders.triggers.insert(barrier.checkpoint, barrier);
-                    if orders.triggers.len() > CHECKPOINTS_MAX {
-                        orders.triggers.pop_first();
-                    }
                 }
                 TaskOrder::Completed(checkpoint) => orders.completed = orders.completed.max(Some(checkpoint)),
                 TaskOrder::Aborted(checkpoint) => {
-                    orders.triggers.remove(&checkpoint);
                     orders.aborted.insert(checkpoint);
-                    if orders.aborted.len() > CHECKPOINTS_MAX {
-                        orders.aborted.pop_first();
-                    }
                 }
                 TaskOrder::Drain => orders.drain = true,
                 TaskOrder::Limit(limit) => {
                     orders.limits.insert(limit.node, limit.watermark_max);
                 }
             }
+            orders.bound();
+            self.0.waiting.store(true, Ordering::Release);
+        }
+        self.0.arrived.notify_one();
+    }
+
+    /// Puts back what was taken and not carried out, in front of what has come since.
+    pub(crate) fn give_back(&self, mut taken: Orders) {
+        if taken.is_empty() {
+            return;
+        }
+        {
+            let mut orders = self.0.orders.lock().unwrap_or_else(PoisonError::into_inner);
+            taken.join(std::mem::take(&mut *orders));
+            *orders = taken;
             self.0.waiting.store(true, Ordering::Release);
         }
         self.0.arrived.notify_one();

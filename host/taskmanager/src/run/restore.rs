@@ -1,5 +1,6 @@
 //! What the guests of a task begin with: the state and timers of a checkpoint or savepoint.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -106,19 +107,20 @@ impl Restorer {
     }
 
     fn restore_operator_state(&mut self, uid: &str, operator: &OperatorRestore) -> Result<(), Failure> {
-        let mut earlier = Vec::with_capacity(operator.operator_state.len());
-        for blob in &operator.operator_state {
+        let mut earlier = BTreeMap::new();
+        for (subtask, blob) in &operator.operator_state {
             let bytes = self.read(blob).map_err(|error| unreadable(&error))?;
             let decoded = OperatorState::decode(&bytes);
-            earlier.push(decoded.map_err(|error| {
+            let decoded = decoded.map_err(|error| {
                 let message = format!("the state of the operator \"{uid}\" cannot be read: {error}");
                 Failure::new(FailureKind::StateUnreadable, message)
-            })?);
+            })?;
+            earlier.insert(*subtask, decoded);
         }
         if earlier.is_empty() {
             return Ok(());
         }
-        let own = OperatorState::redistribute(&earlier, self.subtask, self.parallelism);
+        let own = OperatorState::redistribute(&earlier, operator.parallelism, self.subtask, self.parallelism);
         Ok(self.state.backend.restore_operator_state(uid, &operator.fingerprints, &own)?)
     }
 

@@ -38,6 +38,8 @@ pub(crate) struct OvertakenRecords {
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub barrier: Barrier,
+    /// It was taken behind the end of all input: there is nothing left to do but to commit.
+    pub finished: bool,
     /// By operator uid.
     pub operators: BTreeMap<String, OperatorParts>,
     pub overtaken: Vec<OvertakenRecords>,

@@ -137,20 +137,22 @@ impl SourceDriver {
         shared: &TaskShared,
     ) -> Result<(), TaskError> {
         checkpoints.heed(&orders, chain).await?;
+        if orders.drain && !chain.has_ended() {
+            // The savepoint's order, which may have come together with this one, lies behind it.
+            self.queue.drain();
+            chain.apply(Input::SourceFinished { node: self.node }).await?;
+        }
         if let Some(alignment) = &mut self.alignment
             && let Some(limit) = orders.limits.get(&alignment.node)
         {
             alignment.watermark_max = *limit;
         }
         for barrier in orders.triggers.into_values() {
-            if checkpoints.is_news(barrier.checkpoint) && !chain.has_ended() {
+            if checkpoints.is_news(barrier.checkpoint) && (!chain.has_ended() || chain.ends_by_checkpoint()) {
                 let reader = Some((self.uid.clone(), self.queue.snapshot()));
                 let extras = SnapshotExtras { reader, ..SnapshotExtras::default() };
                 checkpoints.snapshot(&Arc::new(barrier), extras, chain, shared).await?;
             }
-        }
-        if orders.drain {
-            self.queue.drain();
         }
         Ok(())
     }

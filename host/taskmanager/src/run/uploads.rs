@@ -164,11 +164,16 @@ impl Worker {
     /// Writes a snapshot and tells what came of it. An error is one that the task cannot go on with.
     async fn upload(&mut self, snapshot: Snapshot) -> Result<(), Failure> {
         let (attempt, checkpoint) = (self.attempt, snapshot.barrier.checkpoint);
-        let message = match self.write(snapshot).await {
+        let outcome = self.write(snapshot).await;
+        if self.writer.has_lost() {
+            // Changes may have been lost with a thread that crashed: no later checkpoint can make up for them.
+            return Err(outcome.err().unwrap_or_else(writing::crashed));
+        }
+        let message = match outcome {
             Ok(ack) => ToJobManager::CheckpointAcknowledged(Box::new(ack)),
             Err(failure) => {
                 self.shared.line(Level::Warn, "", &format!("checkpoint {checkpoint} is declined: {failure}"));
-                ToJobManager::CheckpointDeclined(CheckpointDecline { attempt, checkpoint, failure })
+                ToJobManager::CheckpointDeclined(CheckpointDecline { attempt, checkpoint, subsumed: false, failure })
             }
         };
         // Whoever is gone ends this task as well.
@@ -184,23 +189,29 @@ impl Worker {
     }
 
     async fn write(&mut self, snapshot: Snapshot) -> Result<CheckpointAck, Failure> {
-        let Snapshot { barrier, operators, overtaken, refused, mut figures, taken_at } = snapshot;
+        let Snapshot { barrier, operators, finished, overtaken, refused, mut figures, taken_at } = snapshot;
         let savepoint = matches!(barrier.kind, SnapshotKind::Savepoint { .. });
         let target = match &barrier.folder {
             Some(folder) if savepoint => Folder::Savepoint(folder.as_ref().into()),
             _ => Folder::Job,
         };
-        let mut written = SubtaskSnapshot::default();
+        let mut written = SubtaskSnapshot { finished, ..SubtaskSnapshot::default() };
         let mut operators = operators;
         for uid in self.operators.keys() {
             // Nothing of it was opened again, and what was restored is its state still.
             operators.entry(uid.clone()).or_default();
         }
+        // Without periodic checkpoints a seal is all there is, and belongs to this savepoint alone. Otherwise no change is
+        // lost, whatever fails from here on.
+        let tracked = self.settings.periodic || !savepoint;
+        for (uid, parts) in operators.iter_mut().filter(|_| tracked) {
+            let sealed = std::mem::take(&mut parts.sealed);
+            self.files(uid).unwritten.extend(sealed);
+        }
         for (uid, parts) in operators {
             let OperatorParts { sealed, fingerprints, operator_state, reader, committables } = parts;
-            // Without periodic checkpoints a seal is all there is, and belongs to this savepoint alone.
-            let keyed = if self.settings.periodic || !savepoint {
-                figures.checkpointed_bytes += self.write_segments(&uid, sealed).await?;
+            let keyed = if tracked {
+                figures.checkpointed_bytes += self.write_segments(&uid).await?;
                 if savepoint { self.copy_chain(&uid, &target).await? } else { self.own_segments(&uid).await? }
             } else {
                 let blobs = self.writer.segments(&target, sealed).await.map_err(|(_, _, failure)| failure)?;
@@ -238,17 +249,19 @@ impl Worker {
         Ok(CheckpointAck { attempt: self.attempt, checkpoint, snapshot: written, figures })
     }
 
-    /// Writes what an operator has sealed, behind what it could not write before. Returns how much that was, in bytes.
-    async fn write_segments(&mut self, uid: &str, sealed: Vec<SealedSegment>) -> Result<u64, Failure> {
+    fn files(&mut self, uid: &str) -> &mut Files {
         let key_groups = self.key_groups;
-        let files = self.operators.entry(uid.to_owned());
-        let files = files.or_insert_with(|| Files::new(SegmentChain::new(key_groups)));
-        files.unwritten.extend(sealed);
-        let (blobs, left, outcome) =
-            match self.writer.segments(&Folder::Job, std::mem::take(&mut files.unwritten)).await {
-                Ok(blobs) => (blobs, Vec::new(), Ok(())),
-                Err((blobs, left, failure)) => (blobs, left, Err(failure)),
-            };
+        self.operators.entry(uid.to_owned()).or_insert_with(|| Files::new(SegmentChain::new(key_groups)))
+    }
+
+    /// Writes what an operator has sealed and not written yet. Returns how much that was, in bytes.
+    async fn write_segments(&mut self, uid: &str) -> Result<u64, Failure> {
+        let unwritten = std::mem::take(&mut self.files(uid).unwritten);
+        let (blobs, left, outcome) = match self.writer.segments(&Folder::Job, unwritten).await {
+            Ok(blobs) => (blobs, Vec::new(), Ok(())),
+            Err((blobs, left, failure)) => (blobs, left, Err(failure)),
+        };
+        let files = self.files(uid);
         files.unwritten = left;
         let mut bytes = 0;
         for (blob, base) in blobs {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use millrace_protocol::StateBlob;
@@ -36,6 +36,8 @@ pub(super) struct Writer {
     /// The beginning of all names: no other attempt uses it.
     prefix: Arc<str>,
     next: Arc<AtomicU64>,
+    /// A thread that had segments to write has crashed.
+    lost: Arc<AtomicBool>,
     job_folder: Arc<str>,
     inline_bytes_max: usize,
     key_groups: KeyGroupRange,
@@ -45,6 +47,11 @@ pub(super) struct Writer {
 /// A thread that blocks was lost with the process's runtime, or crashed.
 pub(super) fn lost(error: &JoinError) -> Failure {
     Failure::new(FailureKind::Internal, format!("writing a part of a checkpoint was given up: {error}"))
+}
+
+/// What is said of segments that are lost.
+pub(super) fn crashed() -> Failure {
+    Failure::new(FailureKind::Internal, "a thread that wrote a part of a checkpoint has crashed")
 }
 
 fn failed(error: &CheckpointStoreError) -> Failure {
@@ -57,6 +64,7 @@ impl Writer {
         Self {
             prefix: format!("{vertex}-{subtask}-{attempt}").into(),
             next: Arc::default(),
+            lost: Arc::default(),
             job_folder: plan.settings.folder.as_str().into(),
             inline_bytes_max: plan.settings.inline_bytes_max as usize,
             key_groups: plan.key_groups,
@@ -117,7 +125,15 @@ impl Writer {
             }
             Ok(written)
         };
-        self.blocking(work).await.unwrap_or_else(|error| Err((Vec::new(), Vec::new(), lost(&error))))
+        self.blocking(work).await.unwrap_or_else(|error| {
+            self.lost.store(true, Ordering::Relaxed);
+            Err((Vec::new(), Vec::new(), lost(&error)))
+        })
+    }
+
+    /// Whether segments that were to be written are lost.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Writes some bytes.
