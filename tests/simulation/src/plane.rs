@@ -75,7 +75,7 @@ impl Plane {
         if channel.broken {
             return false;
         }
-        assert!(!channel.ended, "something comes behind the end of {id:?}");
+        assert!(!channel.ended, "{item:?} comes behind the end of {id:?}");
         channel.ended |= item == Item::End;
         if !channel.abandoned {
             channel.items.push_back(item);

@@ -191,7 +191,7 @@ impl Scenario {
 fn checkpoint_options(rng: &mut Rng, exactly_once: bool, unaligned: bool) -> CheckpointOptions {
     CheckpointOptions {
         interval_ms: Some(rng.between(10, 60)),
-        timeout_ms: rng.one_of(&[30, 100, 400]),
+        timeout_ms: rng.one_of(&[150, 500, 1_500]),
         min_pause_ms: rng.one_of(&[0, 0, 20]),
         max_concurrent: if unaligned { 1 } else { rng.one_of(&[1, 1, 2, 3]) },
         tolerable_failures: rng.one_of(&[1_000, 1_000, 2, 0]),

@@ -184,6 +184,10 @@ impl Task {
                 self.checkpoints.wait_for_savepoint(&mut self.chain, env)?;
                 Ok(None)
             }
+            Phase::Concluding(false) if self.checkpoints.has_stopped() => {
+                self.phase = Phase::Concluding(true);
+                Err(Went::On)
+            }
             Phase::Concluding(false) => {
                 let reader = || self.source.as_ref().and_then(SourceDriver::reader);
                 if let Some(committed) = self.checkpoints.conclude(reader, &mut self.chain, env)? {

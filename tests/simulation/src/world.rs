@@ -105,6 +105,8 @@ pub(crate) struct World {
     task_managers_begun: u32,
     job: Job,
     requests: u128,
+    /// The savepoints that drain the job, and whether any source was told to.
+    draining: std::collections::BTreeSet<Box<str>>,
     drained: bool,
     /// What the next job begins with, once the present one has ended.
     next: Option<StartFrom>,
@@ -140,6 +142,7 @@ impl World {
             task_managers_begun: 0,
             job,
             requests: 0,
+            draining: std::collections::BTreeSet::new(),
             drained: false,
             next: None,
             done: false,

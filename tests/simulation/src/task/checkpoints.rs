@@ -119,6 +119,11 @@ impl TaskCheckpoints {
         committed
     }
 
+    /// Whether the task has stopped behind a savepoint.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// Waits for the checkpoint that makes the sinks' output visible. Returns whether it has come, if anything has.
     pub(crate) fn conclude(
         &mut self,
@@ -128,9 +133,9 @@ impl TaskCheckpoints {
     ) -> Result<Option<bool>, TaskError> {
         let Some(orders) = self.orders.take() else { return Ok(None) };
         self.heed(&orders, chain, env)?;
-        let committed = self.stopped || self.last.is_some_and(|last| Some(last) <= orders.completed);
+        let committed = self.last.is_some_and(|last| Some(last) <= orders.completed);
         for barrier in orders.triggers.into_values().filter(|_| !committed) {
-            if self.is_news(barrier.checkpoint) {
+            if self.is_news(barrier.checkpoint) && !self.stopped {
                 self.snapshot(&Arc::new(barrier), reader(), chain, env)?;
             }
         }

@@ -168,12 +168,18 @@ impl Inputs {
             Item::Idle(idle) => progressed(gate, entry.valve.status(of_gate, idle), chain, env),
             Item::Barrier(barrier) => self.barrier(channel, &barrier, chain, checkpoints, env),
             Item::End => {
-                self.ended[channel] = true;
-                progressed(gate, entry.valve.end(of_gate), chain, env)?;
+                // A checkpoint that waits for this end is taken ahead of it: its barrier must not come behind the end
+                // of this task's own channels.
                 self.captured(channel, checkpoints, env);
                 let mut commands = Vec::new();
                 self.aligner.ended(channel, env.now, &mut commands);
-                self.execute(commands, chain, checkpoints, env)
+                self.execute(commands, chain, checkpoints, env)?;
+                if checkpoints.is_waiting() {
+                    env.plane.get(&self.channels[channel]).items.push_front(Item::End);
+                    return Ok(());
+                }
+                self.ended[channel] = true;
+                progressed(gate, self.entries[gate].valve.end(of_gate), chain, env)
             }
         }
     }

@@ -74,7 +74,7 @@ impl Sink {
             let gone = "a part that was prepared is gone: a later attempt has removed it";
             return Err(Failure::new(FailureKind::Connector, gone).into());
         }
-        names.iter().for_each(|name| drop(self.parts.remove(name)));
+        self.parts.retain(|part| !names.contains(part));
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use millrace_types::{AttemptId, Failure, FailureKind, NodeId};
 
 use super::chain::Chain;
 use super::checkpoints::{Reader, TaskCheckpoints};
-use super::orders::Orders;
+use super::orders::{Orders, TaskOrder};
 use super::{Env, TaskError};
 use crate::rows::{Record, Row, Split, decode_offset, encode_offset};
 use crate::splits::{ReadStatus, SplitQueue, Step};
@@ -81,13 +81,17 @@ impl SourceDriver {
         env: &mut Env<'_>,
     ) -> Result<(), TaskError> {
         checkpoints.heed(&orders, chain, env)?;
+        if orders.drain && !chain.has_ended() {
+            // What was ordered with it is to find the source at its end.
+            self.queue.drain();
+            chain.apply(Input::SourceFinished { node: self.node }, env)?;
+        }
         for barrier in orders.triggers.into_values() {
-            if checkpoints.is_news(barrier.checkpoint) && !chain.has_ended() {
+            if chain.has_ended() {
+                checkpoints.orders.put(TaskOrder::Trigger(barrier));
+            } else if checkpoints.is_news(barrier.checkpoint) {
                 checkpoints.snapshot(&Arc::new(barrier), self.reader(), chain, env)?;
             }
-        }
-        if orders.drain {
-            self.queue.drain();
         }
         Ok(())
     }

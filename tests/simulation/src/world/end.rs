@@ -18,7 +18,7 @@ impl World {
             return;
         }
         match stop {
-            Some((_, location)) if !self.drained => {
+            Some((_, location)) if !self.draining.contains(&location) => {
                 let checkpoint = self.store.description(&location);
                 let mut checkpoint = checkpoint.unwrap_or_else(|| panic!("a savepoint is damaged"));
                 Arc::make_mut(&mut checkpoint).folder = Some(location.clone());

@@ -57,6 +57,7 @@ impl World {
                 self.to_task_manager(&task_manager, ToTaskManager::AssignSplits { epoch, assignment });
             }
             Command::DrainSource { task_manager, attempt } => {
+                self.drained = true;
                 self.to_task_manager(&task_manager, ToTaskManager::DrainSource { epoch, attempt });
             }
             Command::PersistAttempt { write, attempt } => self.propose(epoch, Change::Attempt { write, attempt }),

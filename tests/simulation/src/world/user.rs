@@ -64,13 +64,13 @@ impl World {
     pub(crate) fn wish(&mut self, wish: Wish) {
         self.requests += 1;
         let request = RequestId(self.requests);
-        let folder = format!("/savepoints/{}", self.requests).into();
+        let folder: Box<str> = format!("/savepoints/{}", self.requests).into();
         let input = match wish {
             Wish::Checkpoint => Input::CheckpointRequested { request },
             Wish::Savepoint => Input::SavepointRequested { request, folder, stop: None },
             Wish::Rescale => Input::SavepointRequested { request, folder, stop: Some(StopMode { drain: false }) },
             Wish::Drain => {
-                self.drained = true;
+                self.draining.insert(folder.clone());
                 Input::SavepointRequested { request, folder, stop: Some(StopMode { drain: true }) }
             }
         };
