@@ -55,6 +55,10 @@ impl MetadataState {
         failure: Option<Failure>,
     ) -> Result<Applied, Rejection> {
         let current = self.job(tenant, id).ok_or(Rejection::NoSuchJob(id))?.status;
+        if current == status && current.is_terminal() {
+            // Told again since the first answer was lost.
+            return Ok(Applied::unchanged());
+        }
         if current.is_terminal() {
             return Err(Rejection::JobEnded { job: id, status: current });
         }

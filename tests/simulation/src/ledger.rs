@@ -1,0 +1,58 @@
+//! What must never happen, whichever process it happens in: facts of all lives together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millrace_types::{AttemptId, CheckpointId, JobId, VertexId};
+
+/// Facts that outlive every process.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// Checkpoints and stop-savepoints whose pointer has been in the metadata store.
+    durable: BTreeSet<(JobId, CheckpointId)>,
+    /// The highest id that any leader has used.
+    highest_checkpoint: BTreeMap<JobId, CheckpointId>,
+    /// The highest attempt of each subtask that was deployed.
+    deployed: BTreeMap<(JobId, VertexId, u32), u32>,
+    /// Acknowledgements that the present JobMaster was handed.
+    acknowledged: BTreeMap<CheckpointId, BTreeSet<AttemptId>>,
+    /// A fault has damaged a checkpoint: the job may go back to an earlier one, or fail.
+    pub(crate) damaged: bool,
+}
+
+impl Ledger {
+    pub(crate) fn new_leader(&mut self) {
+        self.acknowledged.clear();
+    }
+
+    pub(crate) fn pointer_stored(&mut self, job: JobId, checkpoint: CheckpointId) {
+        self.durable.insert((job, checkpoint));
+    }
+
+    /// A sink commits on the word that a checkpoint is complete, or restores it.
+    pub(crate) fn check_commit(&self, job: JobId, checkpoint: CheckpointId) {
+        assert!(
+            self.durable.contains(&(job, checkpoint)),
+            "a sink commits for checkpoint {checkpoint}, whose pointer is not durable"
+        );
+    }
+
+    /// A JobMaster begins a checkpoint under an id that it has not used before.
+    pub(crate) fn check_new_checkpoint(&mut self, job: JobId, checkpoint: CheckpointId) {
+        let highest = self.highest_checkpoint.insert(job, checkpoint);
+        assert!(highest < Some(checkpoint), "checkpoint {checkpoint} follows {highest:?}");
+    }
+
+    pub(crate) fn check_deployment(&mut self, attempt: AttemptId) {
+        let subtask = (attempt.job, attempt.vertex, attempt.subtask);
+        let before = self.deployed.insert(subtask, attempt.attempt);
+        assert!(before < Some(attempt.attempt), "{attempt:?} is deployed behind attempt {before:?}");
+    }
+
+    pub(crate) fn acknowledged(&mut self, checkpoint: CheckpointId, attempt: AttemptId) {
+        self.acknowledged.entry(checkpoint).or_default().insert(attempt);
+    }
+
+    pub(crate) fn has_acknowledged(&self, checkpoint: CheckpointId, attempt: &AttemptId) -> bool {
+        self.acknowledged.get(&checkpoint).is_some_and(|attempts| attempts.contains(attempt))
+    }
+}

@@ -1,0 +1,58 @@
+//! Deterministic simulation of a cluster around the production cores.
+//!
+//! `JobCore`, `ResourceCore`, `MetadataState`, and of `task-core` `BarrierAligner`, `WatermarkValve`, `ChainProgress` and
+//! `TimerService` run as they are; so do the TaskManager's slot table and split queue. Around them are a network, a blob
+//! store and tasks that are small interpreters. A seed chooses the job, the cluster and what goes wrong.
+
+mod graph;
+mod ledger;
+mod output;
+mod plane;
+mod rng;
+mod rows;
+mod scenario;
+#[path = "../../../host/taskmanager/src/slots.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a file of the TaskManager, as it is")]
+mod slots;
+#[path = "../../../host/taskmanager/src/splits.rs"]
+#[allow(dead_code, reason = "a file of the TaskManager, as it is")]
+mod splits;
+#[path = "../../../host/taskmanager/src/stale.rs"]
+#[allow(dead_code, reason = "a file of the TaskManager, as it is")]
+mod stale;
+mod store;
+mod task;
+mod task_manager;
+mod trace;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use trace::Trace;
+use world::World;
+
+/// A seed under which something happened that must not.
+#[derive(Debug)]
+pub struct Failed {
+    /// The seed.
+    pub seed: u64,
+    /// What happened.
+    pub what: String,
+    /// What led to it, the newest last; empty unless it was asked for.
+    pub trace: Vec<String>,
+}
+
+/// Runs what a seed decides, with a trace of it or without. Returns the number of events.
+///
+/// # Errors
+/// An invariant does not hold, or the job does not come to its end.
+pub fn run(seed: u64, traced: bool) -> Result<u64, Failed> {
+    let trace = if traced { Trace::on() } else { Trace::default() };
+    let inner = trace.clone();
+    let outcome = catch_unwind(AssertUnwindSafe(move || World::new(seed, inner).run()));
+    outcome.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let what = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Failed { seed, what: what.unwrap_or_else(|| "a panic".to_owned()), trace: trace.lines() }
+    })
+}

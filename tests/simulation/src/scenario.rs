@@ -1,0 +1,243 @@
+//! What a seed chooses: the job, the cluster, and what goes wrong in it.
+
+use std::collections::BTreeMap;
+
+use millrace_job_core::{CheckpointMode, CheckpointOptions, JobOptions, RestartStrategy, Retention};
+
+use crate::rng::Rng;
+use crate::rows::Record;
+
+/// How the operators are connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `source -hash-> count -> sink`, the last two chained.
+    Chained,
+    /// `source -hash-> count -rebalance-> sink`.
+    Spread,
+    /// `source -rebalance-> relay -hash-> count -> sink`.
+    Relayed,
+    /// Two sources in front of one `count`.
+    TwoSources,
+}
+
+/// The chances of what may go wrong, per thousand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Chances {
+    /// A write to the metadata store fails.
+    pub(crate) write_fails: u64,
+    /// A write to the metadata store is applied and reported as failed.
+    pub(crate) write_unknown: u64,
+    /// A description cannot be written.
+    pub(crate) store_fails: u64,
+    /// A task's part of a checkpoint cannot be written.
+    pub(crate) upload_fails: u64,
+    /// A message about checkpoints is lost.
+    pub(crate) loss: u64,
+    /// A message about checkpoints comes twice.
+    pub(crate) duplicate: u64,
+    /// A message about checkpoints overtakes others or is overtaken.
+    pub(crate) reorder: u64,
+    /// An operator fails on a row.
+    pub(crate) operator_fails: u64,
+}
+
+/// Something that breaks at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A TaskManager's process ends, and another one starts some time later.
+    CrashTaskManager,
+    /// A TaskManager stands still for so many milliseconds.
+    StopTaskManager(u64),
+    /// A connection breaks; both sides notice it, each in its own time.
+    BreakConnection,
+    /// The JobManager's process ends, and another one starts some time later.
+    CrashJobManager,
+    /// A file or the description of the newest checkpoint is damaged.
+    DamageCheckpoint,
+}
+
+/// Something that a user does at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Checkpoint,
+    Savepoint,
+    /// Stop with a savepoint, and run again from it at another parallelism.
+    Rescale,
+    /// Stop with a savepoint behind the end of the sources.
+    Drain,
+}
+
+/// All that a seed chooses ahead of time.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    pub(crate) shape: Shape,
+    /// A pipeline beside the other one, of tasks that are source and sink at once.
+    pub(crate) second_region: bool,
+    pub(crate) exactly_once: bool,
+    /// Whether each key sees the records of each split in order.
+    pub(crate) ordered: bool,
+    pub(crate) keys: u16,
+    pub(crate) splits: u16,
+    pub(crate) split_rows: u16,
+    pub(crate) task_managers: u32,
+    pub(crate) slots: u32,
+    pub(crate) checkpoints: CheckpointOptions,
+    pub(crate) options: JobOptions,
+    /// A message takes up to so many milliseconds.
+    pub(crate) delay_ms: u64,
+    /// A write takes up to so many milliseconds.
+    pub(crate) write_ms: u64,
+    /// A task does something every so many milliseconds, at most.
+    pub(crate) pace_ms: u64,
+    /// What a channel takes before its producer waits.
+    pub(crate) credit: usize,
+    /// How often a segment travels with the acknowledgement.
+    pub(crate) inline: u64,
+    /// Segments of an operator beyond which they are merged.
+    pub(crate) segments_max: usize,
+    /// Whether a source without a split says that it is idle.
+    pub(crate) idles: bool,
+    /// Whether what is restored from a savepoint is claimed.
+    pub(crate) claim: bool,
+    pub(crate) chances: Chances,
+    pub(crate) faults: Vec<(u64, Fault)>,
+    pub(crate) wishes: Vec<(u64, Wish)>,
+    /// From here on nothing breaks any more.
+    pub(crate) calm_at: u64,
+    windows: BTreeMap<(u16, i64), u32>,
+}
+
+impl Scenario {
+    pub(crate) fn new(rng: &mut Rng) -> Self {
+        let shape = rng.one_of(&[Shape::Chained, Shape::Spread, Shape::Relayed, Shape::TwoSources]);
+        let exactly_once = !rng.chance(120);
+        let unaligned = exactly_once && rng.chance(300);
+        let calm_at = rng.between(150, 700);
+        let task_managers = rng.between(2, 3) as u32;
+        let mut scenario = Self {
+            shape,
+            second_region: rng.chance(200),
+            exactly_once,
+            ordered: exactly_once && shape != Shape::Relayed,
+            keys: rng.between(1, 12) as u16,
+            splits: rng.between(1, 6) as u16,
+            split_rows: rng.between(3, 30) as u16,
+            task_managers,
+            slots: rng.between(u64::from(task_managers == 2) + 1, 3) as u32,
+            checkpoints: checkpoint_options(rng, exactly_once, unaligned),
+            options: job_options(rng),
+            delay_ms: rng.one_of(&[0, 1, 3, 8]),
+            write_ms: rng.one_of(&[1, 4, 15]),
+            pace_ms: rng.between(1, 5),
+            credit: rng.between(1, 12) as usize,
+            inline: rng.one_of(&[0, 300, 1_000]),
+            segments_max: rng.between(1, 4) as usize,
+            idles: rng.chance(300),
+            claim: rng.chance(500),
+            chances: chances(rng),
+            faults: Vec::new(),
+            wishes: Vec::new(),
+            calm_at,
+            windows: BTreeMap::new(),
+        };
+        let within = calm_at - 20;
+        for _ in 0..rng.one_of(&[0, 1, 1, 2, 3]) {
+            let fault = fault(rng);
+            scenario.faults.push((rng.between(20, within), fault));
+        }
+        for _ in 0..rng.one_of(&[0, 0, 1, 2]) {
+            let wish = rng.one_of(&[Wish::Checkpoint, Wish::Savepoint, Wish::Rescale, Wish::Rescale, Wish::Drain]);
+            // Behind a lost word nobody would stop.
+            let stops = matches!(wish, Wish::Rescale | Wish::Drain);
+            if !(stops && scenario.chances.loss > 0) {
+                scenario.wishes.push((rng.between(15, within), wish));
+            }
+        }
+        scenario.windows = scenario.sizes();
+        scenario
+    }
+
+    /// The sources whose records are counted: the first ones.
+    pub(crate) fn counted_sources(&self) -> u8 {
+        if self.shape == Shape::TwoSources { 2 } else { 1 }
+    }
+
+    fn sources(&self) -> u8 {
+        self.counted_sources() + u8::from(self.second_region)
+    }
+
+    /// All of the input.
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
+        let (splits, rows) = (self.splits, self.split_rows);
+        (0..self.sources()).flat_map(move |source| {
+            (0..splits).flat_map(move |split| (0..rows).map(move |sequence| Record { source, split, sequence }))
+        })
+    }
+
+    fn sizes(&self) -> BTreeMap<(u16, i64), u32> {
+        let mut sizes = BTreeMap::new();
+        for record in self.records().filter(|record| record.source < self.counted_sources()) {
+            *sizes.entry((record.key(self.keys), record.window(self.split_rows))).or_default() += 1;
+        }
+        sizes
+    }
+
+    /// How many records a window of a key has.
+    pub(crate) fn window_size(&self, key: u16, window: i64) -> u32 {
+        self.windows.get(&(key, window)).copied().unwrap_or(0)
+    }
+}
+
+fn checkpoint_options(rng: &mut Rng, exactly_once: bool, unaligned: bool) -> CheckpointOptions {
+    CheckpointOptions {
+        interval_ms: Some(rng.between(10, 60)),
+        timeout_ms: rng.one_of(&[150, 500, 1_500]),
+        min_pause_ms: rng.one_of(&[0, 0, 20]),
+        max_concurrent: if unaligned { 1 } else { rng.one_of(&[1, 1, 2, 3]) },
+        tolerable_failures: rng.one_of(&[1_000, 1_000, 2, 0]),
+        mode: if exactly_once { CheckpointMode::ExactlyOnce } else { CheckpointMode::AtLeastOnce },
+        unaligned,
+        aligned_timeout_ms: rng.one_of(&[0, 5, 20]),
+        retained_max: rng.between(1, 3) as u32,
+        retention: Retention::NoExternalized,
+        after_tasks_finish: true,
+        history_max: 2,
+    }
+}
+
+fn job_options(rng: &mut Rng) -> JobOptions {
+    JobOptions {
+        exceptions_max: 1,
+        cancel_retry_ms: 40,
+        cancel_timeout_ms: 400,
+        persist_retry_ms: rng.between(5, 30),
+        attempts_max: 2,
+        restart_strategy: RestartStrategy::FixedDelay { attempts: 1_000_000, delay_ms: rng.one_of(&[0, 5, 40]) },
+        restart_seed: 0,
+    }
+}
+
+fn chances(rng: &mut Rng) -> Chances {
+    let some = |rng: &mut Rng, of: &[u64]| rng.one_of(of);
+    let lossy = rng.chance(250);
+    Chances {
+        write_fails: some(rng, &[0, 0, 60, 250]),
+        write_unknown: some(rng, &[0, 0, 60, 250]),
+        store_fails: some(rng, &[0, 0, 100]),
+        upload_fails: some(rng, &[0, 0, 50]),
+        loss: if lossy { 60 } else { 0 },
+        duplicate: if lossy { 150 } else { 0 },
+        reorder: if lossy { 200 } else { 0 },
+        operator_fails: some(rng, &[0, 0, 0, 4]),
+    }
+}
+
+fn fault(rng: &mut Rng) -> Fault {
+    match rng.below(12) {
+        0..=3 => Fault::CrashTaskManager,
+        4 | 5 => Fault::StopTaskManager(rng.between(20, 400)),
+        6 | 7 => Fault::BreakConnection,
+        8..=10 => Fault::CrashJobManager,
+        _ => Fault::DamageCheckpoint,
+    }
+}

@@ -1,0 +1,46 @@
+//! What the JobMaster has told a task since the task looked last: as the TaskManager's `OrderBox` keeps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millrace_types::{Barrier, CheckpointId};
+
+/// What a task is to do.
+#[derive(Debug)]
+pub(crate) enum TaskOrder {
+    Trigger(Barrier),
+    Completed(CheckpointId),
+    Aborted(CheckpointId),
+    Drain,
+}
+
+/// All that came since it was asked for last.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    pub(crate) triggers: BTreeMap<CheckpointId, Barrier>,
+    pub(crate) completed: Option<CheckpointId>,
+    pub(crate) aborted: BTreeSet<CheckpointId>,
+    pub(crate) drain: bool,
+}
+
+/// Where a task's orders wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct OrderBox(Option<Orders>);
+
+impl OrderBox {
+    pub(crate) fn put(&mut self, order: TaskOrder) {
+        let orders = self.0.get_or_insert_default();
+        match order {
+            TaskOrder::Trigger(barrier) => drop(orders.triggers.insert(barrier.checkpoint, barrier)),
+            TaskOrder::Completed(checkpoint) => orders.completed = orders.completed.max(Some(checkpoint)),
+            TaskOrder::Aborted(checkpoint) => {
+                orders.triggers.remove(&checkpoint);
+                orders.aborted.insert(checkpoint);
+            }
+            TaskOrder::Drain => orders.drain = true,
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Orders> {
+        self.0.take()
+    }
+}

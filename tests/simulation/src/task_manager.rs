@@ -1,0 +1,181 @@
+//! A simulated TaskManager: the production slot table and fence, and tasks. One value is one life, under one id.
+
+use std::collections::BTreeMap;
+
+use millrace_protocol::{TaskDeployment, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
+use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind, LeaderEpoch, TaskManagerId, Timestamp};
+
+use crate::slots::{EpochFence, SlotTable};
+use crate::task::{Env, Outcome, Task, TaskOrder, report};
+
+/// A life of a TaskManager.
+#[derive(Debug)]
+pub(crate) struct TaskManager {
+    pub(crate) id: TaskManagerId,
+    /// The life of the JobManager that it is connected to.
+    pub(crate) leader: u64,
+    /// Until when it stands still.
+    pub(crate) stopped_until: u64,
+    slot_count: u32,
+    slots: SlotTable,
+    fence: EpochFence,
+    tasks: BTreeMap<AttemptId, Task>,
+}
+
+impl TaskManager {
+    pub(crate) fn new(number: u32, slots: u32, leader: u64) -> Self {
+        let id = TaskManagerId(format!("tm-{number}"));
+        let table = SlotTable::new(id.clone(), slots);
+        Self {
+            id,
+            leader,
+            stopped_until: 0,
+            slot_count: slots,
+            slots: table,
+            fence: EpochFence::default(),
+            tasks: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn registration(&self) -> ToJobManager {
+        ToJobManager::Register(TaskManagerRegistration {
+            id: self.id.clone(),
+            slots: self.slot_count,
+            data_address: None,
+            cpu_cores: 1,
+            memory_bytes: 0,
+        })
+    }
+
+    pub(crate) fn heartbeat(&self) -> ToJobManager {
+        ToJobManager::Heartbeat(TaskManagerHeartbeat {
+            id: self.id.clone(),
+            memory_free_bytes: 0,
+            allocated: self.slots.granted().map(|(slot, grant)| (slot, grant.allocation, grant.job)).collect(),
+            figures: Vec::new(),
+            metrics: BTreeMap::new(),
+        })
+    }
+
+    /// Takes a message. Returns the task that it started. Stale ones are dropped.
+    pub(crate) fn handle(&mut self, message: ToTaskManager, env: &mut Env<'_>) -> Option<AttemptId> {
+        if self.fence.check(epoch(&message)).is_err() {
+            return None;
+        }
+        match message {
+            ToTaskManager::RequestSlot(request) => {
+                if self.slots.request(&request).is_ok() {
+                    let slots = vec![(request.slot, request.allocation)];
+                    env.outbound.push(ToJobManager::OfferSlots { job: request.job, slots });
+                }
+            }
+            ToTaskManager::FreeSlot { allocation, .. } => {
+                if self.slots.release(allocation).is_ok() {
+                    let under = |task: &&Task| task.allocation() == allocation;
+                    let cancelled: Vec<_> = self.tasks.values().filter(under).map(Task::attempt).collect();
+                    cancelled.into_iter().for_each(|attempt| self.cancel(attempt, env));
+                    self.free_if_unused(allocation, env);
+                }
+            }
+            ToTaskManager::Deploy { task, .. } => return self.deploy(task, env),
+            ToTaskManager::Cancel { attempt, .. } => self.cancel(attempt, env),
+            ToTaskManager::AssignSplits { assignment, .. } => {
+                if let Some(task) = self.tasks.get_mut(&assignment.attempt) {
+                    task.assign(assignment);
+                }
+            }
+            ToTaskManager::TriggerCheckpoint { attempt, barrier, .. } => {
+                self.order(attempt, TaskOrder::Trigger(barrier));
+            }
+            ToTaskManager::CheckpointCompleted { attempt, checkpoint, .. } => {
+                self.order(attempt, TaskOrder::Completed(checkpoint));
+            }
+            ToTaskManager::CheckpointAborted { attempt, checkpoint, .. } => {
+                self.order(attempt, TaskOrder::Aborted(checkpoint));
+            }
+            ToTaskManager::DrainSource { attempt, .. } => self.order(attempt, TaskOrder::Drain),
+            ToTaskManager::CollectAcknowledged { .. } | ToTaskManager::LimitWatermark { .. } => {}
+        }
+        None
+    }
+
+    fn order(&mut self, attempt: AttemptId, order: TaskOrder) {
+        if let Some(task) = self.tasks.get_mut(&attempt) {
+            task.order(order);
+        }
+    }
+
+    fn deploy(&mut self, deployment: Box<TaskDeployment>, env: &mut Env<'_>) -> Option<AttemptId> {
+        let attempt = deployment.attempt;
+        if self.tasks.contains_key(&attempt) {
+            return None;
+        }
+        if self.slots.admit(deployment.allocation, attempt.job, &deployment.tenant).is_err() {
+            let failure = Failure::new(FailureKind::NoResources, "the slot is not granted to the job");
+            env.outbound.push(report(attempt, ExecutionState::Failed, Some(failure), env.now));
+            return None;
+        }
+        self.tasks.insert(attempt, Task::new(deployment));
+        Some(attempt)
+    }
+
+    fn cancel(&mut self, attempt: AttemptId, env: &mut Env<'_>) {
+        if self.tasks.contains_key(&attempt) {
+            self.end(attempt, ExecutionState::Canceled, None, env);
+        }
+    }
+
+    fn end(&mut self, attempt: AttemptId, state: ExecutionState, failure: Option<Failure>, env: &mut Env<'_>) {
+        let Some(task) = self.tasks.remove(&attempt) else { return };
+        task.leave(state == ExecutionState::Finished, env);
+        env.outbound.push(report(attempt, state, failure, env.now));
+        self.free_if_unused(task.allocation(), env);
+    }
+
+    fn free_if_unused(&mut self, allocation: millrace_types::AllocationId, env: &mut Env<'_>) {
+        if !self.tasks.values().any(|task| task.allocation() == allocation)
+            && let Some(slot) = self.slots.free(allocation)
+        {
+            env.outbound.push(ToJobManager::SlotFreed { slot, allocation });
+        }
+    }
+
+    /// A task does one thing. Returns whether it did; `None`: it is no more.
+    pub(crate) fn step(&mut self, attempt: AttemptId, env: &mut Env<'_>) -> Option<bool> {
+        match self.tasks.get_mut(&attempt)?.step(env) {
+            Outcome::Busy => Some(true),
+            Outcome::Idle => Some(false),
+            Outcome::Ended(state, failure) => {
+                self.end(attempt, state, failure, env);
+                None
+            }
+        }
+    }
+
+    /// The process ends, or gives up all that it runs: nobody is told.
+    pub(crate) fn abandon(self, env: &mut Env<'_>) {
+        self.tasks.values().for_each(|task| task.leave(false, env));
+    }
+
+    /// When it takes part in what happens at a time.
+    pub(crate) fn awake_at(&self, now: Timestamp) -> u64 {
+        self.stopped_until.max(now.0)
+    }
+}
+
+/// The leader that a message comes from.
+fn epoch(message: &ToTaskManager) -> LeaderEpoch {
+    match message {
+        ToTaskManager::RequestSlot(request) => request.epoch,
+        ToTaskManager::FreeSlot { epoch, .. }
+        | ToTaskManager::Deploy { epoch, .. }
+        | ToTaskManager::Cancel { epoch, .. }
+        | ToTaskManager::AssignSplits { epoch, .. }
+        | ToTaskManager::CollectAcknowledged { epoch, .. }
+        | ToTaskManager::TriggerCheckpoint { epoch, .. }
+        | ToTaskManager::CheckpointCompleted { epoch, .. }
+        | ToTaskManager::CheckpointAborted { epoch, .. }
+        | ToTaskManager::DrainSource { epoch, .. }
+        | ToTaskManager::LimitWatermark { epoch, .. } => *epoch,
+    }
+}

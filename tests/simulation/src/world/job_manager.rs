@@ -1,0 +1,208 @@
+//! The JobManager's process: its ResourceManager, its connections, and what it does when it starts.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use millrace_job_core::{Input as JobInput, JobCore, JobSpec, StoredCheckpoint};
+use millrace_metadata_core::{Command as MetadataCommand, JobRecord, Response};
+use millrace_protocol::{CheckpointSettings, TaskSettings, ToTaskManager};
+use millrace_resource_core::{Command as ResourceCommand, Input as ResourceInput, ResourceCore, ResourceOptions};
+use millrace_types::{CheckpointId, Digest, JobId, JobStatus, LeaderEpoch, SnapshotKind};
+
+use super::delivery::number_of;
+use super::{Event, Link, World, tenant};
+
+const RESOURCES: ResourceOptions = ResourceOptions {
+    heartbeat_timeout_ms: 120,
+    slot_timeout_ms: 60,
+    slot_request_attempts_max: 3,
+    task_managers_max: 100,
+    slots_per_task_manager_max: 8,
+};
+
+/// A JobMaster.
+pub(crate) struct Master {
+    pub(crate) core: JobCore,
+    pub(crate) job: JobId,
+    /// The highest checkpoint that it has begun.
+    pub(crate) begun: Option<CheckpointId>,
+    /// The savepoint that the job is to stop behind, once its pointer is being written, and where it is.
+    pub(crate) stop: Option<(CheckpointId, Box<str>)>,
+}
+
+/// A life of the JobManager.
+pub(crate) struct JobManager {
+    pub(crate) life: u64,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) resources: ResourceCore,
+    pub(crate) master: Option<Master>,
+    /// The TaskManagers that it has a connection to.
+    pub(crate) connected: BTreeSet<u32>,
+    /// When it wakes next.
+    wake_at: Option<u64>,
+}
+
+impl World {
+    pub(crate) fn start_job_manager(&mut self) {
+        let begun = self.metadata.apply(MetadataCommand::BeginEpoch).map(|applied| applied.response);
+        let Ok(Response::Epoch(epoch)) = begun else { panic!("no epoch begins: {begun:?}") };
+        self.lives += 1;
+        self.ledger.new_leader();
+        let resources = ResourceCore::new(RESOURCES, epoch, self.lives);
+        let (life, connected) = (self.lives, BTreeSet::new());
+        self.job_manager = Some(JobManager { life, epoch, resources, master: None, connected, wake_at: None });
+        if self.metadata.job(&tenant(), self.job.id).is_some_and(|record| record.status.is_terminal()) {
+            self.run_next();
+        } else {
+            self.start_job_master();
+        }
+    }
+
+    /// Runs the job, from its newest checkpoint if it has any: as the JobManager's recovery does.
+    pub(crate) fn start_job_master(&mut self) {
+        let Some(record) = self.metadata.job(&tenant(), self.job.id).cloned() else { panic!("the job is gone") };
+        let Some(restored) = self.readable(&record) else {
+            assert!(self.ledger.damaged, "no checkpoint can be read, and none is damaged");
+            return self.end_unreadable();
+        };
+        let spec = self.spec(&record, restored);
+        let now = self.clock();
+        let master = Master { core: JobCore::new(spec, now), job: self.job.id, begun: None, stop: None };
+        let Some(manager) = &mut self.job_manager else { return };
+        manager.master = Some(master);
+        self.tell_job(self.job.id, JobInput::Start);
+    }
+
+    fn end_unreadable(&mut self) {
+        let (tenant, job, at) = (tenant(), self.job.id, self.clock());
+        let status = JobStatus::Failed;
+        let ended = self.metadata.apply(MetadataCommand::SetJobStatus { tenant, job, status, at, failure: None });
+        assert!(ended.is_ok(), "{ended:?}");
+        self.done = true;
+    }
+
+    /// The checkpoints that can be read; `None`: there are some, and none can.
+    fn readable(&self, record: &JobRecord) -> Option<Vec<StoredCheckpoint>> {
+        let mut found = Vec::new();
+        for pointer in &record.checkpoints {
+            let Some(mut checkpoint) = self.store.description(&pointer.folder) else { continue };
+            if checkpoint.kind != SnapshotKind::Checkpoint {
+                Arc::make_mut(&mut checkpoint).folder = Some(pointer.folder.as_str().into());
+            }
+            found.push(StoredCheckpoint { checkpoint, location: pointer.folder.as_str().into() });
+        }
+        (record.checkpoints.is_empty() || !found.is_empty()).then_some(found)
+    }
+
+    fn spec(&self, record: &JobRecord, restored: Vec<StoredCheckpoint>) -> JobSpec {
+        // A claimed savepoint is deleted once the job has a checkpoint of its own.
+        let there = |start: &&millrace_job_core::StartFrom| self.store.has_description(&start.from.location);
+        let start_from = self.job.start_from.as_ref().filter(there).cloned();
+        assert!(start_from.is_some() || self.job.start_from.is_none() || !restored.is_empty(), "the savepoint is gone");
+        let begun_at = start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0);
+        let checkpoints =
+            CheckpointSettings { folder: self.job.folder.clone(), ..CheckpointSettings::default() };
+        JobSpec {
+            job: self.job.id,
+            tenant: tenant(),
+            name: "simulated".to_owned(),
+            graph: Arc::clone(&self.job.graph),
+            components: std::collections::BTreeMap::new(),
+            graph_digest: Digest::from_bytes([3; 32]),
+            args: Vec::new(),
+            default_parallelism: 1,
+            first_attempt: record.highest_attempt + 1,
+            recorded_attempt: record.highest_attempt,
+            settings: TaskSettings { checkpoints, ..TaskSettings::default() },
+            options: self.scenario.options,
+            checkpoints: self.scenario.checkpoints.clone(),
+            restored,
+            start_from,
+            recorded_checkpoint: record.highest_checkpoint.max(begun_at),
+        }
+    }
+
+    pub(crate) fn for_resources(&mut self, life: u64, input: ResourceInput) {
+        let now = self.clock();
+        let Some(manager) = self.job_manager.as_mut().filter(|manager| manager.life == life) else { return };
+        let mut commands = Vec::new();
+        manager.resources.step(now, input, &mut commands);
+        let epoch = manager.epoch;
+        for command in commands {
+            self.execute_resources(epoch, command);
+        }
+        self.wake_in_time();
+    }
+
+    fn execute_resources(&mut self, epoch: LeaderEpoch, command: ResourceCommand) {
+        match command {
+            ResourceCommand::RequestSlotFromTaskManager { task_manager, request } => {
+                let (slot, allocation) = (request.slot.clone(), request.allocation);
+                if !self.to_task_manager(&task_manager, ToTaskManager::RequestSlot(request)) {
+                    self.tell_resources(ResourceInput::SlotRequestFailed { slot, allocation });
+                }
+            }
+            ResourceCommand::FreeSlot { task_manager, allocation } => {
+                self.to_task_manager(&task_manager, ToTaskManager::FreeSlot { epoch, allocation });
+            }
+            ResourceCommand::NotifyTaskManagerLost { job, task_manager, reason } => {
+                self.tell_job(job, JobInput::TaskManagerLost { task_manager, reason });
+            }
+            ResourceCommand::NotifySlotsLost { job, allocations } => {
+                self.tell_job(job, JobInput::SlotsLost(allocations));
+            }
+            ResourceCommand::NotifyLacking { job, needed, free, total } => {
+                self.tell_job(job, JobInput::SlotsLacking { needed, free, total });
+            }
+            ResourceCommand::RefuseTaskManager { task_manager, .. } => {
+                let (number, life) = (number_of(&task_manager), self.lives);
+                self.schedule(0, Event::Lost { life, task_manager: number });
+                self.schedule(1, Event::Disconnected { task_manager: number });
+            }
+        }
+    }
+
+    /// Has the cores woken at their next deadline.
+    pub(crate) fn wake_in_time(&mut self) {
+        let now = self.now;
+        let Some(manager) = &mut self.job_manager else { return };
+        let of_job = manager.master.as_ref().and_then(|master| master.core.next_deadline());
+        let Some(deadline) = of_job.into_iter().chain(manager.resources.next_deadline()).min() else { return };
+        // A millisecond late, as the shell is.
+        let at = deadline.0.max(now) + 1;
+        if manager.wake_at.is_none_or(|known| at < known || known <= now) {
+            manager.wake_at = Some(at);
+            let life = manager.life;
+            self.schedule(at - now, Event::Wake { life });
+        }
+    }
+
+    pub(crate) fn wake(&mut self, life: u64) {
+        let now = self.clock();
+        let Some(manager) = self.job_manager.as_mut().filter(|manager| manager.life == life) else { return };
+        let due = |deadline: Option<millrace_types::Timestamp>| deadline.is_some_and(|deadline| deadline <= now);
+        let job = manager.master.as_ref().filter(|master| due(master.core.next_deadline())).map(|master| master.job);
+        let resources = due(manager.resources.next_deadline());
+        if let Some(job) = job {
+            self.for_job(life, job, JobInput::DeadlineReached);
+        }
+        if resources {
+            self.for_resources(life, ResourceInput::DeadlineReached);
+        }
+        self.wake_in_time();
+    }
+
+    /// The JobManager notices that a connection is gone.
+    pub(crate) fn lost(&mut self, life: u64, number: u32) {
+        let Some(manager) = self.job_manager.as_mut().filter(|manager| manager.life == life) else { return };
+        if manager.connected.remove(&number) {
+            let task_manager = millrace_types::TaskManagerId(format!("tm-{number}"));
+            let reason = "its connection has ended".to_owned();
+            self.send(
+                Link::ToResources(life),
+                0,
+                Event::ForResources { life, input: ResourceInput::TaskManagerLost { task_manager, reason } },
+            );
+        }
+    }
+}
