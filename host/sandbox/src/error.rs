@@ -76,7 +76,7 @@ pub enum ComponentError {
         name: String,
     },
     /// Nothing to run.
-    #[error("the component exports no `millrace:app/operator@0.1`: it has neither of the worlds of millrace:app")]
+    #[error("the component exports no `millrace:app/operator@0.2`: it has neither of the worlds of millrace:app")]
     NoOperator,
     /// The bytes are not those that were asked for.
     #[error("the component's bytes do not have the digest {expected}: they were damaged on their way")]

@@ -7,7 +7,12 @@ fn seeds() {
     if let Some(seed) = std::env::var("MILLRACE_SEED").ok().and_then(|n| n.parse().ok()) {
         match run(seed, true) {
             Ok(n) => println!("{n} events"),
-            Err(f) => { for l in &f.trace { println!("{l}"); } panic!("{}: {}", f.seed, f.what) }
+            Err(f) => {
+                for l in &f.trace {
+                    println!("{l}");
+                }
+                panic!("{}: {}", f.seed, f.what)
+            }
         }
         return;
     }
@@ -18,9 +23,13 @@ fn seeds() {
     for seed in 0..n {
         match run(seed, false) {
             Ok(n) => events += n,
-            Err(f) => kinds.entry(f.what.chars().filter(|c| !c.is_ascii_digit()).take(90).collect()).or_default().push(seed),
+            Err(f) => {
+                kinds.entry(f.what.chars().filter(|c| !c.is_ascii_digit()).take(90).collect()).or_default().push(seed)
+            }
         }
     }
     println!("{n} seeds, {events} events, {:?}", t.elapsed());
-    for (k, v) in kinds { println!("{:5} {:?} {k}", v.len(), &v[..v.len().min(6)]); }
+    for (k, v) in kinds {
+        println!("{:5} {:?} {k}", v.len(), &v[..v.len().min(6)]);
+    }
 }

@@ -193,8 +193,8 @@ impl JobCore {
 
     /// A task fails: if it could not read what it was to begin with, its region goes back to the checkpoint before.
     pub(crate) fn note_unreadable(&mut self, task: Task, failure: &Failure) -> Option<Failure> {
-        // A task says this of nothing but what it begins with; records in flight are read when it runs already.
-        if failure.kind != FailureKind::StateUnreadable {
+        let begins = matches!(self.subtask(task).state, ExecutionState::Deploying | ExecutionState::Initializing);
+        if failure.kind != FailureKind::StateUnreadable || !begins {
             return None;
         }
         let region = self.region_of(task);

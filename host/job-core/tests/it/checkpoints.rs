@@ -43,7 +43,7 @@ pub fn segment(name: &str) -> StateSegment {
 }
 
 pub fn snapshot(uid: &str, operator: OperatorSnapshot) -> SubtaskSnapshot {
-    SubtaskSnapshot { operators: BTreeMap::from([(uid.to_owned(), operator)]), in_flight: vec![] }
+    SubtaskSnapshot { operators: BTreeMap::from([(uid.to_owned(), operator)]), in_flight: vec![], finished: false }
 }
 
 pub fn ack(attempt: AttemptId, checkpoint: CheckpointId, snapshot: SubtaskSnapshot) -> Input {

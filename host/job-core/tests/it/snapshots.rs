@@ -160,7 +160,8 @@ impl Snapshots {
                 ..OperatorSnapshot::default()
             };
             let operators = BTreeMap::from([(head.uid.clone(), snapshot)]);
-            self.sealed.insert((checkpoint, *attempt), SubtaskSnapshot { operators, in_flight: vec![] });
+            self.sealed
+                .insert((checkpoint, *attempt), SubtaskSnapshot { operators, in_flight: vec![], finished: false });
         }
     }
 

@@ -202,7 +202,7 @@ fn escape(bytes: &[u8]) -> String {
 
 /// A graph as the canonical ABI lays it out at [`GRAPH`]: `ok`, the record, then the nodes, each named `n`.
 fn graph(nodes: usize) -> Vec<u8> {
-    const NODE_BYTES: usize = 80;
+    const NODE_BYTES: usize = 128;
     let text = GRAPH + 28;
     let list = text + 4;
     let mut bytes = Vec::new();
@@ -214,9 +214,10 @@ fn graph(nodes: usize) -> Vec<u8> {
     words(&[0, text, 1, list, nodes, 0, 0]);
     words(&[usize::from(b'n')]);
     for _ in 0..nodes {
-        // uid and name; kind 1, an operator, whose code is all empty; three options that are none; two flags.
+        // uid and name; kind 1, an operator, whose code is all empty; three options that are none; two flags; two more
+        // options, of eight-byte alignment.
         words(&[text, 1, text, 1, 1, 0, 0, 0, text, 0, text, 0]);
-        words(&[0, 0, 0, 0, 0, 0, 0, 0]);
+        words(&[0; 20]);
     }
     assert_eq!(bytes.len(), 32 + nodes * NODE_BYTES);
     bytes

@@ -173,13 +173,14 @@ impl Body {
             shared: Arc::clone(shared),
         });
         let mut checkpoints = TaskCheckpoints::new(links.orders.clone(), environment.outbound.clone(), uploads);
-        report(environment, shared, ExecutionState::Running).await?;
-        shared.metrics.begin_running();
         if let Some(restore) = &task.restore
             && !restore.in_flight.is_empty()
         {
+            // Part of what the task begins with: should it be unreadable, the job goes back to an earlier checkpoint.
             overtaken::replay(restore, task, &mut self.chain).await?;
         }
+        report(environment, shared, ExecutionState::Running).await?;
+        shared.metrics.begin_running();
         match &mut self.source {
             Some(source) => source.run(&mut self.chain, &mut checkpoints, shared).await,
             None => self.inputs.run(&mut self.chain, &mut checkpoints, shared).await,

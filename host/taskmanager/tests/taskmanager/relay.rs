@@ -21,6 +21,8 @@ const TIMER: u32 = 512;
 const CHANGE: u32 = 1024;
 const KEYS: u32 = 1536;
 const HEAP: u32 = 65_536;
+/// The key `k`, as states have it: behind its length, with an empty sub-key.
+const STATE_KEY: [u8; 5] = *b"\x01\0\0\0k";
 
 fn timer() -> Vec<u8> {
     let mut batch = BatchBuilder::new(BatchFlags { timestamped: true, keyed: true });
@@ -30,13 +32,13 @@ fn timer() -> Vec<u8> {
 
 fn change() -> Vec<u8> {
     let mut batch = BatchBuilder::new(BatchFlags { timestamped: false, keyed: true });
-    batch.push_change(b"k", Change::Append(&[FLUSH_MARK]));
+    batch.push_change(&STATE_KEY, Change::Append(&[FLUSH_MARK]));
     batch.finish().to_vec()
 }
 
 fn keys() -> Vec<u8> {
     let mut batch = BatchBuilder::new(BatchFlags { timestamped: false, keyed: true });
-    batch.push(None, Some(b"k"), &[]);
+    batch.push(None, Some(&STATE_KEY), &[]);
     batch.finish().to_vec()
 }
 

@@ -121,7 +121,9 @@ impl World {
             return;
         }
         let (job, input) = match message {
-            ToJobManager::Register(registration) => return self.tell_resources(ResourceInput::Registered(registration)),
+            ToJobManager::Register(registration) => {
+                return self.tell_resources(ResourceInput::Registered(registration));
+            }
             ToJobManager::Heartbeat(heartbeat) => return self.tell_resources(ResourceInput::Heartbeat(heartbeat)),
             ToJobManager::SlotFreed { slot, allocation } => {
                 return self.tell_resources(ResourceInput::SlotFreed { slot, allocation });

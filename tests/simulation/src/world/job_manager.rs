@@ -100,8 +100,7 @@ impl World {
         let start_from = self.job.start_from.as_ref().filter(there).cloned();
         assert!(start_from.is_some() || self.job.start_from.is_none() || !restored.is_empty(), "the savepoint is gone");
         let begun_at = start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0);
-        let checkpoints =
-            CheckpointSettings { folder: self.job.folder.clone(), ..CheckpointSettings::default() };
+        let checkpoints = CheckpointSettings { folder: self.job.folder.clone(), ..CheckpointSettings::default() };
         JobSpec {
             job: self.job.id,
             tenant: tenant(),

@@ -90,9 +90,10 @@ impl World {
             }
             Command::PersistCheckpoint { write, checkpoint, location, retained } => {
                 let description = self.store.description(&location);
-                let (kind, completed_at) = description.map_or((SnapshotKind::Checkpoint, self.clock()), |description| {
-                    (description.kind, description.completed_at)
-                });
+                let (kind, completed_at) = description
+                    .map_or((SnapshotKind::Checkpoint, self.clock()), |description| {
+                        (description.kind, description.completed_at)
+                    });
                 if kind == (SnapshotKind::Savepoint { stop: true })
                     && let Some(master) = self.master()
                 {

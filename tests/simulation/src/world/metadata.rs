@@ -13,9 +13,19 @@ use super::{Event, World, tenant};
 /// What is to be decided.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    Attempt { write: WriteId, attempt: u32 },
-    Ids { write: WriteId, upto: u64 },
-    Status { write: WriteId, status: JobStatus, stop: Option<(CheckpointId, Box<str>)> },
+    Attempt {
+        write: WriteId,
+        attempt: u32,
+    },
+    Ids {
+        write: WriteId,
+        upto: u64,
+    },
+    Status {
+        write: WriteId,
+        status: JobStatus,
+        stop: Option<(CheckpointId, Box<str>)>,
+    },
     Pointer {
         write: WriteId,
         checkpoint: CheckpointId,
@@ -24,7 +34,9 @@ pub(crate) enum Change {
         completed_at: Timestamp,
         retained: Vec<CheckpointId>,
     },
-    Read { checkpoint: CheckpointId },
+    Read {
+        checkpoint: CheckpointId,
+    },
 }
 
 /// A proposal of one life of the JobManager.
@@ -85,7 +97,8 @@ impl World {
             !late && self.apply(&proposal)
         };
         let known = applied && !unknown;
-        let failed = |write| Input::MetadataWriteFailed { write, reason: "the metadata store does not answer".to_owned() };
+        let failed =
+            |write| Input::MetadataWriteFailed { write, reason: "the metadata store does not answer".to_owned() };
         let input = match proposal.change {
             Change::Read { checkpoint } => {
                 let found = self.has_pointer(proposal.job, checkpoint);
@@ -96,7 +109,11 @@ impl World {
             | Change::Ids { write, .. }
             | Change::Status { write, .. }
             | Change::Pointer { write, .. } => {
-                if known { Input::MetadataWritten { write } } else { failed(write) }
+                if known {
+                    Input::MetadataWritten { write }
+                } else {
+                    failed(write)
+                }
             }
         };
         self.tell_job(proposal.job, input);
@@ -128,7 +145,8 @@ impl World {
             },
         };
         let applied = self.metadata.apply(command);
-        self.trace.line(|| format!("      {:?}: {}", proposal.change, if applied.is_ok() { "applied" } else { "refused" }));
+        self.trace
+            .line(|| format!("      {:?}: {}", proposal.change, if applied.is_ok() { "applied" } else { "refused" }));
         if applied.is_err() {
             return false;
         }
