@@ -9,9 +9,9 @@ use millrace_tests::processes::Processes;
 use millrace_tests::repository;
 use millrace_types::{ExecutionState, JobStatus};
 
-/// Events in a second of event time, and events that are made in a second: the run takes some twenty seconds.
+/// Events in a second of event time, and events that are made in a second: the run takes some thirty seconds.
 const EVENTS_PER_SECOND: u64 = 2_000;
-const RECORDS: u64 = 400_000;
+const RECORDS: u64 = 600_000;
 const RATE: u64 = 20_000;
 
 /// One restart is allowed, which the death of a TaskManager costs; taking up slots is none.

@@ -4,12 +4,12 @@ use bytes::Bytes;
 use millrace_graph::{JobGraph, Partitioning};
 use millrace_job_core::{AdaptiveOptions, CheckpointOptions, Command, Input, RestartStrategy};
 use millrace_protocol::{OperatorSnapshot, ReaderSnapshot, SplitId, SplitPosition, SplitRequest, TaskDeployment};
-use millrace_types::{CheckpointId, ExecutionState, FailureKind, JobStatus, NodeId, Timestamp};
+use millrace_types::{Alignment, CheckpointId, ExecutionState, FailureKind, JobStatus, NodeId, Timestamp};
 
 use crate::checkpoints::{ack, segment, snapshot};
 use crate::cluster::Cluster;
 use crate::graphs::{edge, guest_source, job_graph, operator, spec, word_count};
-use crate::harness::{Harness, cancelled, failure, kinds, offer, persisted, tm};
+use crate::harness::{Harness, allocation, cancelled, failure, kinds, offer, persisted, tm};
 
 const ALWAYS: RestartStrategy = RestartStrategy::FixedDelay { attempts: 9, delay_ms: 0 };
 
@@ -264,6 +264,18 @@ fn it_restarts_right_behind_a_checkpoint_and_the_splits_are_dealt_out_again() {
     assert_eq!(asks(&mut harness, 1), [(SplitId(1), vec![1], Bytes::from("at 6"))]);
     let view = harness.core.view();
     assert_eq!((view.restarts, view.exceptions.entries.len(), view.checkpoints.counts.restored), (0, 0, 1));
+    // And with a slot less one reader gets what both held.
+    let commands = harness.step(Input::SlotsLost(vec![allocation(2)]));
+    let recorded = commands.iter().find_map(|command| match command {
+        Command::PersistAttempt { write, .. } => Some(*write),
+        _ => None,
+    });
+    harness.step(Input::MetadataWritten { write: recorded.unwrap() });
+    cancelled(&commands).into_iter().for_each(|task| drop(harness.report(task, ExecutionState::Canceled)));
+    assert_eq!(deployments(&harness.deadline()).len(), 2);
+    let mut harness = harness.all_running();
+    let offsets: Vec<_> = asks(&mut harness, 0).into_iter().map(|(id, _, offset)| (id, offset)).collect();
+    assert_eq!(offsets, [(SplitId(0), Bytes::from("at 5")), (SplitId(1), Bytes::from("at 6"))]);
 }
 
 #[test]
@@ -294,6 +306,30 @@ fn a_savepoint_that_was_asked_for_comes_first() {
     }
     let commands = harness.step(Input::CheckpointStored { checkpoint: savepoint, result: Ok("/s".into()) });
     assert_eq!(kinds(&commands), ["answer", "cancel", "cancel", "attempt"]);
+}
+
+#[test]
+fn barriers_do_not_overtake_where_a_job_broadcasts_that_may_be_rescaled() {
+    let alignment = |partitioning, adaptive| {
+        let nodes = vec![guest_source("rules", 1), operator("match", 2, "main")];
+        let mut spec = spec(job_graph(nodes, vec![edge(0, 1, partitioning)]));
+        spec.checkpoints =
+            CheckpointOptions { interval_ms: Some(1_000), unaligned: true, ..CheckpointOptions::default() };
+        spec.options.adaptive = adaptive;
+        let mut harness = Harness::of(spec);
+        harness.step(Input::Start);
+        harness.written(1);
+        harness.splits(0, 1);
+        harness.step(Input::SlotsOffered(vec![offer("a", 0, 1), offer("b", 0, 2)]));
+        let mut harness = harness.all_running();
+        let commands = harness.deadline();
+        let [Command::TriggerCheckpoint { barrier, .. }] = &commands[..] else { panic!("{commands:?}") };
+        barrier.alignment
+    };
+    let (adaptive, unaligned) = (Some(AdaptiveOptions::default()), Alignment::Unaligned { timeout_ms: 0 });
+    assert_eq!(alignment(Partitioning::Broadcast, adaptive), Alignment::Aligned);
+    assert_eq!(alignment(Partitioning::Broadcast, None), unaligned);
+    assert_eq!(alignment(Partitioning::Hash, adaptive), unaligned);
 }
 
 #[test]
