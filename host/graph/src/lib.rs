@@ -16,6 +16,7 @@ mod job_graph_build;
 mod order;
 mod plan;
 mod resolve;
+mod scaling;
 mod segment;
 mod slot_sharing;
 mod stream_graph;

@@ -20,6 +20,7 @@ use crate::event::{Command, EnumerationId, Input, WriteId};
 use crate::exceptions::ExceptionHistory;
 use crate::regions::Regions;
 use crate::restart::RestartPolicy;
+use crate::scaling::Scaling;
 use crate::slot_pool::SlotPool;
 use crate::spec::JobSpec;
 use crate::split_assigner::SplitAssigner;
@@ -89,6 +90,8 @@ pub struct JobCore {
     pub(crate) attempts: AttemptRecord,
     pub(crate) coordinator: Coordinator,
     pub(crate) alignment: WatermarkGroups,
+    /// What the adaptive scheduler remembers; `None`: the default one is in charge.
+    pub(crate) scaling: Option<Scaling>,
     /// Why the job cannot begin with what it is to begin with.
     pub(crate) unfit: Option<Failure>,
     pub(crate) slots: SlotPool,
@@ -112,6 +115,7 @@ impl JobCore {
         let graph = Arc::clone(&spec.graph);
         let sharing = SlotSharing::of(&graph);
         let regions = Regions::of(&graph);
+        let scaling = spec.options.adaptive.map(|options| Scaling::new(options, Arc::clone(&graph), now));
         let subtask = || SubtaskView::new(spec.first_attempt, now);
         let vertices = graph
             .vertices
@@ -126,6 +130,7 @@ impl JobCore {
             timestamps: [(JobStatus::Initializing, now)].into(),
             waiting: None,
             vertices: vertices.collect(),
+            desired_parallelism: scaling.as_ref().map(Scaling::desired_parallelism),
             splits: BTreeMap::new(),
             restarts: 0,
             restart_strategy: spec.options.restart_strategy,
@@ -145,6 +150,7 @@ impl JobCore {
             attempts: AttemptRecord::new(spec.recorded_attempt),
             coordinator,
             alignment: WatermarkGroups::of(&graph),
+            scaling,
             unfit,
             regions,
             sharing,
@@ -186,6 +192,7 @@ impl JobCore {
             Input::PointerRead { checkpoint, result } => self.pointer_read(checkpoint, &result, out),
         }
         self.align_watermarks(out);
+        self.review_slots(out);
         self.coordinate(out);
         debug_assert_eq!(self.check(), Ok(()));
     }
@@ -201,7 +208,8 @@ impl JobCore {
             Phase::Persisting { write: Err(retry_at), .. } => Some(*retry_at),
             _ => None,
         };
-        of_phase.into_iter().chain(self.checkpoint_deadline()).chain(self.alignment.deadline()).min()
+        let others = self.checkpoint_deadline().into_iter().chain(self.alignment.deadline());
+        of_phase.into_iter().chain(others).chain(self.scaling_deadline()).min()
     }
 
     /// The job as others may see it.

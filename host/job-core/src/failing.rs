@@ -12,6 +12,9 @@ use crate::event::Command;
 use crate::exceptions::ExceptionEntry;
 use crate::tasks::Task;
 
+/// Why checkpoints are aborted.
+const WHY_STOPPED: &str = "tasks have failed";
+
 impl JobCore {
     /// A region fails, for the reason of one of its tasks or as a whole. Callers see to the ends of tasks afterwards.
     pub(crate) fn fail(&mut self, failure: &Failure, region: usize, task: Option<Task>, out: &mut Vec<Command>) {
@@ -25,7 +28,7 @@ impl JobCore {
                 match self.restart_delay(failure, region) {
                     Some(delay_ms) => {
                         self.view.restarts += 1;
-                        self.restart_region(region, self.now.plus_ms(delay_ms), out);
+                        self.restart_region(region, self.now.plus_ms(delay_ms), WHY_STOPPED, out);
                     }
                     None => self.stop(JobStatus::Failing, out),
                 }
@@ -37,13 +40,21 @@ impl JobCore {
             (_, Some(restart_at)) => {
                 history.add_concurrent(entry, max);
                 if !(self.pending.contains(&region) && self.has_stopped(region)) {
-                    self.restart_region(region, restart_at, out);
+                    self.restart_region(region, restart_at, WHY_STOPPED, out);
                 }
             }
             (Phase::Stopping(_), None) => history.add_concurrent(entry, max),
             // The job's end is decided.
             (Phase::Persisting { .. } | Phase::Ended, None) => self.drop_message(DropReason::TooLate),
         }
+    }
+
+    /// The job fails, whatever its restart strategy.
+    pub(crate) fn fail_for_good(&mut self, failure: Failure, out: &mut Vec<Command>) {
+        let entry = self.exception(failure, None);
+        let max = self.spec.options.exceptions_max;
+        Arc::make_mut(&mut self.view.exceptions).add_root(entry, max);
+        self.stop(JobStatus::Failing, out);
     }
 
     /// All regions that have not finished fail, for a reason of the job as a whole.
@@ -54,7 +65,7 @@ impl JobCore {
         if let [first, others @ ..] = regions.as_slice() {
             self.fail(failure, *first, None, out);
             if let Some(restart_at) = self.restart_under_way() {
-                others.iter().for_each(|region| self.restart_region(*region, restart_at, out));
+                others.iter().for_each(|region| self.restart_region(*region, restart_at, WHY_STOPPED, out));
             }
         }
         self.tasks_ended(out);

@@ -12,7 +12,8 @@
 //! A job is `INITIALIZING` until it is started, `CREATED` while it waits for slots and splits, `RUNNING` while its tasks
 //! run; then `FINISHED`, or through `FAILING` to `FAILED`, or through `CANCELLING` to `CANCELED`. From a failure that its
 //! restart strategy answers until its tasks are deployed again it is `RESTARTING`. Tasks that restart begin with the newest
-//! checkpoint that they can read; without any, at the beginning of their input.
+//! checkpoint that they can read; without any, at the beginning of their input. With the adaptive scheduler the job runs
+//! at the parallelism that its slots allow.
 
 mod alignment;
 mod attempts;
@@ -28,6 +29,7 @@ mod regions;
 mod restart;
 mod restarting;
 mod running;
+mod scaling;
 mod slot_pool;
 mod spec;
 mod split_assigner;
@@ -51,6 +53,7 @@ pub use restart::{
     Decimal, DecimalError, ExponentialDelay, RESTART_OPTIONS, RestartOption, RestartOptionError, RestartOptions,
     RestartStrategy,
 };
+pub use scaling::{AdaptiveOptions, SCHEDULER_OPTIONS, SchedulerOption, SchedulerOptionError, SchedulerOptions};
 pub use spec::{JobOptions, JobSpec};
 pub use split_assigner::{Handout, SPLIT_BYTES_MAX, SPLITS_BYTES_MAX, SPLITS_MAX, SplitAssigner, SplitProgress};
 pub use vertex_view::{SubtaskView, VertexView};

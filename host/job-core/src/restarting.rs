@@ -21,22 +21,21 @@ impl JobCore {
         if hopeless { None } else { self.restarts.failed(self.now) }
     }
 
-    /// Stops a region in order to run it again, not before a time.
-    pub(crate) fn restart_region(&mut self, region: usize, restart_at: Timestamp, out: &mut Vec<Command>) {
+    /// Stops a region in order to run it again, not before a time. With the adaptive scheduler all regions that have not
+    /// ended go along; and where the job is stopping behind a savepoint, all: the others end behind it, or have ended, and
+    /// go on from it too.
+    pub(crate) fn restart_region(&mut self, region: usize, restart_at: Timestamp, why: &str, out: &mut Vec<Command>) {
         let stopping = self.coordinator.stop.as_ref().is_some_and(|stop| stop.taken.is_some());
-        self.pending.insert(region);
-        self.abort_all("tasks have failed", out);
-        if stopping {
-            // The others end behind the savepoint, or have ended: they go on from it too. Nothing stops any longer, so that
-            // this ends here.
-            let others = (0..self.regions.count()).filter(|other| *other != region);
-            others.collect::<Vec<_>>().into_iter().for_each(|other| self.restart_region(other, restart_at, out));
-        }
+        let active = |other: &usize| self.scaling.is_some() && self.is_active(*other);
+        let goes_along = |other: &usize| *other == region || stopping || active(other);
+        let regions: Vec<usize> = (0..self.regions.count()).filter(goes_along).collect();
+        self.pending.extend(&regions);
+        self.abort_all(why, out);
         if self.view.status != JobStatus::Restarting {
             self.view.enter(JobStatus::Restarting, self.now);
         }
         self.phase = Phase::Restarting { patience: self.patience(), restart_at };
-        for task in self.tasks_of(region) {
+        for task in regions.into_iter().flat_map(|region| self.tasks_of(region)).collect::<Vec<_>>() {
             self.stop_task(task, out);
         }
         self.update_slots_needed(out);
@@ -128,15 +127,24 @@ impl JobCore {
             return self.show_waiting(None);
         }
         self.phase = Phase::Waiting;
-        for region in self.pending.clone() {
+        let mut renewed = self.pending.clone();
+        renewed.retain(|region| {
             // A region that waited already when another one joined is ready.
             let ended = |task: &Task| self.subtask(*task).state.is_terminal();
-            let tasks: Vec<Task> = self.tasks_of(region).into_iter().filter(ended).collect();
-            if !tasks.is_empty() {
-                tasks.into_iter().for_each(|task| self.renew(task));
-                self.choose_restore(region);
-                self.enumerate_splits(region, out);
-            }
+            let tasks: Vec<Task> = self.tasks_of(*region).into_iter().filter(ended).collect();
+            tasks.iter().for_each(|task| self.renew(*task));
+            !tasks.is_empty()
+        });
+        if let Some(scaling) = &mut self.scaling {
+            scaling.waits(self.now);
+        }
+        // The splits are dealt out to as many readers as there will be, if that is known.
+        if let Some(graph) = self.decided_graph() {
+            self.set_graph(graph);
+        }
+        for region in renewed {
+            self.choose_restore(region);
+            self.enumerate_splits(region, out);
         }
         self.deploy_if_ready(out);
     }

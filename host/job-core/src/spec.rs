@@ -9,6 +9,7 @@ use millrace_types::{Digest, JobId, TenantId};
 
 use crate::checkpoints::{CheckpointOptions, StartFrom, StoredCheckpoint};
 use crate::restart::RestartStrategy;
+use crate::scaling::AdaptiveOptions;
 
 /// How a JobMaster treats its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct JobOptions {
     pub restart_strategy: RestartStrategy,
     /// Decides the jitter of delays before restarts: any number, another one for each job.
     pub restart_seed: u64,
+    /// How the adaptive scheduler treats it; `None`: it waits for all slots that it needs.
+    pub adaptive: Option<AdaptiveOptions>,
 }
 
 impl Default for JobOptions {
@@ -40,6 +43,7 @@ impl Default for JobOptions {
             attempts_max: 16,
             restart_strategy: RestartStrategy::None,
             restart_seed: 0,
+            adaptive: None,
         }
     }
 }

@@ -81,6 +81,8 @@ pub struct JobView {
     pub waiting: Option<Waiting>,
     /// Its vertices, in the order of the graph.
     pub vertices: Vec<Arc<VertexView>>,
+    /// With the adaptive scheduler the parallelism that was asked for of each vertex; that of `graph` is the present one.
+    pub desired_parallelism: Option<Vec<u32>>,
     /// How far its sources' splits are, for the sources whose splits are listed.
     pub splits: BTreeMap<NodeId, SplitProgress>,
     /// How often it was restarted in this life of its JobManager: once for each failure that its strategy answered.

@@ -19,6 +19,9 @@ impl JobCore {
         }
         self.phase = Phase::Waiting;
         self.view.enter(JobStatus::Created, self.now);
+        if let Some(scaling) = &mut self.scaling {
+            scaling.waits(self.now);
+        }
         for task in self.all_tasks() {
             self.enter(task, ExecutionState::Scheduled);
         }
@@ -55,7 +58,8 @@ impl JobCore {
         let waits = matches!(self.phase, Phase::Waiting | Phase::Restarting { .. });
         if waits && needed == self.slots.needed() {
             self.show_waiting(Some((free, total)));
-        } else {
+        } else if self.scaling.is_none() || !matches!(self.phase, Phase::Running) {
+            // A job that runs with fewer slots than it asks for knows it.
             self.drop_message(DropReason::TooLate);
         }
     }
@@ -94,6 +98,9 @@ impl JobCore {
 
     /// How many slots the job needs: those that it has assigned, and those of tasks that run or are to run again.
     fn slots_needed(&self) -> u32 {
+        if let Some(desired) = self.slots_desired() {
+            return desired;
+        }
         let needed = |slot: &u32| self.assigned_slots.contains_key(slot) || self.slot_is_vacant(*slot);
         (0..self.sharing.required_slots()).filter(needed).count() as u32
     }
@@ -152,9 +159,10 @@ impl JobCore {
             Phase::Restarting { .. } => return self.show_waiting(None),
             _ => return,
         }
+        let has_slots = if self.scaling.is_some() { self.adapt_to_slots(out) } else { self.slots.is_complete() };
         let recorded = self.attempt_wanted() <= self.attempts.recorded;
         let listed = self.splits.values().all(|splits| matches!(splits, Splits::Listed(_)));
-        if recorded && listed && self.slots.is_complete() {
+        if recorded && listed && has_slots {
             self.deploy(out);
         } else {
             self.show_waiting(None);
@@ -176,6 +184,9 @@ impl JobCore {
         self.view.enter(JobStatus::Running, self.now);
         self.view.waiting = None;
         self.restarts.deployed(self.now);
+        if let Some(scaling) = &mut self.scaling {
+            scaling.deployed(self.now);
+        }
         self.coordinator.triggered_at = self.now;
         let tasks = self.pending_tasks();
         self.pending.clear();

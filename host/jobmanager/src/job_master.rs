@@ -207,10 +207,13 @@ impl JobMaster {
                 self.beside(persist(services, self.spec.clone(), write, status, view));
                 None
             }
-            Command::RequestSlots { count } => Some(Box::pin(async move {
-                services.resources.send(ResourceInput::SlotsRequested { job, tenant, count }).await;
-                None
-            })),
+            Command::RequestSlots { count } => {
+                let partly = self.spec.options.adaptive.is_some();
+                Some(Box::pin(async move {
+                    services.resources.send(ResourceInput::SlotsRequested { job, tenant, count, partly }).await;
+                    None
+                }))
+            }
             Command::AcceptSlot { slot, allocation } => Some(Box::pin(async move {
                 services.resources.send(ResourceInput::SlotAccepted { slot, allocation }).await;
                 None

@@ -42,6 +42,7 @@ pub use gateway::{GatewayError, TaskManagerGateway};
 pub use jobs::{JobInfo, RunRequest};
 pub use millrace_job_core::{
     CHECKPOINT_OPTIONS, CheckpointOption, CheckpointOptions, RESTART_OPTIONS, RestartOption, RestartOptions,
+    SCHEDULER_OPTIONS, SchedulerOption, SchedulerOptions,
 };
 pub use operations::Outcome;
 pub use options::JobManagerOptions;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use millrace_connectors::FileRoots;
-use millrace_job_core::{CheckpointOptions, RestartOptions};
+use millrace_job_core::{CheckpointOptions, RestartOptions, SchedulerOptions};
 use millrace_metadata_core::JobRetention;
 use millrace_protocol::CheckpointSettings;
 use millrace_resource_core::ResourceOptions;
@@ -19,6 +19,9 @@ pub struct JobManagerOptions {
     pub buffer_timeout_ms: u64,
     /// How jobs restart that do not say so themselves: Flink's `restart-strategy.*`.
     pub restart: RestartOptions,
+    /// What becomes of jobs that cannot have all slots that they need, and do not say so themselves: Flink's
+    /// `jobmanager.scheduler` and `jobmanager.adaptive-scheduler.*`.
+    pub scheduler: SchedulerOptions,
     /// How checkpoints of jobs are taken that do not say so themselves: Flink's `execution.checkpointing.*`.
     pub checkpoints: CheckpointOptions,
     /// Where checkpoints are written, an absolute path that all processes share: Flink's
@@ -52,6 +55,7 @@ impl Default for JobManagerOptions {
             default_parallelism: 1,
             buffer_timeout_ms: BUFFER_TIMEOUT_MS,
             restart: RestartOptions::default(),
+            scheduler: SchedulerOptions::default(),
             checkpoints: CheckpointOptions::default(),
             checkpoint_dir: PathBuf::from("/var/lib/millrace/checkpoints"),
             savepoint_dir: None,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
-use millrace_job_core::{CHECKPOINT_OPTIONS, CheckpointOptions, JobOptions, RESTART_OPTIONS, RestartOptions};
+use millrace_job_core::{
+    CHECKPOINT_OPTIONS, CheckpointOptions, JobOptions, RESTART_OPTIONS, RestartOptions, SCHEDULER_OPTIONS,
+    SchedulerOptions,
+};
 use millrace_protocol::{CheckpointSettings, TaskSettings};
 use millrace_types::{StateBackendKind, parse_bytes, parse_duration_ms};
 
@@ -27,7 +30,8 @@ const RECOVERY_SKIP: &str = "execution.state-recovery.ignore-unclaimed-state";
 /// The largest state that may stand in a checkpoint's metadata, in bytes: Flink's.
 const INLINE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The options of a run besides [`RESTART_OPTIONS`] and [`CHECKPOINT_OPTIONS`], each with its meaning.
+/// The options of a run besides [`RESTART_OPTIONS`], [`SCHEDULER_OPTIONS`] and [`CHECKPOINT_OPTIONS`], each with its
+/// meaning.
 pub const RUN_OPTIONS: &[(&str, &str)] = &[
     (NAME, "the job's name"),
     (PARALLELISM, "the parallelism of operators that state none"),
@@ -51,6 +55,8 @@ pub struct RunSettings {
     discard_instances_seed: Option<u64>,
     /// Options of the restart strategy, each checked by itself.
     restart: BTreeMap<String, String>,
+    /// Options of the scheduler, each checked by itself.
+    scheduler: BTreeMap<String, String>,
     /// Options of checkpoints, each checked by itself.
     checkpoints: BTreeMap<String, String>,
     checkpoint_dir: Option<String>,
@@ -128,6 +134,11 @@ impl RunSettings {
                     checked.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
                     settings.restart.insert(key.to_owned(), value.clone());
                 }
+                key if SchedulerOptions::is_option(key) => {
+                    let checked = SchedulerOptions::default().set(key, value);
+                    checked.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
+                    settings.scheduler.insert(key.to_owned(), value.clone());
+                }
                 key if CheckpointOptions::is_option(key) => {
                     let checked = CheckpointOptions::default().set(key, value);
                     checked.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
@@ -139,8 +150,9 @@ impl RunSettings {
                 _ => {
                     let restart = RESTART_OPTIONS.iter().map(|option| option.key);
                     let checkpoints = CHECKPOINT_OPTIONS.iter().map(|option| option.key);
-                    let known = RUN_OPTIONS.iter().map(|(key, _)| *key).chain(restart).chain(checkpoints);
-                    let known: Vec<&str> = known.collect();
+                    let scheduler = SCHEDULER_OPTIONS.iter().map(|option| option.key);
+                    let known = RUN_OPTIONS.iter().map(|(key, _)| *key).chain(restart).chain(scheduler);
+                    let known: Vec<&str> = known.chain(checkpoints).collect();
                     return Err(DispatcherError::Invalid(format!(
                         "\"{key}\" is no option of a run; there are {}",
                         known.join(", ")
@@ -211,7 +223,11 @@ impl RunSettings {
         let set = self.restart.iter().try_for_each(|(key, value)| restart.set(key, value));
         let strategy = set.and_then(|()| restart.strategy(checkpointed));
         let restart_strategy = strategy.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
-        Ok(JobOptions { restart_strategy, restart_seed: rand::random(), ..JobOptions::default() })
+        let mut scheduler = options.scheduler.clone();
+        let set = self.scheduler.iter().try_for_each(|(key, value)| scheduler.set(key, value));
+        set.map_err(|error| DispatcherError::Invalid(error.to_string()))?;
+        let adaptive = scheduler.adaptive();
+        Ok(JobOptions { restart_strategy, adaptive, restart_seed: rand::random(), ..JobOptions::default() })
     }
 
     /// How the run's tasks run, whose checkpoints are written into a folder.
@@ -272,6 +288,8 @@ mod tests {
             (STATE_BACKEND, "rocksdb"),
             (RECOVERY_CLAIM, "LEGACY"),
             (RECOVERY_SKIP, "perhaps"),
+            ("jobmanager.scheduler", "eager"),
+            ("jobmanager.adaptive-scheduler.submission.resource-wait-timeout", "soon"),
         ] {
             let error = parse(key, value).map_err(|error| error.to_string());
             assert!(error.as_ref().is_err_and(|text| text.contains(key)), "{error:?}");
@@ -301,6 +319,20 @@ mod tests {
         assert_eq!((settings.recovery().path.as_deref(), settings.recovery().claim), (Some("/s"), ClaimMode::Claim));
         let restarts = settings.job_options(&cluster).unwrap().restart_strategy;
         assert!(matches!(restarts, RestartStrategy::ExponentialDelay(_)), "{restarts}");
+    }
+
+    #[test]
+    fn a_run_states_its_scheduler_over_the_clusters() {
+        let mut cluster = JobManagerOptions::default();
+        let (kind, wait) = ("jobmanager.scheduler", "jobmanager.adaptive-scheduler.submission.resource-wait-timeout");
+        cluster.scheduler.set(wait, "7 s").unwrap();
+        let adaptive = |options: &[(&str, &str)]| {
+            let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            RunSettings::parse(&options).unwrap().job_options(&cluster).unwrap().adaptive
+        };
+        assert_eq!(adaptive(&[]), None);
+        assert_eq!(adaptive(&[(kind, "adaptive")]).and_then(|options| options.wait_timeout_ms), Some(7_000));
+        assert_eq!(adaptive(&[(kind, "adaptive"), (wait, "-1 s")]).map(|options| options.wait_timeout_ms), Some(None));
     }
 
     #[test]

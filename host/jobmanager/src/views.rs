@@ -110,6 +110,7 @@ pub(crate) fn view_of_record(tenant: &TenantId, record: &JobRecord) -> JobView {
         timestamps: record.status_times.clone(),
         waiting: None,
         vertices: Vec::new(),
+        desired_parallelism: None,
         splits: BTreeMap::new(),
         restarts: 0,
         restart_strategy: stated_strategy(record),

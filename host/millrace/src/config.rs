@@ -9,7 +9,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use millrace_jobmanager::{
-    CHECKPOINT_OPTIONS, CheckpointOptions, RESTART_OPTIONS, RestartOptions, inline_bytes, state_backend,
+    CHECKPOINT_OPTIONS, CheckpointOptions, RESTART_OPTIONS, RestartOptions, SCHEDULER_OPTIONS, SchedulerOptions,
+    inline_bytes, state_backend,
 };
 use millrace_types::{parse_bytes, parse_duration_ms};
 
@@ -22,6 +23,8 @@ enum Kind {
     Duration,
     /// An option of the restart strategies, which check it.
     Restart,
+    /// An option of the scheduler, which checks it.
+    Scheduler,
     /// An option of checkpoints, which check it.
     Checkpoints,
     /// A size of state that stands in a checkpoint's metadata.
@@ -76,6 +79,11 @@ const fn restart(index: usize) -> OptionSpec {
     option(key, Kind::Restart, default, description)
 }
 
+const fn scheduler(index: usize) -> OptionSpec {
+    let millrace_jobmanager::SchedulerOption { key, default, description } = SCHEDULER_OPTIONS[index];
+    option(key, Kind::Scheduler, default, description)
+}
+
 const fn checkpoints(index: usize) -> OptionSpec {
     let millrace_jobmanager::CheckpointOption { key, default, description } = CHECKPOINT_OPTIONS[index];
     option(key, Kind::Checkpoints, default, description)
@@ -118,6 +126,12 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     restart(9),
     restart(10),
     restart(11),
+    scheduler(0),
+    scheduler(1),
+    scheduler(2),
+    scheduler(3),
+    scheduler(4),
+    scheduler(5),
     checkpoints(0),
     checkpoints(1),
     checkpoints(2),
@@ -183,6 +197,7 @@ impl Configuration {
             Kind::Memory => parse_bytes(&value).map(drop).map_err(Into::into),
             Kind::Duration => parse_duration_ms(&value).map(drop).map_err(Into::into),
             Kind::Restart => RestartOptions::default().set(key, &value).map_err(Into::into),
+            Kind::Scheduler => SchedulerOptions::default().set(key, &value).map_err(Into::into),
             Kind::Checkpoints => CheckpointOptions::default().set(key, &value).map_err(Into::into),
             Kind::Inline => inline_bytes(&value).map(drop).map_err(|what| anyhow!(what)),
             Kind::Backend => state_backend(&value).map(drop).map_err(|what| anyhow!(what)),
@@ -220,6 +235,15 @@ impl Configuration {
             options.set(option.key, self.text(option.key))?;
         }
         options.strategy(false)?;
+        Ok(options)
+    }
+
+    /// The options of the scheduler.
+    pub(crate) fn scheduler(&self) -> Result<SchedulerOptions> {
+        let mut options = SchedulerOptions::default();
+        for option in SCHEDULER_OPTIONS {
+            options.set(option.key, self.text(option.key))?;
+        }
         Ok(options)
     }
 
@@ -306,6 +330,18 @@ mod tests {
         assert!(format!("{error:#}").contains("whole number"), "{error:#}");
         let backoff = "restart-strategy.exponential-delay.initial-backoff=2 min";
         assert!(load(&["restart-strategy.type=exponential-delay", backoff]).is_err());
+    }
+
+    #[test]
+    fn every_option_of_the_scheduler_is_listed_and_read() {
+        for option in SCHEDULER_OPTIONS {
+            assert!(OPTIONS.iter().any(|spec| spec.key == option.key), "{}", option.key);
+        }
+        let load = |define: &str| {
+            Configuration::load(None, &[define.to_owned()]).and_then(|configuration| configuration.scheduler())
+        };
+        assert!(load("jobmanager.scheduler=adaptive").unwrap().adaptive().is_some());
+        assert!(load("jobmanager.scheduler=eager").is_err());
     }
 
     #[test]

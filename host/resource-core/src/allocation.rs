@@ -12,15 +12,23 @@ use crate::slot::{Grant, SlotState};
 use crate::solve::{Assignment, Demand, Problem, solve};
 
 impl ResourceCore {
-    pub(crate) fn slots_requested(&mut self, job: JobId, tenant: TenantId, count: u32, out: &mut Vec<Command>) {
+    pub(crate) fn slots_requested(
+        &mut self,
+        job: JobId,
+        tenant: TenantId,
+        count: u32,
+        partly: bool,
+        out: &mut Vec<Command>,
+    ) {
         self.unplaced_changes = true;
         if count == 0 {
             self.requests.remove(&job);
             return self.free_all(job, |state| matches!(state, SlotState::Pending { .. }), out);
         }
         let sequence = self.sequence;
-        let request = self.requests.entry(job).or_insert(Request { tenant, count, sequence, told_lacking: None });
-        request.count = count;
+        let new = Request { tenant, count, partly, sequence, told_lacking: None };
+        let request = self.requests.entry(job).or_insert(new);
+        (request.count, request.partly) = (count, partly);
         request.told_lacking = None;
         self.sequence += 1;
     }
@@ -147,8 +155,11 @@ impl ResourceCore {
             self.registry.slots().filter(|(_, state)| matches!(state, SlotState::Free)).map(|(slot, _)| slot).collect();
         let mut demands: Vec<_> = self.requests.iter().map(|(job, request)| (request.sequence, *job)).collect();
         demands.sort_unstable();
-        let demands: Vec<Demand> =
-            demands.into_iter().map(|(_, job)| Demand { job, slots: self.requests[&job].count }).collect();
+        let demand = |job: JobId| {
+            let request = &self.requests[&job];
+            Demand { job, slots: request.count, partly: request.partly }
+        };
+        let demands: Vec<Demand> = demands.into_iter().map(|(_, job)| demand(job)).collect();
         let assignment = solve(&Problem { demands: demands.clone(), free }, &held);
         let retry_at = self.now.plus_ms(self.options.slot_timeout_ms);
         for (slot, job) in assignment.iter().filter(|(slot, _)| !held.contains_key(slot)) {

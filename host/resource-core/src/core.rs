@@ -19,6 +19,8 @@ use crate::slot::{Grant, SlotState};
 pub(crate) struct Request {
     pub tenant: TenantId,
     pub count: u32,
+    /// Whether fewer are of use too.
+    pub partly: bool,
     /// When it first asked, among all requests.
     pub sequence: u64,
     /// The (needed, free, total) slots that it was last told of.
@@ -67,7 +69,9 @@ impl ResourceCore {
             Input::Registered(registration) => self.registered(registration, out),
             Input::Heartbeat(heartbeat) => self.heartbeat(&heartbeat, out),
             Input::TaskManagerLost { task_manager, reason } => self.task_manager_lost(&task_manager, &reason, out),
-            Input::SlotsRequested { job, tenant, count } => self.slots_requested(job, tenant, count, out),
+            Input::SlotsRequested { job, tenant, count, partly } => {
+                self.slots_requested(job, tenant, count, partly, out);
+            }
             Input::JobGone { job } => self.job_gone(job, out),
             Input::SlotAccepted { slot, allocation } => self.slot_accepted(&slot, allocation),
             Input::SlotsReleased { slots } => self.slots_released(&slots, out),

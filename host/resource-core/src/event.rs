@@ -26,6 +26,8 @@ pub enum Input {
         tenant: TenantId,
         /// How many.
         count: u32,
+        /// Whether fewer are of use to it too: it then gets those that are free, and the others when they are.
+        partly: bool,
     },
     /// A job has ended, or its JobMaster has: nothing will release its slots any more.
     JobGone {

@@ -4,7 +4,7 @@
 //! - What was decided is never taken back.
 //! - First come, first served, whole or not at all: a job gets what it lacks in one go or nothing, so that two jobs never
 //!   hold half of what each needs. A job that does not fit is passed over for now, so that it does not hold up smaller
-//!   ones behind it.
+//!   ones behind it. A job that can run with fewer slots says so, and gets those that there are.
 //! - A job's slots are packed: first where it runs already, then TaskManager by TaskManager in the order of their ids,
 //!   which keeps its exchanges within few processes (Flink's default, `cluster.evenly-spread-out-slots: false`).
 
@@ -19,6 +19,8 @@ pub struct Demand {
     pub job: JobId,
     /// The slots that it needs in all.
     pub slots: u32,
+    /// Whether fewer are of use to it too.
+    pub partly: bool,
 }
 
 /// What there is and what is asked for.
@@ -41,7 +43,7 @@ pub fn solve(problem: &Problem, previous: &Assignment) -> Assignment {
     for demand in &problem.demands {
         let held = assignment.values().filter(|job| **job == demand.job).count();
         let lacking = (demand.slots as usize).saturating_sub(held);
-        if lacking == 0 || lacking > free.len() {
+        if lacking == 0 || (lacking > free.len() && !demand.partly) {
             continue;
         }
         let serving: BTreeSet<TaskManagerId> = assignment

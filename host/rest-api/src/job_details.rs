@@ -22,7 +22,7 @@ pub struct JobDetails {
     pub state: JobStatus,
     /// `STREAMING`.
     pub job_type: String,
-    /// `Default`.
+    /// `Default` or `Adaptive`.
     #[serde(rename = "schedulerType")]
     pub scheduler_type: String,
     /// When it was submitted, in milliseconds since 1970.
@@ -67,6 +67,9 @@ pub struct VertexSummary {
     pub max_parallelism: u32,
     /// Its number of subtasks.
     pub parallelism: u32,
+    /// With the adaptive scheduler the number that was asked for: Millrace's own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub desired_parallelism: Option<u32>,
     /// The state that its subtasks add up to.
     pub status: ExecutionState,
     /// When its first subtask was deployed; -1 if none was.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use millrace_graph::slot_sharing_group_id;
-use millrace_job_core::ExceptionEntry as Exception;
+use millrace_job_core::{ExceptionEntry as Exception, JobView};
 use millrace_jobmanager::JobInfo;
 use millrace_rest_api::{
     Empty, ExceptionEntry, ExceptionHistory, ExecutionConfig, JobConfig, JobDetails, JobExceptions, JobIdWithStatus,
@@ -51,7 +51,7 @@ fn summary(job: &JobInfo, now: Timestamp) -> JobSummary {
         jid: view.job.to_string(),
         name: view.name.clone(),
         job_type: "STREAMING".to_owned(),
-        scheduler_type: "Default".to_owned(),
+        scheduler_type: scheduler_type(view),
         start_time: time_or_minus_one(start),
         end_time: time_or_minus_one(end),
         duration: duration(start, end, now),
@@ -60,6 +60,10 @@ fn summary(job: &JobInfo, now: Timestamp) -> JobSummary {
         tasks: task_counts(&view.task_counts()),
         pending_operators: 0,
     }
+}
+
+fn scheduler_type(view: &JobView) -> String {
+    if view.desired_parallelism.is_some() { "Adaptive".to_owned() } else { "Default".to_owned() }
 }
 
 fn task_counts(counts: &BTreeMap<ExecutionState, u32>) -> TaskCounts {
@@ -112,7 +116,7 @@ pub(crate) async fn details(
         is_stoppable: false,
         state: view.status,
         job_type: "STREAMING".to_owned(),
-        scheduler_type: "Default".to_owned(),
+        scheduler_type: scheduler_type(view),
         start_time: time_or_minus_one(start),
         end_time: time_or_minus_one(end),
         duration: duration(start, end, now),
@@ -137,6 +141,7 @@ fn vertex_summary(job: &JobInfo, index: usize, now: Timestamp) -> Option<VertexS
         name: vertex.name.clone(),
         max_parallelism: vertex.max_parallelism,
         parallelism: vertex.parallelism,
+        desired_parallelism: job.view.desired_parallelism.as_ref().and_then(|desired| desired.get(index).copied()),
         status: tasks.aggregate_state(),
         start_time: time_or_minus_one(start),
         end_time: time_or_minus_one(end),

@@ -1,6 +1,7 @@
 //! End-to-end tests against real processes, and tests of the repository itself. One binary: linking is slow.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
+mod adaptive;
 mod application_mode;
 mod bad_bundles;
 mod bad_guests;

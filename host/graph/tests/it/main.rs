@@ -7,5 +7,6 @@ mod digest;
 mod layout;
 mod naming;
 mod properties;
+mod scaling;
 mod slots;
 mod validation;

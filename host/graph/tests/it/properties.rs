@@ -119,6 +119,30 @@ proptest! {
     }
 
     #[test]
+    fn a_graph_fits_into_its_slots_and_more_slots_give_no_vertex_less(stream in graphs()) {
+        let job = build(&stream).unwrap();
+        let mut before: Option<JobGraph> = None;
+        for slots in 1..=SlotSharing::of(&job).required_slots() {
+            let Some(scaled) = job.within_slots(slots, |_| true, &job) else {
+                prop_assert!(before.is_none());
+                continue;
+            };
+            prop_assert!(SlotSharing::of(&scaled).required_slots() <= slots);
+            let forward = scaled.edges.iter().filter(|edge| edge.partitioning == Partitioning::Forward);
+            for edge in forward {
+                let ends = (&scaled.vertices[edge.source_vertex], &scaled.vertices[edge.target_vertex]);
+                prop_assert_eq!(ends.0.parallelism, ends.1.parallelism);
+            }
+            for (position, vertex) in scaled.vertices.iter().enumerate() {
+                let least = before.as_ref().map_or(1, |before| before.vertices[position].parallelism);
+                prop_assert!((least..=job.vertices[position].parallelism).contains(&vertex.parallelism));
+            }
+            before = Some(scaled);
+        }
+        prop_assert_eq!(before, Some(job));
+    }
+
+    #[test]
     fn no_graph_makes_the_checks_panic(
         mut stream in graphs(), extra in proptest::collection::vec((0..30u32, 0..30u32, 0..4usize, 0..300u32), 0..6)
     ) {

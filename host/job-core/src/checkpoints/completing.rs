@@ -164,6 +164,7 @@ impl JobCore {
         self.coordinator.ended_at = Some(self.now);
         if stored.checkpoint.kind != (SnapshotKind::Savepoint { stop: false }) {
             self.coordinator.failures = 0;
+            self.coordinator.completed_at = Some(self.now);
             let subsumed = |pending: &Pending| pending.is_checkpoint() && !pending.is_unsettled();
             let older = self.coordinator.pending.range(..id).filter(|(_, pending)| subsumed(pending));
             let older: Vec<_> = older.map(|(id, _)| *id).collect();

@@ -125,6 +125,8 @@ pub(crate) struct Coordinator {
     pub triggered_at: Timestamp,
     /// When the last checkpoint ended.
     pub ended_at: Option<Timestamp>,
+    /// When the last one was complete that tasks restart from.
+    pub completed_at: Option<Timestamp>,
     /// How many have failed in a row.
     pub failures: u32,
     /// A checkpoint is wanted whatever the interval.
@@ -157,6 +159,7 @@ impl Coordinator {
             stop: None,
             triggered_at: now,
             ended_at: None,
+            completed_at: None,
             failures: 0,
             at_once: false,
             awaiting: BTreeSet::new(),

@@ -9,6 +9,16 @@ impl JobCore {
     /// # Errors
     /// Which invariant does not hold: a bug.
     pub fn check(&self) -> Result<(), String> {
+        for (vertex, view) in self.spec.graph.vertices.iter().zip(&self.view.vertices) {
+            if vertex.parallelism as usize != view.subtasks.len() {
+                return Err(format!(
+                    "{} has {} subtasks, not {}",
+                    vertex.name,
+                    view.subtasks.len(),
+                    vertex.parallelism
+                ));
+            }
+        }
         let coordinator = &self.coordinator;
         let unsettled = coordinator.pending.values().filter(|pending| pending.is_unsettled()).count();
         if unsettled > 1 {

@@ -167,6 +167,18 @@ impl JobCore {
         let stored = best.stored.clone();
         let checkpoint = &stored.checkpoint;
         self.coordinator.restored_from.insert(region, checkpoint.id);
+        self.deal_splits(region);
+        let (id, kind, at) = (checkpoint.id, checkpoint.kind, self.now);
+        let view = self.checkpoints_view();
+        view.counts.restored += 1;
+        view.latest_restored = Some(RestoredView { id, kind, at, location: stored.location });
+    }
+
+    /// Deals the splits of those of a region's sources out that its checkpoint knows.
+    pub(crate) fn deal_splits(&mut self, region: usize) {
+        let Some(from) = self.coordinator.restored_from.get(&region) else { return };
+        let Some(kept) = self.coordinator.ladder().find(|kept| kept.id() == *from) else { return };
+        let checkpoint = std::sync::Arc::clone(&kept.stored.checkpoint);
         let graph = std::sync::Arc::clone(&self.spec.graph);
         for (vertex, node, source) in graph.sources() {
             let state = checkpoint.operators.get(&source.uid).and_then(|state| state.source.as_ref());
@@ -178,10 +190,6 @@ impl JobCore {
                 self.splits.insert(node, Splits::Listed(assigner));
             }
         }
-        let (id, kind, at) = (checkpoint.id, checkpoint.kind, self.now);
-        let view = self.checkpoints_view();
-        view.counts.restored += 1;
-        view.latest_restored = Some(RestoredView { id, kind, at, location: stored.location });
     }
 
     /// What a task begins with, as chosen for its region.

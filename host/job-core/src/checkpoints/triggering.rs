@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use millrace_types::{AttemptId, Barrier, CheckpointId, ExecutionState, SnapshotKind, Timestamp};
+use millrace_graph::Partitioning;
+use millrace_types::{Alignment, AttemptId, Barrier, CheckpointId, ExecutionState, SnapshotKind, Timestamp};
 
 use super::coordinator::{Pending, Request, Stage};
 use super::view::{CheckpointStatus, CheckpointView};
@@ -81,7 +82,7 @@ impl JobCore {
             checkpoint: id,
             triggered_at: self.now,
             kind,
-            alignment: self.spec.checkpoints.alignment(kind),
+            alignment: self.alignment_at(kind),
             folder: request.as_ref().and_then(|request| request.folder.clone()),
         };
         let finished = |task: &Task| self.subtask(*task).state == ExecutionState::Finished;
@@ -114,6 +115,16 @@ impl JobCore {
         }
         if complete {
             self.all_acknowledged(id, out);
+        }
+    }
+
+    /// How channels wait for each other. What a barrier overtakes on a broadcast exchange fits no other number of
+    /// consumers, so a job that may be rescaled waits there, as Flink does.
+    fn alignment_at(&self, kind: SnapshotKind) -> Alignment {
+        let broadcasts = || self.spec.graph.edges.iter().any(|edge| edge.partitioning == Partitioning::Broadcast);
+        match self.spec.checkpoints.alignment(kind) {
+            Alignment::Unaligned { .. } if self.scaling.is_some() && broadcasts() => Alignment::Aligned,
+            alignment => alignment,
         }
     }
 

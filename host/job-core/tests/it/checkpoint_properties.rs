@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use crate::graphs::{edge, guest_source, job_graph, operator, sink, word_count};
 use crate::harness::failure;
+use crate::properties::schedulers;
 use crate::world::World;
 use millrace_graph::{JobGraph, Partitioning};
 
@@ -31,6 +32,10 @@ enum Event {
     Finish(usize),
     Savepoint(Option<bool>),
     Checkpoint,
+    LoseSlot(usize),
+    OfferSlot,
+    /// As settling, without slots.
+    Answer,
     Wait(u64),
     Repeat(usize),
 }
@@ -49,9 +54,12 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         8 => (which.clone(), prop::bool::weighted(0.8)).prop_map(|(which, ok)| Event::Read(which, ok)),
         2 => which.clone().prop_map(Event::Fail),
         1 => which.clone().prop_map(Event::NotRead),
-        1 => which.prop_map(Event::Finish),
+        1 => which.clone().prop_map(Event::Finish),
         1 => prop::option::weighted(0.3, any::<bool>()).prop_map(Event::Savepoint),
         1 => Just(Event::Checkpoint),
+        2 => which.prop_map(Event::LoseSlot),
+        3 => Just(Event::OfferSlot),
+        6 => Just(Event::Answer),
         15 => (0..1_500u64).prop_map(Event::Wait),
         3 => (0..1_000usize).prop_map(Event::Repeat),
     ];
@@ -95,6 +103,9 @@ fn apply(world: &mut World, event: &Event) {
     let nth = |count: usize, which: usize| which % count.max(1);
     let input = match event {
         Event::Settle => return world.settle(),
+        Event::LoseSlot(which) => return world.lose_slot(*which),
+        Event::OfferSlot => return world.offer_one(),
+        Event::Answer => return world.answer(),
         Event::Run => {
             for (attempt, state) in world.attempts() {
                 if matches!(state, ExecutionState::Deploying | ExecutionState::Initializing) {
@@ -174,9 +185,9 @@ proptest! {
 
     #[test]
     fn nothing_incomplete_is_complete_and_nothing_needed_is_deleted(
-        graph in graphs(), options in options(), events in events()
+        graph in graphs(), options in options(), adaptive in schedulers(), events in events()
     ) {
-        let mut world = World::checkpointed(graph, always(), options);
+        let mut world = World::checkpointed(graph, always(), options, adaptive);
         world.step(Input::Start);
         for event in &events {
             if world.ended.is_none() {
@@ -201,12 +212,19 @@ fn the_events_lead_to_what_the_property_speaks_of() {
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
     for _ in 0..200 {
-        let draw = (graphs(), options(), events()).new_tree(&mut runner).unwrap().current();
-        let mut world = World::checkpointed(draw.0, always(), draw.1);
+        let draw = (graphs(), options(), schedulers(), events()).new_tree(&mut runner).unwrap().current();
+        let mut world = World::checkpointed(draw.0, always(), draw.1, draw.2);
         world.step(Input::Start);
-        for event in &draw.2 {
+        let (mut before, mut restarts) = (None, 0);
+        for event in &draw.3 {
             if world.ended.is_none() {
                 apply(&mut world, event);
+                let view = world.core.view();
+                let width: u32 = view.graph.vertices.iter().map(|vertex| vertex.parallelism).sum();
+                let grows = before.is_some_and(|before| width > before);
+                *seen.entry("rescaled down").or_default() += u32::from(before.is_some_and(|before| width < before));
+                *seen.entry("rescaled up").or_default() += u32::from(grows && view.restarts == restarts);
+                (before, restarts) = (Some(width), view.restarts);
             }
         }
         *seen.entry("completed").or_default() += world.snapshots.completed;

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use millrace_graph::JobGraph;
-use millrace_job_core::{Command, Input, JobCore, RestartStrategy};
+use millrace_job_core::{AdaptiveOptions, Command, Input, JobCore, JobSpec, RestartStrategy};
 use millrace_protocol::{TaskFigures, TaskManagerRegistration, TaskReport};
 use millrace_resource_core as resources;
 use millrace_resource_core::{ResourceCore, ResourceOptions};
 use millrace_types::{
-    AllocationId, AttemptId, ExecutionState, JobStatus, LeaderEpoch, SlotId, TaskManagerId, TenantId, Timestamp,
+    AllocationId, AttemptId, ExecutionState, Failure, JobStatus, LeaderEpoch, SlotId, TaskManagerId, TenantId,
+    Timestamp,
 };
 
 use crate::graphs::{JOB, spec};
@@ -23,6 +24,8 @@ enum Message {
 pub struct Cluster {
     pub job: JobCore,
     pub manager: ResourceCore,
+    /// Whether the job takes fewer slots than it asks for.
+    partly: bool,
     pub now: Timestamp,
     /// All commands of the job.
     pub commands: Vec<Command>,
@@ -40,7 +43,25 @@ impl Cluster {
     pub fn new(graph: JobGraph, strategy: RestartStrategy, task_managers: &[&str]) -> Self {
         let mut spec = spec(graph);
         spec.options.restart_strategy = strategy;
+        Self::of(spec, task_managers)
+    }
+
+    /// The same with the adaptive scheduler.
+    pub fn adaptive(
+        graph: JobGraph,
+        strategy: RestartStrategy,
+        adaptive: AdaptiveOptions,
+        task_managers: &[&str],
+    ) -> Self {
+        let mut spec = spec(graph);
+        spec.options.restart_strategy = strategy;
+        spec.options.adaptive = Some(adaptive);
+        Self::of(spec, task_managers)
+    }
+
+    fn of(spec: JobSpec, task_managers: &[&str]) -> Self {
         let mut cluster = Self {
+            partly: spec.options.adaptive.is_some(),
             job: JobCore::new(spec, Timestamp(0)),
             manager: ResourceCore::new(ResourceOptions::default(), LeaderEpoch(1), 1),
             now: Timestamp(0),
@@ -112,6 +133,14 @@ impl Cluster {
         self.tell_job(Input::TaskReported(TaskReport { attempt, state, at: self.now, failure, figures }));
     }
 
+    /// A task fails.
+    pub fn fail(&mut self, attempt: AttemptId, failure: Failure) {
+        self.running.remove(&attempt);
+        let (state, figures) = (ExecutionState::Failed, TaskFigures::default());
+        let report = TaskReport { attempt, state, at: self.now, failure: Some(failure), figures };
+        self.tell_job(Input::TaskReported(report));
+    }
+
     /// All tasks that run have processed all their input.
     pub fn finish(&mut self) {
         for attempt in self.running.keys().copied().collect::<Vec<_>>() {
@@ -163,7 +192,7 @@ impl Cluster {
         match command {
             Command::RequestSlots { count } => {
                 let tenant = TenantId::default_tenant();
-                self.send_manager(resources::Input::SlotsRequested { job: JOB, tenant, count });
+                self.send_manager(resources::Input::SlotsRequested { job: JOB, tenant, count, partly: self.partly });
             }
             Command::AcceptSlot { slot, allocation } => {
                 self.send_manager(resources::Input::SlotAccepted { slot, allocation });

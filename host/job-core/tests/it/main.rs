@@ -17,6 +17,7 @@ mod restarting;
 mod restoring;
 mod running;
 mod savepoints;
+mod scaling;
 mod snapshots;
 mod spare;
 mod splits;

@@ -1,7 +1,9 @@
 //! Random inputs in random order, repeated and out of order, against TaskManagers that react or do not.
 
 use millrace_graph::{JobGraph, Partitioning};
-use millrace_job_core::{Decimal, EnumerationId, ExponentialDelay, Input, RestartStrategy, WriteId};
+use millrace_job_core::{
+    AdaptiveOptions, CheckpointOptions, Decimal, EnumerationId, ExponentialDelay, Input, RestartStrategy, WriteId,
+};
 use millrace_protocol::{SplitId, SplitRequest, TaskFigures, TaskReport};
 use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind, JobStatus, NodeId, Timestamp};
 use proptest::prelude::*;
@@ -81,7 +83,35 @@ fn graphs() -> impl Strategy<Value = JobGraph> {
             vec![edge(0, 1, Partitioning::Forward), edge(1, 2, Partitioning::Hash), edge(3, 4, Partitioning::Forward)],
         )
     };
-    prop_oneof![Just(()).prop_map(|()| word_count()), Just(()).prop_map(move |()| two_regions())]
+    // Two slot sharing groups, three and two slots wide.
+    let two_groups = || {
+        let mut heavy = operator("count", 2, "other");
+        heavy.slot_sharing_group = Some("heavy".to_owned());
+        job_graph(vec![guest_source("lines", 3), heavy], vec![edge(0, 1, Partitioning::Hash)])
+    };
+    prop_oneof![
+        Just(()).prop_map(|()| word_count()),
+        Just(()).prop_map(move |()| two_regions()),
+        Just(()).prop_map(move |()| two_groups())
+    ]
+}
+
+/// The default scheduler, or the adaptive one with short patience.
+pub fn schedulers() -> impl Strategy<Value = Option<AdaptiveOptions>> {
+    let adaptive = (prop::option::of(10_000..60_000u64), 0..2_000u64, 0..2_000u64, prop::option::of(0..2_000u64));
+    let adaptive =
+        adaptive.prop_map(|(wait_timeout_ms, stabilization_ms, cooldown_ms, max_delay_ms)| AdaptiveOptions {
+            wait_timeout_ms,
+            stabilization_ms,
+            executing_stabilization_ms: stabilization_ms,
+            cooldown_ms,
+            max_delay_ms,
+        });
+    prop_oneof![Just(None), adaptive.prop_map(Some)]
+}
+
+fn world(graph: JobGraph, strategy: RestartStrategy, adaptive: Option<AdaptiveOptions>) -> World {
+    World::checkpointed(graph, strategy, CheckpointOptions::default(), adaptive)
 }
 
 fn strategies() -> impl Strategy<Value = RestartStrategy> {
@@ -185,9 +215,9 @@ proptest! {
 
     #[test]
     fn whatever_comes_the_promises_hold_and_the_job_can_end(
-        graph in graphs(), strategy in strategies(), events in events()
+        graph in graphs(), strategy in strategies(), adaptive in schedulers(), events in events()
     ) {
-        let mut world = World::new(graph, strategy);
+        let mut world = world(graph, strategy, adaptive);
         events.iter().for_each(|event| apply(&mut world, event));
         world.step(Input::CancelRequested);
         // Tasks that never confirm lose their slots.
@@ -205,9 +235,9 @@ proptest! {
 
     #[test]
     fn given_slots_and_no_more_failures_the_job_ends_by_itself(
-        graph in graphs(), strategy in strategies(), events in events()
+        graph in graphs(), strategy in strategies(), adaptive in schedulers(), events in events()
     ) {
-        let mut world = World::new(graph, strategy);
+        let mut world = world(graph, strategy, adaptive);
         world.step(Input::Start);
         events.iter().for_each(|event| apply(&mut world, event));
         let (before, restarts) = (world.core.view().status, world.core.view().restarts);
@@ -221,9 +251,9 @@ proptest! {
     }
 
     #[test]
-    fn the_same_inputs_give_the_same_job(graph in graphs(), strategy in strategies(), events in events()) {
+    fn the_same_inputs_give_the_same_job(graph in graphs(), strategy in strategies(), adaptive in schedulers(), events in events()) {
         let run = || {
-            let mut world = World::new(graph.clone(), strategy);
+            let mut world = world(graph.clone(), strategy, adaptive);
             events.iter().for_each(|event| apply(&mut world, event));
             world.core.view().clone()
         };

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_graph::JobGraph;
 use millrace_job_core::{
-    CheckpointOptions, Command, EnumerationId, Input, JobCore, JobView, RequestId, RestartStrategy, WriteId,
+    AdaptiveOptions, CheckpointOptions, Command, EnumerationId, Input, JobCore, JobView, RequestId, RestartStrategy,
+    WriteId,
 };
 use millrace_protocol::{TaskFigures, TaskReport};
 use millrace_types::{
@@ -43,13 +44,15 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(graph: JobGraph, strategy: RestartStrategy) -> Self {
-        Self::checkpointed(graph, strategy, CheckpointOptions::default())
-    }
-
-    pub fn checkpointed(graph: JobGraph, strategy: RestartStrategy, checkpoints: CheckpointOptions) -> Self {
+    pub fn checkpointed(
+        graph: JobGraph,
+        strategy: RestartStrategy,
+        checkpoints: CheckpointOptions,
+        adaptive: Option<AdaptiveOptions>,
+    ) -> Self {
         let mut spec = spec(graph);
         spec.checkpoints = checkpoints;
+        spec.options.adaptive = adaptive;
         (spec.first_attempt, spec.recorded_attempt) = (1, 0);
         spec.options.restart_strategy = strategy;
         spec.options.attempts_max = ATTEMPTS_MAX;
@@ -283,17 +286,7 @@ impl World {
     /// Slots come, splits are listed, attempts are recorded, and tasks that are told to stop do.
     pub fn settle(&mut self) {
         self.offer_what_is_lacking();
-        for (node, enumeration) in self.enumerations.clone() {
-            self.step(Input::SplitsEnumerated { node, enumeration, result: Ok(vec![vec![1]]) });
-        }
-        if let Some(write) = self.last_write {
-            self.step(Input::MetadataWritten { write: WriteId(write) });
-        }
-        for (attempt, state) in self.attempts() {
-            if state == ExecutionState::Canceling && self.running.contains_key(&attempt) {
-                self.report(attempt, ExecutionState::Canceled);
-            }
-        }
+        self.answer();
     }
 
     /// The attempts that run, for all that is known.
@@ -323,14 +316,45 @@ impl World {
         writes.into_iter().for_each(|write| self.step(Input::MetadataWritten { write }));
     }
 
-    /// Spares offer slots until the job has as many as it asked for.
-    fn offer_what_is_lacking(&mut self) {
+    /// A slot that the job holds is lost, and what runs there.
+    pub fn lose_slot(&mut self, which: usize) {
+        let held: Vec<_> = self.accepted.keys().copied().filter(|id| self.holds(*id)).collect();
+        if let Some(lost) = held.get(which % held.len().max(1)) {
+            self.step(Input::SlotsLost(vec![*lost]));
+        }
+    }
+
+    /// A spare offers a slot, if the job lacks one.
+    pub fn offer_one(&mut self) {
         let held = self.accepted.keys().filter(|id| self.holds(**id)).count() as u32;
-        for _ in held..self.requested {
+        if held < self.requested {
             self.spares += 1;
             let slot = SlotId { task_manager: tm("spare"), index: self.spares };
             // Numbers that no other grant has.
             self.step(Input::SlotsOffered(vec![(slot, allocation(100 + self.spares as u8))]));
+        }
+    }
+
+    /// Splits are listed, attempts are recorded, and tasks that are told to stop do; slots come from elsewhere.
+    pub fn answer(&mut self) {
+        for (node, enumeration) in self.enumerations.clone() {
+            self.step(Input::SplitsEnumerated { node, enumeration, result: Ok(vec![vec![1]]) });
+        }
+        if let Some(write) = self.last_write {
+            self.step(Input::MetadataWritten { write: WriteId(write) });
+        }
+        for (attempt, state) in self.attempts() {
+            if state == ExecutionState::Canceling && self.running.contains_key(&attempt) {
+                self.report(attempt, ExecutionState::Canceled);
+            }
+        }
+    }
+
+    /// Spares offer slots until the job has as many as it asked for.
+    fn offer_what_is_lacking(&mut self) {
+        let held = self.accepted.keys().filter(|id| self.holds(**id)).count() as u32;
+        for _ in held..self.requested {
+            self.offer_one();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `millrace config`: the effective configuration.
 
 use anyhow::Result;
-use millrace_jobmanager::{CHECKPOINT_OPTIONS, RESTART_OPTIONS, RUN_OPTIONS};
+use millrace_jobmanager::{CHECKPOINT_OPTIONS, RESTART_OPTIONS, RUN_OPTIONS, SCHEDULER_OPTIONS};
 
 use crate::cli::Config;
 use crate::config::{Configuration, OPTIONS};
@@ -23,7 +23,8 @@ pub(crate) fn run(options: &Config) -> Result<()> {
             println_stdout(&format!("# {key}: {description}"));
         }
         let restart = RESTART_OPTIONS.iter().map(|option| option.key);
-        for key in restart.chain(CHECKPOINT_OPTIONS.iter().map(|option| option.key)) {
+        let scheduler = SCHEDULER_OPTIONS.iter().map(|option| option.key);
+        for key in restart.chain(scheduler).chain(CHECKPOINT_OPTIONS.iter().map(|option| option.key)) {
             println_stdout(&format!("# {key}: as above"));
         }
     }

@@ -95,6 +95,7 @@ pub(crate) fn job_manager_options(
         default_parallelism: configuration.count(config::PARALLELISM)?,
         buffer_timeout_ms: configuration.duration_ms(config::BUFFER_TIMEOUT)?,
         restart: configuration.restart()?,
+        scheduler: configuration.scheduler()?,
         checkpoints: configuration.checkpoints()?,
         checkpoint_dir: folder(configuration, config::CHECKPOINT_DIR)?.unwrap_or_else(|| data_dir.join("checkpoints")),
         savepoint_dir: folder(configuration, config::SAVEPOINT_DIR)?,

@@ -52,7 +52,7 @@ impl Harness {
     }
 
     pub fn request(&mut self, number: u8, count: u32) -> Vec<Command> {
-        self.step(Input::SlotsRequested { job: job(number), tenant: TenantId::default_tenant(), count })
+        self.step(Input::SlotsRequested { job: job(number), tenant: TenantId::default_tenant(), count, partly: false })
     }
 
     pub fn accept(&mut self, slot: SlotId, allocation: AllocationId) {

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use millrace_resource_core::{Assignment, Command, Demand, Input, Problem, solve};
-use millrace_types::SlotId;
+use millrace_types::{SlotId, TenantId};
 use proptest::prelude::*;
 
 use crate::harness::{Harness, grant, job, registration, requests, slot};
 
 fn demand(number: u8, slots: u32) -> Demand {
-    Demand { job: job(number), slots }
+    Demand { job: job(number), slots, partly: false }
 }
 
 fn free(slots: &[(&str, u32)]) -> BTreeSet<SlotId> {
@@ -41,6 +41,28 @@ fn a_job_gets_all_or_nothing_and_holds_up_nobody() {
     assert_eq!(slots_of(&assignment, 1), []);
     assert_eq!(slots_of(&assignment, 2).len(), 2);
     assert_eq!(slots_of(&assignment, 3), []);
+}
+
+#[test]
+fn a_job_that_can_do_with_fewer_gets_what_there_is() {
+    let partly = Demand { partly: true, ..demand(1, 3) };
+    let problem = Problem { demands: vec![partly, demand(2, 1)], free: free(&[("a", 2)]) };
+    let first = solve(&problem, &Assignment::new());
+    assert_eq!(slots_of(&first, 1), [slot("a", 0), slot("a", 1)]);
+    // What it still lacks comes first, as it asked first.
+    let problem = Problem { free: free(&[("b", 1)]), ..problem };
+    assert_eq!(slots_of(&solve(&problem, &first), 1).len(), 3);
+}
+
+#[test]
+fn a_job_that_runs_with_fewer_is_told_what_it_lacks() {
+    let mut harness = Harness::with(&[("a", 1)]);
+    let request = Input::SlotsRequested { job: job(1), tenant: TenantId::default_tenant(), count: 3, partly: true };
+    let commands = harness.step(request);
+    assert_eq!(requests(&commands), [(slot("a", 0), grant(1), job(1))]);
+    assert_eq!(commands[1..], [Command::NotifyLacking { job: job(1), needed: 3, free: 0, total: 1 }]);
+    let commands = harness.step(Input::Registered(registration("b", 1)));
+    assert_eq!(requests(&commands), [(slot("b", 0), grant(2), job(1))]);
 }
 
 #[test]
@@ -88,7 +110,7 @@ fn a_request_may_change_before_it_is_met() {
 proptest! {
     #[test]
     fn the_solution_keeps_what_was_and_serves_who_fits(
-        demands in proptest::collection::vec(0..6u32, 0..6),
+        demands in proptest::collection::vec((0..6u32, any::<bool>()), 0..6),
         slots in proptest::collection::vec((0..4u8, 0..4u32, proptest::option::of(0..6u8)), 0..20)
     ) {
         let mut previous = Assignment::new();
@@ -100,7 +122,9 @@ proptest! {
                 None => { free.insert(slot); }
             }
         }
-        let demands: Vec<Demand> = demands.into_iter().enumerate().map(|(n, slots)| demand(n as u8, slots)).collect();
+        let demands = demands.into_iter().enumerate();
+        let demands: Vec<Demand> =
+            demands.map(|(n, (slots, partly))| Demand { partly, ..demand(n as u8, slots) }).collect();
         let problem = Problem { demands: demands.clone(), free };
         let assignment = solve(&problem, &previous);
         for (slot, owner) in &previous {
@@ -117,8 +141,9 @@ proptest! {
                 // Served already, or what it lacks was not there when its turn came, and is not there now.
                 let lacking = (demand.slots as usize).saturating_sub(before);
                 prop_assert!(lacking == 0 || lacking > left);
+                prop_assert!(lacking == 0 || left == 0 || !demand.partly);
             } else {
-                prop_assert_eq!(after, demand.slots as usize);
+                prop_assert!(after == demand.slots as usize || (demand.partly && left == 0));
                 left += after - before;
             }
         }
