@@ -134,7 +134,7 @@ impl JobCore {
             splits: BTreeMap::new(),
             restarts: 0,
             restart_strategy: spec.options.restart_strategy,
-            exceptions: Arc::new(ExceptionHistory::default()),
+            exceptions: Arc::new(ExceptionHistory::beginning(spec.lost.clone(), now)),
             checkpoints: Arc::new(CheckpointsView::new(spec.checkpoints.clone())),
             dropped: Dropped::default(),
         };

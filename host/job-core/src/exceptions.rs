@@ -40,6 +40,19 @@ pub struct ExceptionHistory {
 }
 
 impl ExceptionHistory {
+    /// A history that begins with what went wrong before the job did.
+    pub(crate) fn beginning(failure: Option<Failure>, at: Timestamp) -> Self {
+        let entry = |failure| ExceptionEntry {
+            failure,
+            at,
+            task_name: None,
+            attempt: None,
+            task_manager: None,
+            concurrent: Vec::new(),
+        };
+        Self { entries: failure.into_iter().map(entry).collect(), truncated: false }
+    }
+
     /// Adds what made the job fail.
     pub(crate) fn add_root(&mut self, entry: ExceptionEntry, max: usize) {
         self.entries.insert(0, entry);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millrace_graph::JobGraph;
 use millrace_protocol::{ComponentRef, TaskSettings};
-use millrace_types::{Digest, JobId, TenantId};
+use millrace_types::{Digest, Failure, JobId, TenantId};
 
 use crate::checkpoints::{CheckpointOptions, StartFrom, StoredCheckpoint};
 use crate::restart::RestartStrategy;
@@ -82,6 +82,8 @@ pub struct JobSpec {
     pub restored: Vec<StoredCheckpoint>,
     /// What it starts from when it has no checkpoint of its own.
     pub start_from: Option<StartFrom>,
+    /// What of its checkpoints could not be read: the first entry of its exception history.
+    pub lost: Option<Failure>,
     /// The highest checkpoint id that the metadata store has as reserved.
     pub recorded_checkpoint: u64,
 }

@@ -104,6 +104,7 @@ impl Dispatcher {
             settings: settings.task_settings(&services.options, &checkpoints, &folder),
             checkpoints,
             restored: Vec::new(),
+            lost: None,
             // Ids go on behind that of what the job begins with.
             recorded_checkpoint: start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0),
             start_from,

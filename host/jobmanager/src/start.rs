@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use millrace_job_core::{StartFrom, StoredCheckpoint};
-use millrace_metadata_core::{Command, JobRecord};
+use millrace_metadata_core::JobRecord;
 use millrace_types::{Failure, FailureKind, JobId, TenantId};
 
 use crate::checkpoint_files::{self, Description};
 use crate::checkpoint_folders::{self, RestoreFolder};
-use crate::clock;
 use crate::cluster::Services;
 use crate::error::DispatcherError;
 use crate::run_settings::{ClaimMode, RunSettings};
@@ -63,15 +62,11 @@ pub(crate) async fn start_from(
 }
 
 /// A job's own checkpoints that can be read, the newest last. One that cannot is passed over, and the job goes back to
-/// the one before.
+/// the one before: then also what is to be said of that.
 ///
 /// # Errors
 /// It had some and none can be read: to begin anew would lose its state without a word.
-pub(crate) async fn retained(
-    services: &Services,
-    tenant: &TenantId,
-    record: &JobRecord,
-) -> Result<Vec<StoredCheckpoint>, Failure> {
+pub(crate) async fn retained(record: &JobRecord) -> Result<(Vec<StoredCheckpoint>, Option<Failure>), Failure> {
     let job = record.submission.id;
     let mut found = Vec::with_capacity(record.checkpoints.len());
     let mut lost = None;
@@ -98,18 +93,8 @@ pub(crate) async fn retained(
         }
         Some((id, failure)) => {
             let message = format!("checkpoint {id} cannot be restored, and an earlier one is: {}", failure.message);
-            note(services, tenant, record, Failure::new(FailureKind::StateUnreadable, message)).await;
-            Ok(found)
+            Ok((found, Some(Failure::new(FailureKind::StateUnreadable, message))))
         }
-        None => Ok(found),
-    }
-}
-
-/// Writes down what is to be seen in a job's exception history, though it does not end the job.
-async fn note(services: &Services, tenant: &TenantId, record: &JobRecord, failure: Failure) {
-    let (tenant, job, status) = (tenant.clone(), record.submission.id, record.status);
-    let command = Command::SetJobStatus { tenant, job, status, at: clock::now(), failure: Some(failure) };
-    if let Err(error) = services.metadata.propose(command).await {
-        tracing::warn!(%job, %error, "the loss of a checkpoint could not be written down");
+        None => Ok((found, None)),
     }
 }

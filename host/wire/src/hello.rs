@@ -259,26 +259,26 @@ mod tests {
     fn the_bytes_are_those_of_the_table() {
         let mut bytes = Vec::new();
         Hello { sender: "a".to_owned(), receiver: "bc".to_owned() }.encode(&mut bytes);
-        assert_eq!(bytes, b"MRDP\x01\0\x01\0\x02\0\0\0abc");
+        assert_eq!(bytes, b"MRDP\x02\0\x01\0\x02\0\0\0abc");
         bytes.clear();
         HelloReply::Refused { reason: "no".to_owned() }.encode(&mut bytes);
-        assert_eq!(bytes, b"MRDR\x01\0\x01\0\x02\0\0\0no");
+        assert_eq!(bytes, b"MRDR\x02\0\x01\0\x02\0\0\0no");
         bytes.clear();
         HelloReply::Accepted.encode(&mut bytes);
-        assert_eq!(bytes, b"MRDR\x01\0\0\0\0\0\0\0");
+        assert_eq!(bytes, b"MRDR\x02\0\0\0\0\0\0\0");
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         let parse = |bytes: &[u8; 12]| HelloHead::parse(bytes).unwrap_err();
         assert_eq!(parse(b"GET / HTTP/1"), HelloError::Magic { found: *b"GET " });
-        assert_eq!(parse(b"MRDP\x02\0\x01\0\x01\0\0\0"), HelloError::Version { found: 2 });
-        assert!(matches!(parse(b"MRDP\x01\0\0\0\x01\0\0\0"), HelloError::Malformed { .. }));
-        assert!(matches!(parse(b"MRDP\x01\0\x01\0\x01\x02\0\0"), HelloError::Malformed { .. }));
-        assert!(matches!(parse(b"MRDP\x01\0\x01\0\x01\0\x01\0"), HelloError::Malformed { .. }));
-        assert!(ReplyHead::parse(b"MRDR\x01\0\0\0\x01\0\0\0").is_err(), "accepted with a reason");
-        assert!(ReplyHead::parse(b"MRDR\x01\0\x02\0\0\0\0\0").is_err(), "an unknown status");
-        let head = HelloHead::parse(b"MRDP\x01\0\x01\0\x01\0\0\0").unwrap();
+        assert_eq!(parse(b"MRDP\x03\0\x01\0\x01\0\0\0"), HelloError::Version { found: 3 });
+        assert!(matches!(parse(b"MRDP\x02\0\0\0\x01\0\0\0"), HelloError::Malformed { .. }));
+        assert!(matches!(parse(b"MRDP\x02\0\x01\0\x01\x02\0\0"), HelloError::Malformed { .. }));
+        assert!(matches!(parse(b"MRDP\x02\0\x01\0\x01\0\x01\0"), HelloError::Malformed { .. }));
+        assert!(ReplyHead::parse(b"MRDR\x02\0\0\0\x01\0\0\0").is_err(), "accepted with a reason");
+        assert!(ReplyHead::parse(b"MRDR\x02\0\x02\0\0\0\0\0").is_err(), "an unknown status");
+        let head = HelloHead::parse(b"MRDP\x02\0\x01\0\x01\0\0\0").unwrap();
         assert!(Hello::from_parts(head, b"\xffa").is_err());
         assert!(Hello::from_parts(head, b"a").is_err());
     }

@@ -13,7 +13,7 @@ const EVENTS_PER_SECOND: u64 = 100_000;
 
 /// Often, so that even a fast run has some.
 const CHECKPOINTS: [(&str, &str); 4] = [
-    ("execution.checkpointing.interval", "200 ms"),
+    ("execution.checkpointing.interval", "50 ms"),
     ("restart-strategy.type", "fixed-delay"),
     ("restart-strategy.fixed-delay.attempts", "3"),
     ("restart-strategy.fixed-delay.delay", "10 ms"),
@@ -34,7 +34,7 @@ async fn gives_the_expected_rows(query: &str, records: u64) -> Result<()> {
         let run = Run { args, parallelism, options, ..Run::default() };
         let job = cluster.run(&repository::bundle("nexmark")?, run).await?;
         if kill {
-            checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 2).await.context(case.clone())?;
+            checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 1).await.context(case.clone())?;
             let victim = cluster.running(&job).await?;
             cluster.kill_task_manager(victim)?;
             cluster.add_task_manager()?;

@@ -94,6 +94,7 @@ pub fn spec(graph: JobGraph) -> JobSpec {
         checkpoints: CheckpointOptions::default(),
         restored: Vec::new(),
         start_from: None,
+        lost: None,
         recorded_checkpoint: 0,
     }
 }

@@ -110,7 +110,10 @@ impl Inputs {
             // Input that never runs dry must not keep the thread from other tasks.
             tokio::task::consume_budget().await;
         }
-        checkpoints.conclude(SnapshotExtras::default, chain, shared).await
+        checkpoints.conclude(SnapshotExtras::default, chain, shared).await?;
+        // A producer that stops behind a savepoint may learn later than this task that it is complete, and ends its
+        // channels then.
+        self.discard().await
     }
 
     /// What comes next; none: time has passed, or the JobMaster has said something.

@@ -5,6 +5,7 @@ mod args;
 mod data;
 mod graph;
 mod operators;
+mod own_triggers;
 mod pipelines;
 mod state_kinds;
 mod state_model;

@@ -6,22 +6,22 @@ use millrace::prelude::*;
 use millrace::testing::OperatorHarness;
 use millrace::{DefaultTrigger, WindowedStream};
 
-type Pair = (String, i64);
+pub(crate) type Pair = (String, i64);
 /// Key, sum, start and end of the window.
-type Sum = (String, i64, i64, i64);
-type Harness = OperatorHarness<Pair, Sum>;
+pub(crate) type Sum = (String, i64, i64, i64);
+pub(crate) type Harness = OperatorHarness<Pair, Sum>;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-fn pair(key: &str, n: i64) -> Pair {
+pub(crate) fn pair(key: &str, n: i64) -> Pair {
     (key.to_owned(), n)
 }
 
-fn sum(key: &str, sum: i64, start: i64, end: i64) -> Sum {
+pub(crate) fn sum(key: &str, sum: i64, start: i64, end: i64) -> Sum {
     (key.to_owned(), sum, start, end)
 }
 
-fn add(a: Pair, b: Pair) -> Pair {
+pub(crate) fn add(a: Pair, b: Pair) -> Pair {
     (a.0, a.1 + b.1)
 }
 
@@ -32,7 +32,9 @@ fn with_window(key: &String, window: &TimeWindow, (_, n): Pair, ctx: &mut Window
 }
 
 /// Sums by reducing.
-fn reduced<A, R>(windows: impl Fn(KeyedStream<String, Pair>) -> WindowedStream<String, Pair, A, R> + 'static) -> Harness
+pub(crate) fn reduced<A, R>(
+    windows: impl Fn(KeyedStream<String, Pair>) -> WindowedStream<String, Pair, A, R> + 'static,
+) -> Harness
 where
     A: WindowAssigner<Pair, Window = TimeWindow>,
     R: Trigger<Pair, TimeWindow>,
@@ -63,7 +65,7 @@ fn push(harness: &mut Harness, key: &str, at: i64) {
 }
 
 /// What was emitted, sorted, after checking that each has the latest timestamp of its window.
-fn outputs(harness: &mut Harness) -> Vec<Sum> {
+pub(crate) fn outputs(harness: &mut Harness) -> Vec<Sum> {
     let outputs = harness.take_outputs_at().unwrap();
     let mut sums: Vec<Sum> = outputs
         .into_iter()
@@ -77,7 +79,7 @@ fn outputs(harness: &mut Harness) -> Vec<Sum> {
 }
 
 /// Nothing is left behind.
-fn is_empty(harness: &mut Harness) {
+pub(crate) fn is_empty(harness: &mut Harness) {
     assert_eq!(harness.kept().unwrap(), (0, 0));
 }
 
@@ -466,41 +468,4 @@ fn records_without_timestamps_are_refused() {
     let error = harness.push(pair("k", 1)).unwrap_err().to_string();
     assert!(error.contains("'TumblingEventTimeWindows': a record without a timestamp"), "{error}");
     assert!(error.contains("assign_timestamps_and_watermarks"), "{error}");
-}
-
-/// A trigger of a user's own: fires at every record that is a multiple of ten.
-struct Tens;
-
-impl<W: Window> Trigger<Pair, W> for Tens {
-    type State = u64;
-
-    fn on_element(&self, pair: &Pair, _: i64, _: &W, ctx: &mut TriggerContext<'_, u64>) -> TriggerResult {
-        *ctx.state += 1;
-        if pair.1 % 10 == 0 { TriggerResult::Fire } else { TriggerResult::Continue }
-    }
-
-    fn on_event_time(&self, _: i64, _: &W, _: &mut TriggerContext<'_, u64>) -> TriggerResult {
-        TriggerResult::Continue
-    }
-
-    fn on_processing_time(&self, _: i64, _: &W, _: &mut TriggerContext<'_, u64>) -> TriggerResult {
-        TriggerResult::Continue
-    }
-}
-
-#[test]
-fn triggers_of_ones_own() {
-    let mut harness = reduced(|keyed| keyed.window(TumblingEventTimeWindows::of(SECOND)).trigger(Tens));
-    for n in [1, 10, 2, 20] {
-        harness.push_at(pair("k", n), 5).unwrap();
-    }
-    assert_eq!(outputs(&mut harness), [sum("k", 11, 0, 1000), sum("k", 33, 0, 1000)]);
-    harness.watermark(999).unwrap();
-    is_empty(&mut harness);
-    let merging = OperatorHarness::new(|pairs: Stream<Pair>| {
-        let windows = pairs.key_by(|pair| pair.0.clone()).window(EventTimeSessionWindows::with_gap(SECOND));
-        windows.trigger(Tens).reduce(add)
-    });
-    let error = merging.err().unwrap().to_string();
-    assert!(error.contains("EventTimeSessionWindows: windows that merge need a trigger that can"), "{error}");
 }

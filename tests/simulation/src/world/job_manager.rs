@@ -117,6 +117,7 @@ impl World {
             checkpoints: self.scenario.checkpoints.clone(),
             restored,
             start_from,
+            lost: None,
             recorded_checkpoint: record.highest_checkpoint.max(begun_at),
         }
     }
