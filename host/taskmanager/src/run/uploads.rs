@@ -214,8 +214,15 @@ impl Worker {
                 figures.checkpointed_bytes += self.write_segments(&uid).await?;
                 if savepoint { self.copy_chain(&uid, &target).await? } else { self.own_segments(&uid).await? }
             } else {
-                let blobs = self.writer.segments(&target, sealed).await.map_err(|(_, _, failure)| failure)?;
-                blobs.into_iter().map(|(blob, _)| StateSegment { key_groups: self.key_groups, blob }).collect()
+                let outcome = self.writer.segments(&target, sealed).await;
+                if let Some(failure) = outcome.failure {
+                    return Err(failure);
+                }
+                outcome
+                    .written
+                    .into_iter()
+                    .map(|(blob, _)| StateSegment { key_groups: self.key_groups, blob })
+                    .collect()
             };
             let operator_state = match operator_state {
                 Some(bytes) => Some(self.writer.bytes(&target, bytes).await?),
@@ -257,19 +264,16 @@ impl Worker {
     /// Writes what an operator has sealed and not written yet. Returns how much that was, in bytes.
     async fn write_segments(&mut self, uid: &str) -> Result<u64, Failure> {
         let unwritten = std::mem::take(&mut self.files(uid).unwritten);
-        let (blobs, left, outcome) = match self.writer.segments(&Folder::Job, unwritten).await {
-            Ok(blobs) => (blobs, Vec::new(), Ok(())),
-            Err((blobs, left, failure)) => (blobs, left, Err(failure)),
-        };
+        let outcome = self.writer.segments(&Folder::Job, unwritten).await;
         let files = self.files(uid);
-        files.unwritten = left;
+        files.unwritten = outcome.left;
         let mut bytes = 0;
-        for (blob, base) in blobs {
+        for (blob, base) in outcome.written {
             bytes += blob.byte_len();
             let length = blob.byte_len();
             files.chain.push(SegmentHandle { blob, folder: None }, length, base);
         }
-        outcome.map(|()| bytes)
+        outcome.failure.map_or(Ok(bytes), Err)
     }
 
     /// The segments of an operator, all of them in the job's own folder.

@@ -27,8 +27,16 @@ pub(super) enum Folder {
     Savepoint(Arc<str>),
 }
 
-/// What was written, each with whether it is a base.
-type Written = Vec<(StateBlob, bool)>;
+/// What became of segments that were to be written.
+#[derive(Debug, Default)]
+pub(super) struct SegmentsWritten {
+    /// Those that are durable, each with whether it is a base.
+    pub written: Vec<(StateBlob, bool)>,
+    /// Those that are not.
+    pub left: Vec<SealedSegment>,
+    /// Why.
+    pub failure: Option<Failure>,
+}
 
 /// Writes for one task. A clone writes for the same one.
 #[derive(Debug, Clone)]
@@ -105,29 +113,30 @@ impl Writer {
         tokio::task::spawn_blocking(move || work(writer, &runtime))
     }
 
-    /// Writes segments in order. If one fails, gives those that were written and those that were not.
-    pub(super) async fn segments(
-        &self,
-        folder: &Folder,
-        sealed: Vec<SealedSegment>,
-    ) -> Result<Written, (Written, Vec<SealedSegment>, Failure)> {
+    /// Writes segments in order, up to the first that fails.
+    pub(super) async fn segments(&self, folder: &Folder, sealed: Vec<SealedSegment>) -> SegmentsWritten {
+        let mut outcome = SegmentsWritten::default();
         if sealed.is_empty() {
-            return Ok(Vec::new());
+            return outcome;
         }
         let folder = folder.clone();
         let work = move |writer: Self, runtime: &Handle| {
-            let (mut written, mut sealed) = (Vec::new(), sealed.into_iter());
+            let mut sealed = sealed.into_iter();
             while let Some(segment) = sealed.next() {
                 match writer.blob(&folder, runtime, |sink| segment.write(sink)) {
-                    Ok(blob) => written.push((blob, segment.is_base())),
-                    Err(failure) => return Err((written, std::iter::once(segment).chain(sealed).collect(), failure)),
+                    Ok(blob) => outcome.written.push((blob, segment.is_base())),
+                    Err(failure) => {
+                        outcome.left = std::iter::once(segment).chain(sealed).collect();
+                        outcome.failure = Some(failure);
+                        break;
+                    }
                 }
             }
-            Ok(written)
+            outcome
         };
         self.blocking(work).await.unwrap_or_else(|error| {
             self.lost.store(true, Ordering::Relaxed);
-            Err((Vec::new(), Vec::new(), lost(&error)))
+            SegmentsWritten { failure: Some(lost(&error)), ..SegmentsWritten::default() }
         })
     }
 
