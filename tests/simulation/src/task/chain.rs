@@ -91,6 +91,10 @@ impl Chain {
         self.ended
     }
 
+    pub(crate) fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// Whether all outputs take more.
     pub(crate) fn has_room(&self, env: &mut Env<'_>) -> bool {
         let credit = env.scenario.credit;

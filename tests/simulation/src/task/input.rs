@@ -168,18 +168,17 @@ impl Inputs {
             Item::Idle(idle) => progressed(gate, entry.valve.status(of_gate, idle), chain, env),
             Item::Barrier(barrier) => self.barrier(channel, &barrier, chain, checkpoints, env),
             Item::End => {
-                // A checkpoint that waits for this end is taken ahead of it: its barrier must not come behind the end
-                // of this task's own channels.
+                self.ended[channel] = true;
+                progressed(gate, entry.valve.end(of_gate), chain, env)?;
                 self.captured(channel, checkpoints, env);
-                let mut commands = Vec::new();
-                self.aligner.ended(channel, env.now, &mut commands);
-                self.execute(commands, chain, checkpoints, env)?;
-                if checkpoints.is_waiting() {
-                    env.plane.get(&self.channels[channel]).items.push_front(Item::End);
+                if chain.has_ended() && chain.has_outputs() {
+                    // A barrier behind the end would reach nobody: the task finishes, and the JobMaster takes another
+                    // checkpoint, of those that have not.
                     return Ok(());
                 }
-                self.ended[channel] = true;
-                progressed(gate, self.entries[gate].valve.end(of_gate), chain, env)
+                let mut commands = Vec::new();
+                self.aligner.ended(channel, env.now, &mut commands);
+                self.execute(commands, chain, checkpoints, env)
             }
         }
     }

@@ -105,11 +105,10 @@ impl World {
             Command::DeleteFiles { paths } => self.delete_later(What::Files(paths)),
             Command::DeleteCheckpoint { location, .. } => self.delete_later(What::Folder(location)),
             Command::DeleteAllCheckpoints => self.delete_later(What::All(epoch)),
-            Command::SavepointEnded { result, .. } => {
-                if result.is_err()
-                    && let Some(master) = self.master()
-                {
-                    master.stop = None;
+            Command::SavepointEnded { request, result } => {
+                let folder = super::user::savepoint_folder(request.0);
+                if let (Err(_), Some(master)) = (result, self.master()) {
+                    master.stop.take_if(|(_, location)| *location == folder);
                 }
             }
             other => panic!("{other:?} is not carried out"),

@@ -74,6 +74,9 @@ impl World {
             self.apply(&proposal);
             return;
         }
+        if matches!(proposal.change, Change::Read { .. }) {
+            self.settle_late();
+        }
         let chances = self.scenario.chances;
         let (fails, unknown) = (self.chance(chances.write_fails), self.chance(chances.write_unknown));
         let applied = !fails && {
@@ -100,6 +103,19 @@ impl World {
             }
         };
         self.tell_job(proposal.job, input);
+    }
+
+    /// Decisions are made in an order: what was proposed before a read is applied before it or never.
+    fn settle_late(&mut self) {
+        let late = |event: &Event| matches!(event, Event::Proposed(proposal) if proposal.is_late);
+        let keys: Vec<_> = self.events.iter().filter(|(_, event)| late(event)).map(|(key, _)| *key).collect();
+        for key in keys {
+            if let Some(Event::Proposed(proposal)) = self.events.remove(&key)
+                && self.rng.chance(500)
+            {
+                self.apply(&proposal);
+            }
+        }
     }
 
     /// The store decides. Returns whether it accepts.
