@@ -95,8 +95,7 @@ impl Output {
     ) {
         let is_leftover = |name: &PartName| {
             let beyond = restored.is_none_or(|restored| name.checkpoint > restored) && name.attempt <= attempt.attempt;
-            let mine =
-                name.subtask == attempt.subtask || (attempt.subtask == 0 && name.subtask >= parallelism);
+            let mine = name.subtask == attempt.subtask || (attempt.subtask == 0 && name.subtask >= parallelism);
             name.job == attempt.job && name.node == node && beyond && mine
         };
         let leftover: Vec<_> = self.parts.extract_if(.., |name, _| is_leftover(name)).collect();

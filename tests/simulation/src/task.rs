@@ -11,7 +11,9 @@ mod snapshot;
 mod source;
 mod uploads;
 
-use millrace_protocol::{SplitAssignment, StateBlob, TaskDeployment, TaskFigures, TaskReport, TaskRestore, ToJobManager};
+use millrace_protocol::{
+    SplitAssignment, StateBlob, TaskDeployment, TaskFigures, TaskReport, TaskRestore, ToJobManager,
+};
 use millrace_types::{AllocationId, AttemptId, ExecutionState, Failure, FailureKind, Timestamp};
 
 use crate::ledger::Ledger;
@@ -285,7 +287,11 @@ impl Task {
     }
 
     /// The rows that a barrier overtook, as far as they are this subtask's.
-    fn overtaken(&self, restore: &TaskRestore, env: &mut Env<'_>) -> Result<Vec<(String, crate::rows::Row)>, TaskError> {
+    fn overtaken(
+        &self,
+        restore: &TaskRestore,
+        env: &mut Env<'_>,
+    ) -> Result<Vec<(String, crate::rows::Row)>, TaskError> {
         let folder = self.folder(restore);
         let mut overtaken = Vec::new();
         for records in &restore.in_flight {
@@ -340,6 +346,11 @@ fn unreadable(why: String) -> TaskError {
 }
 
 /// A report of a task's state.
-pub(crate) fn report(attempt: AttemptId, state: ExecutionState, failure: Option<Failure>, at: Timestamp) -> ToJobManager {
+pub(crate) fn report(
+    attempt: AttemptId,
+    state: ExecutionState,
+    failure: Option<Failure>,
+    at: Timestamp,
+) -> ToJobManager {
     ToJobManager::TaskReport(TaskReport { attempt, state, at, failure, figures: TaskFigures::default() })
 }

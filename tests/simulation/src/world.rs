@@ -43,25 +43,54 @@ const HEARTBEAT_MS: u64 = 30;
 /// Something that happens at a time.
 #[derive(Debug)]
 pub(crate) enum Event {
-    ToJobManager { from: u32, message: ToJobManager },
-    ToTaskManager { to: u32, message: ToTaskManager },
-    ForJob { life: u64, job: JobId, input: JobInput },
-    ForResources { life: u64, input: ResourceInput },
+    ToJobManager {
+        from: u32,
+        message: ToJobManager,
+    },
+    ToTaskManager {
+        to: u32,
+        message: ToTaskManager,
+    },
+    ForJob {
+        life: u64,
+        job: JobId,
+        input: JobInput,
+    },
+    ForResources {
+        life: u64,
+        input: ResourceInput,
+    },
     /// A deadline of the JobManager's cores.
-    Wake { life: u64 },
+    Wake {
+        life: u64,
+    },
     /// A proposal reaches the metadata store.
     Proposed(Proposal),
     /// A description has been written, or could not be.
-    Described { life: u64, described: metadata::Described },
+    Described {
+        life: u64,
+        described: metadata::Described,
+    },
     Delete(metadata::Deletion),
     /// A task does one thing.
-    Step { task_manager: u32, attempt: AttemptId, wait_ms: u64 },
-    Heartbeat { task_manager: u32 },
+    Step {
+        task_manager: u32,
+        attempt: AttemptId,
+        wait_ms: u64,
+    },
+    Heartbeat {
+        task_manager: u32,
+    },
     StartTaskManager,
     /// A TaskManager notices that its connection is gone.
-    Disconnected { task_manager: u32 },
+    Disconnected {
+        task_manager: u32,
+    },
     /// The JobManager notices that a connection is gone.
-    Lost { life: u64, task_manager: u32 },
+    Lost {
+        life: u64,
+        task_manager: u32,
+    },
     StartJobManager,
     Fault(Fault),
     Wish(Wish),
@@ -194,7 +223,7 @@ impl World {
             Event::ForJob { life, job, input } => self.for_job(life, job, input),
             Event::ForResources { life, input } => self.for_resources(life, input),
             Event::Wake { life } => self.wake(life),
-            Event::Proposed(proposal) => self.proposed(proposal),
+            Event::Proposed(proposal) => self.proposed(&proposal),
             Event::Described { life, described } => self.described(life, described),
             Event::Delete(deletion) => self.delete(&deletion),
             Event::Step { task_manager, attempt, wait_ms } => self.step_task(task_manager, attempt, wait_ms),
@@ -256,7 +285,7 @@ impl World {
             outbound: &mut outbound,
         };
         let result = act(task_manager, &mut env);
-        outbound.into_iter().for_each(|message| self.from_task_manager(number, message));
+        outbound.into_iter().for_each(|message| self.say_to_job_manager(number, message));
         Some(result)
     }
 

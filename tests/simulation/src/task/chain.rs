@@ -81,7 +81,11 @@ impl Chain {
         let outputs = task
             .outputs
             .iter()
-            .map(|edge| Output { edge: edge.clone(), next: 0, target: target_of(uid(edge.source), task.outputs[0].partitioning) })
+            .map(|edge| Output {
+                edge: edge.clone(),
+                next: 0,
+                target: target_of(uid(edge.source), task.outputs[0].partitioning),
+            })
             .collect();
         let progress = progress.unwrap_or_else(|error| panic!("{error}"));
         Self { progress, operators, chained, outputs, ended: false }
@@ -234,7 +238,9 @@ impl Chain {
 
     fn push_barrier(&self, barrier: &Arc<Barrier>, env: &mut Env<'_>) -> Result<Vec<OvertakenRows>, TaskError> {
         let overtakes_at = match (barrier.kind, barrier.alignment) {
-            (SnapshotKind::Checkpoint, Alignment::Unaligned { timeout_ms }) => Some(barrier.triggered_at.plus_ms(timeout_ms)),
+            (SnapshotKind::Checkpoint, Alignment::Unaligned { timeout_ms }) => {
+                Some(barrier.triggered_at.plus_ms(timeout_ms))
+            }
             _ => None,
         };
         let overtakes = overtakes_at.is_some_and(|at| at <= env.now);

@@ -51,7 +51,8 @@ impl Inputs {
     pub(crate) fn new(task: &TaskDeployment) -> Self {
         let (mut entries, mut entry_of, mut channels) = (Vec::new(), Vec::new(), Vec::new());
         for (at, input) in task.inputs.iter().enumerate() {
-            let uid = task.vertex.nodes.iter().find(|(node, _)| *node == input.target).map(|(_, node)| node.uid.clone());
+            let uid =
+                task.vertex.nodes.iter().find(|(node, _)| *node == input.target).map(|(_, node)| node.uid.clone());
             entries.push(Entry {
                 node: input.target,
                 uid: uid.unwrap_or_default(),
@@ -65,7 +66,15 @@ impl Inputs {
         }
         let count = channels.len();
         let aligner = BarrierAligner::new(count);
-        Self { channels, entries, entry_of, blocked: vec![false; count], ended: vec![false; count], aligner, capture: None }
+        Self {
+            channels,
+            entries,
+            entry_of,
+            blocked: vec![false; count],
+            ended: vec![false; count],
+            aligner,
+            capture: None,
+        }
     }
 
     /// Takes all that comes and does nothing with it. Returns whether all has ended.
@@ -210,7 +219,9 @@ impl Inputs {
             match command {
                 AlignerCommand::Block { channel } => self.blocked[channel] = true,
                 AlignerCommand::UnblockAll => self.blocked.fill(false),
-                AlignerCommand::Decline { checkpoint, subsumed_by } => checkpoints.decline(checkpoint, subsumed_by, env),
+                AlignerCommand::Decline { checkpoint, subsumed_by } => {
+                    checkpoints.decline(checkpoint, subsumed_by, env)
+                }
                 AlignerCommand::TakeSnapshot { barrier, unaligned: _, in_flight } => {
                     if in_flight.is_empty() {
                         checkpoints.snapshot(&barrier, None, chain, env)?;

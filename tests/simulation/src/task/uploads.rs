@@ -169,7 +169,9 @@ impl Uploads {
 
     /// The state of an operator as one segment of a savepoint.
     fn copy_chain(&self, uid: &str, target: &str, env: &mut Env<'_>) -> Result<Vec<StateSegment>, String> {
-        let Some(files) = self.operators.get(uid).filter(|files| !files.chain.is_empty()) else { return Ok(Vec::new()) };
+        let Some(files) = self.operators.get(uid).filter(|files| !files.chain.is_empty()) else {
+            return Ok(Vec::new());
+        };
         let blob = self.merged(&files.chain, Some(target), env)?;
         Ok(vec![StateSegment { key_groups: self.key_groups, blob }])
     }
@@ -195,7 +197,8 @@ impl Uploads {
 
     /// Merges what has grown long, behind a snapshot.
     fn merge(&mut self, env: &mut Env<'_>) {
-        let due = |(uid, files): (&String, &Files)| (files.chain.len() > env.scenario.segments_max).then(|| uid.clone());
+        let due =
+            |(uid, files): (&String, &Files)| (files.chain.len() > env.scenario.segments_max).then(|| uid.clone());
         let Some(uid) = self.operators.iter().find_map(due) else { return };
         // Damage is found again by whoever restores it.
         if let Ok(blob) = self.merged(&self.operators[&uid].chain, None, env) {

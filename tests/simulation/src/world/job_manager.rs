@@ -100,8 +100,7 @@ impl World {
         let start_from = self.job.start_from.as_ref().filter(there).cloned();
         assert!(start_from.is_some() || self.job.start_from.is_none() || !restored.is_empty(), "the savepoint is gone");
         let begun_at = start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0);
-        let checkpoints =
-            CheckpointSettings { folder: self.job.folder.clone(), ..CheckpointSettings::default() };
+        let checkpoints = CheckpointSettings { folder: self.job.folder.clone(), ..CheckpointSettings::default() };
         JobSpec {
             job: self.job.id,
             tenant: tenant(),
@@ -138,12 +137,12 @@ impl World {
         match command {
             ResourceCommand::RequestSlotFromTaskManager { task_manager, request } => {
                 let (slot, allocation) = (request.slot.clone(), request.allocation);
-                if !self.to_task_manager(&task_manager, ToTaskManager::RequestSlot(request)) {
+                if !self.tell_task_manager(&task_manager, ToTaskManager::RequestSlot(request)) {
                     self.tell_resources(ResourceInput::SlotRequestFailed { slot, allocation });
                 }
             }
             ResourceCommand::FreeSlot { task_manager, allocation } => {
-                self.to_task_manager(&task_manager, ToTaskManager::FreeSlot { epoch, allocation });
+                self.tell_task_manager(&task_manager, ToTaskManager::FreeSlot { epoch, allocation });
             }
             ResourceCommand::NotifyTaskManagerLost { job, task_manager, reason } => {
                 self.tell_job(job, JobInput::TaskManagerLost { task_manager, reason });

@@ -13,9 +13,19 @@ use super::{Event, World, tenant};
 /// What is to be decided.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    Attempt { write: WriteId, attempt: u32 },
-    Ids { write: WriteId, upto: u64 },
-    Status { write: WriteId, status: JobStatus, stop: Option<(CheckpointId, Box<str>)> },
+    Attempt {
+        write: WriteId,
+        attempt: u32,
+    },
+    Ids {
+        write: WriteId,
+        upto: u64,
+    },
+    Status {
+        write: WriteId,
+        status: JobStatus,
+        stop: Option<(CheckpointId, Box<str>)>,
+    },
     Pointer {
         write: WriteId,
         checkpoint: CheckpointId,
@@ -24,7 +34,9 @@ pub(crate) enum Change {
         completed_at: Timestamp,
         retained: Vec<CheckpointId>,
     },
-    Read { checkpoint: CheckpointId },
+    Read {
+        checkpoint: CheckpointId,
+    },
 }
 
 /// A proposal of one life of the JobManager.
@@ -62,16 +74,16 @@ pub(crate) enum What {
 }
 
 impl World {
-    pub(crate) fn proposed(&mut self, proposal: Proposal) {
+    pub(crate) fn proposed(&mut self, proposal: &Proposal) {
         let fenced = matches!(proposal.change, Change::Pointer { .. } | Change::Ids { .. });
         if proposal.is_late {
-            self.apply(&proposal);
+            self.apply(proposal);
             return;
         }
         if self.job_manager.as_ref().is_none_or(|manager| manager.life != proposal.life) {
             // What no epoch fences was decided when its leader ended.
             assert!(fenced, "{proposal:?} comes after its leader's end");
-            self.apply(&proposal);
+            self.apply(proposal);
             return;
         }
         if matches!(proposal.change, Change::Read { .. }) {
@@ -85,10 +97,11 @@ impl World {
                 let after = self.rng.between(1, 60);
                 self.schedule(after, Event::Proposed(Proposal { is_late: true, ..proposal.clone() }));
             }
-            !late && self.apply(&proposal)
+            !late && self.apply(proposal)
         };
         let known = applied && !unknown;
-        let failed = |write| Input::MetadataWriteFailed { write, reason: "the metadata store does not answer".to_owned() };
+        let failed =
+            |write| Input::MetadataWriteFailed { write, reason: "the metadata store does not answer".to_owned() };
         let input = match proposal.change {
             Change::Read { checkpoint } => {
                 let found = self.has_pointer(proposal.job, checkpoint);
@@ -99,7 +112,11 @@ impl World {
             | Change::Ids { write, .. }
             | Change::Status { write, .. }
             | Change::Pointer { write, .. } => {
-                if known { Input::MetadataWritten { write } } else { failed(write) }
+                if known {
+                    Input::MetadataWritten { write }
+                } else {
+                    failed(write)
+                }
             }
         };
         self.tell_job(proposal.job, input);
@@ -144,7 +161,8 @@ impl World {
             },
         };
         let applied = self.metadata.apply(command);
-        self.trace.line(|| format!("      {:?}: {}", proposal.change, if applied.is_ok() { "applied" } else { "refused" }));
+        self.trace
+            .line(|| format!("      {:?}: {}", proposal.change, if applied.is_ok() { "applied" } else { "refused" }));
         if applied.is_err() {
             return false;
         }
