@@ -1,8 +1,14 @@
-//! Deterministic simulation of a cluster around the production cores.
+//! Deterministic simulation of a cluster around the production cores. What it does, what it checks and which bugs it was
+//! seen to find stands in this crate's README.
 //!
 //! `JobCore`, `ResourceCore`, `MetadataState`, and of `task-core` `BarrierAligner`, `WatermarkValve`, `ChainProgress` and
-//! `TimerService` run as they are; so do the TaskManager's slot table and split queue. Around them are a network, a blob
-//! store and tasks that are small interpreters. A seed chooses the job, the cluster and what goes wrong.
+//! `TimerService` run as they are; so do the TaskManager's slot table and split queue, which are pure and stand in a crate
+//! with IO. Around them are a network, a blob store, an output and tasks that are small interpreters.
+//!
+//! Invariants:
+//! - A seed decides everything: no clock, no threads, no iteration over hash maps.
+//! - What must not happen panics, here as in the cores' own assertions; [`run`] tells it with its seed.
+//! - Once nothing breaks any more the job ends within a bounded time: a job that stands still fails its seed.
 
 mod graph;
 mod ledger;

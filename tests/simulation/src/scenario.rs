@@ -214,6 +214,7 @@ fn job_options(rng: &mut Rng) -> JobOptions {
         attempts_max: 2,
         restart_strategy: RestartStrategy::FixedDelay { attempts: 1_000_000, delay_ms: rng.one_of(&[0, 5, 40]) },
         restart_seed: 0,
+        adaptive: None,
     }
 }
 

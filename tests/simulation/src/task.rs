@@ -12,7 +12,7 @@ mod source;
 mod uploads;
 
 use millrace_protocol::{
-    SplitAssignment, StateBlob, TaskDeployment, TaskFigures, TaskReport, TaskRestore, ToJobManager,
+    Rerouting, SplitAssignment, StateBlob, TaskDeployment, TaskFigures, TaskReport, TaskRestore, ToJobManager,
 };
 use millrace_types::{AllocationId, AttemptId, ExecutionState, Failure, FailureKind, Timestamp};
 
@@ -304,7 +304,7 @@ impl Task {
                     _ => true,
                 })
             };
-            let own = rows.iter().filter(|row| !records.by_key || counts(row));
+            let own = rows.iter().filter(|row| records.rerouting != Rerouting::ByKey || counts(row));
             overtaken.extend(own.map(|row| (records.target_uid.clone(), *row)));
         }
         Ok(overtaken)

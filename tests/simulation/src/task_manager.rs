@@ -12,8 +12,6 @@ use crate::task::{Env, Outcome, Task, TaskOrder, report};
 #[derive(Debug)]
 pub(crate) struct TaskManager {
     pub(crate) id: TaskManagerId,
-    /// The life of the JobManager that it is connected to.
-    pub(crate) leader: u64,
     /// Until when it stands still.
     pub(crate) stopped_until: u64,
     slot_count: u32,
@@ -23,12 +21,11 @@ pub(crate) struct TaskManager {
 }
 
 impl TaskManager {
-    pub(crate) fn new(number: u32, slots: u32, leader: u64) -> Self {
+    pub(crate) fn new(number: u32, slots: u32) -> Self {
         let id = TaskManagerId(format!("tm-{number}"));
         let table = SlotTable::new(id.clone(), slots);
         Self {
             id,
-            leader,
             stopped_until: 0,
             slot_count: slots,
             slots: table,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The lines that are kept: the newest.
-const LINES_MAX: usize = 4_000;
+const LINES_MAX: usize = 20_000;
 
 /// Takes lines, or drops them where nobody looks: then they are not even written. A clone is the same place.
 #[derive(Debug, Clone, Default)]

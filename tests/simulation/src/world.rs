@@ -223,7 +223,7 @@ impl World {
             Event::ForJob { life, job, input } => self.for_job(life, job, input),
             Event::ForResources { life, input } => self.for_resources(life, input),
             Event::Wake { life } => self.wake(life),
-            Event::Proposed(proposal) => self.proposed(proposal),
+            Event::Proposed(proposal) => self.proposed(&proposal),
             Event::Described { life, described } => self.described(life, described),
             Event::Delete(deletion) => self.delete(&deletion),
             Event::Step { task_manager, attempt, wait_ms } => self.step_task(task_manager, attempt, wait_ms),
@@ -285,7 +285,7 @@ impl World {
             outbound: &mut outbound,
         };
         let result = act(task_manager, &mut env);
-        outbound.into_iter().for_each(|message| self.from_task_manager(number, message));
+        outbound.into_iter().for_each(|message| self.say_to_job_manager(number, message));
         Some(result)
     }
 

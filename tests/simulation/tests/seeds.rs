@@ -1,35 +1,74 @@
-//! Runs seeds: as many as CI is to run, or those of MILLRACE_SEED and MILLRACE_SEEDS.
+//! Runs seeds. `MILLRACE_SEED=7 cargo test --release -p millrace-simulation -- --nocapture` runs one of them alone and
+//! prints what happens; `MILLRACE_SEEDS=100000` runs more, and `MILLRACE_SEEDS_FROM=...` others.
+#![allow(clippy::print_stdout, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use millrace_simulation::run;
 
+/// How many seeds run where nothing else is said.
+const SEEDS: u64 = 12_000;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number")))
+}
+
 #[test]
-fn seeds() {
-    let n: u64 = std::env::var("MILLRACE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
-    if let Some(seed) = std::env::var("MILLRACE_SEED").ok().and_then(|n| n.parse().ok()) {
+fn whatever_breaks_no_record_is_lost_or_doubled_and_the_job_ends() {
+    if let Some(seed) = number("MILLRACE_SEED") {
         match run(seed, true) {
-            Ok(n) => println!("{n} events"),
-            Err(f) => {
-                for l in &f.trace {
-                    println!("{l}");
-                }
-                panic!("{}: {}", f.seed, f.what)
+            Ok(events) => println!("seed {seed}: {events} events, and all holds"),
+            Err(failed) => {
+                failed.trace.iter().for_each(|line| println!("{line}"));
+                panic!("MILLRACE_SEED={seed}: {}", failed.what);
             }
         }
         return;
     }
+    let (from, seeds) = (number("MILLRACE_SEEDS_FROM").unwrap_or(0), number("MILLRACE_SEEDS").unwrap_or(SEEDS));
+    let (next, events) = (AtomicU64::new(from), AtomicU64::new(0));
+    // By what happened, without numbers: the seeds.
+    let failures: Mutex<BTreeMap<String, Vec<(u64, String)>>> = Mutex::default();
+    let hook = std::panic::take_hook();
+    // Each failure is told below, with the seed that replays it.
     std::panic::set_hook(Box::new(|_| {}));
-    let t = std::time::Instant::now();
-    let mut kinds = std::collections::BTreeMap::<String, Vec<u64>>::new();
-    let mut events = 0;
-    for seed in 0..n {
-        match run(seed, false) {
-            Ok(n) => events += n,
-            Err(f) => {
-                kinds.entry(f.what.chars().filter(|c| !c.is_ascii_digit()).take(90).collect()).or_default().push(seed)
-            }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds {
+                        return;
+                    }
+                    match run(seed, false) {
+                        Ok(count) => drop(events.fetch_add(count, Ordering::Relaxed)),
+                        Err(failed) => {
+                            let kind = failed.what.chars().filter(|char| !char.is_ascii_digit()).take(60).collect();
+                            let mut failures = failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                            failures.entry(kind).or_default().push((seed, failed.what));
+                        }
+                    }
+                }
+            });
         }
+    });
+    std::panic::set_hook(hook);
+    let failures = failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let failed: usize = failures.values().map(Vec::len).sum();
+    println!("{seeds} seeds, {} events, {failed} failed", events.into_inner());
+    for (seed, what) in failures.values().filter_map(|seeds| seeds.iter().min()) {
+        println!("MILLRACE_SEED={seed}: {what}");
     }
-    println!("{n} seeds, {events} events, {:?}", t.elapsed());
-    for (k, v) in kinds {
-        println!("{:5} {:?} {k}", v.len(), &v[..v.len().min(6)]);
+    assert_eq!(failed, 0, "run one of them alone with MILLRACE_SEED");
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for seed in 0..20 {
+        let (one, other) = (run(seed, false).ok(), run(seed, true).ok());
+        assert_eq!(one, other, "seed {seed}");
     }
 }

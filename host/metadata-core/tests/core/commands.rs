@@ -143,6 +143,12 @@ fn an_ended_job_is_final_and_only_it_is_archived() {
     assert_eq!((job.failure.as_ref(), job.ended_at()), (Some(&failure), Some(Timestamp(9))));
     assert_eq!(job.status_times[&JobStatus::Failing], Timestamp(5), "the time at which it entered the status");
 
+    let told_again = crate::support::status_command(&tenant, 1, JobStatus::Failed, 10);
+    assert!(
+        !done(&mut state, told_again).changed,
+        "the first answer may have been lost: whoever asks again is not refused"
+    );
+    assert_eq!(state.job(&tenant, job_id(1)).unwrap().ended_at(), Some(Timestamp(9)));
     let again = crate::support::status_command(&tenant, 1, JobStatus::Running, 10);
     assert_eq!(state.apply(again), Err(Rejection::JobEnded { job: job_id(1), status: JobStatus::Failed }));
     assert!(matches!(state.apply(archive(limits::DETAILS_BYTES_MAX + 1)), Err(Rejection::TooLarge { .. })));

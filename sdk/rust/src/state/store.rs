@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// The most that is read to make the cache complete when an instance is new.
 const WHOLE_LOAD_BYTES_MAX: usize = 4 << 20;
 /// The changed values that are kept back at most: what a flush has to hand over.
-const DIRTY_BYTES_MAX: usize = 1 << 20;
+const DIRTY_BYTES_MAX: usize = 8 << 20;
 
 /// The cache of one keyed operator.
 pub(crate) struct KeyedStore<K> {

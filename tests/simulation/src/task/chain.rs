@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millrace_graph::Partitioning;
-use millrace_protocol::{OutputEdge, TaskDeployment};
+use millrace_protocol::{OutputEdge, Rerouting, TaskDeployment};
 use millrace_task_core::{ChainProgress, Command, Input};
 use millrace_types::{Alignment, Barrier, CheckpointId, Failure, FailureKind, KeyGroupRange, NodeId, SnapshotKind};
 
@@ -93,6 +93,10 @@ impl Chain {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    pub(crate) fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
     }
 
     /// Whether all outputs take more.
@@ -244,22 +248,26 @@ impl Chain {
         for output in &self.outputs {
             let mut rows = Vec::new();
             for channel in &output.edge.channels {
+                let id = channel.id;
                 if !env.plane.push(&channel.id, Item::Barrier(Arc::clone(barrier))) {
                     return Err(TaskError::PeerGone);
                 }
                 let channel = env.plane.get(&channel.id);
                 if overtakes && !channel.items.is_empty() {
-                    rows.extend(overtake(&mut channel.items, env.scenario.credit / 2));
+                    rows.push((id.target_subtask, overtake(&mut channel.items, env.scenario.credit / 2)));
                 }
                 if overtakes_at.is_some() {
                     channel.announced.push_back((Arc::clone(barrier), overtakes));
                 }
             }
-            if !rows.is_empty() {
-                let (uid, port) = output.target;
-                let by_key = output.edge.partitioning == Partitioning::Hash;
-                overtaken.push(OvertakenRows { target_uid: uid.to_owned(), target_port: port, by_key, rows });
-            }
+            let (uid, port) = output.target;
+            overtaken.extend(rows.into_iter().map(|(target_subtask, rows)| OvertakenRows {
+                target_uid: uid.to_owned(),
+                target_port: port,
+                target_subtask,
+                rerouting: Rerouting::of(output.edge.partitioning),
+                rows,
+            }));
         }
         Ok(overtaken)
     }

@@ -106,7 +106,7 @@ impl TaskCheckpoints {
     pub(crate) fn decline(&self, checkpoint: CheckpointId, newer: CheckpointId, env: &mut Env<'_>) {
         let message = format!("checkpoint {newer} came before checkpoint {checkpoint} was complete");
         let failure = Failure::new(FailureKind::Checkpoint, message);
-        let decline = CheckpointDecline { attempt: self.attempt, checkpoint, failure };
+        let decline = CheckpointDecline { attempt: self.attempt, checkpoint, subsumed: true, failure };
         env.outbound.push(ToJobManager::CheckpointDeclined(decline));
     }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millrace_protocol::{ChannelId, TaskDeployment};
+use millrace_protocol::{ChannelId, Rerouting, TaskDeployment};
 use millrace_task_core::{AlignerCommand, BarrierAligner, GateProgress, Input, WatermarkValve};
 use millrace_types::{Barrier, NodeId};
 
@@ -22,7 +22,7 @@ struct Entry {
     node: NodeId,
     uid: String,
     port: u32,
-    by_key: bool,
+    rerouting: Rerouting,
     first_channel: usize,
     valve: WatermarkValve,
 }
@@ -45,6 +45,7 @@ pub(crate) struct Inputs {
     ended: Vec<bool>,
     aligner: BarrierAligner,
     capture: Option<Capture>,
+    subtask: u32,
 }
 
 impl Inputs {
@@ -57,7 +58,7 @@ impl Inputs {
                 node: input.target,
                 uid: uid.unwrap_or_default(),
                 port: input.target_port,
-                by_key: input.by_key,
+                rerouting: Rerouting::of(input.partitioning),
                 first_channel: entry_of.len(),
                 valve: WatermarkValve::new(input.channels.len()),
             });
@@ -67,6 +68,7 @@ impl Inputs {
         let count = channels.len();
         let aligner = BarrierAligner::new(count);
         Self {
+            subtask: task.attempt.subtask,
             channels,
             entries,
             entry_of,
@@ -177,18 +179,17 @@ impl Inputs {
             Item::Idle(idle) => progressed(gate, entry.valve.status(of_gate, idle), chain, env),
             Item::Barrier(barrier) => self.barrier(channel, &barrier, chain, checkpoints, env),
             Item::End => {
-                // A checkpoint that waits for this end is taken ahead of it: its barrier must not come behind the end
-                // of this task's own channels.
+                self.ended[channel] = true;
+                progressed(gate, entry.valve.end(of_gate), chain, env)?;
                 self.captured(channel, checkpoints, env);
-                let mut commands = Vec::new();
-                self.aligner.ended(channel, env.now, &mut commands);
-                self.execute(commands, chain, checkpoints, env)?;
-                if checkpoints.is_waiting() {
-                    env.plane.get(&self.channels[channel]).items.push_front(Item::End);
+                if chain.has_ended() && chain.has_outputs() {
+                    // A barrier behind the end would reach nobody: the task finishes, and the JobMaster takes another
+                    // checkpoint, of those that have not.
                     return Ok(());
                 }
-                self.ended[channel] = true;
-                progressed(gate, self.entries[gate].valve.end(of_gate), chain, env)
+                let mut commands = Vec::new();
+                self.aligner.ended(channel, env.now, &mut commands);
+                self.execute(commands, chain, checkpoints, env)
             }
         }
     }
@@ -250,9 +251,10 @@ impl Inputs {
     fn end_capture(&mut self, checkpoints: &mut TaskCheckpoints, env: &mut Env<'_>) {
         let Some(Capture { mut snapshot, rows, .. }) = self.capture.take() else { return };
         for (gate, rows) in rows {
-            let Entry { uid, port, by_key, .. } = &self.entries[gate];
-            let (target_uid, target_port, by_key) = (uid.clone(), *port, *by_key);
-            snapshot.overtaken.push(OvertakenRows { target_uid, target_port, by_key, rows });
+            let Entry { uid, port, rerouting, .. } = &self.entries[gate];
+            let (target_uid, target_port, rerouting) = (uid.clone(), *port, *rerouting);
+            let target_subtask = self.subtask;
+            snapshot.overtaken.push(OvertakenRows { target_uid, target_port, target_subtask, rerouting, rows });
         }
         checkpoints.uploads.take(snapshot, env);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use millrace_protocol::ReaderSnapshot;
+use millrace_protocol::{ReaderSnapshot, Rerouting};
 use millrace_types::Barrier;
 
 use crate::rows::{Entries, Row};
@@ -21,7 +21,8 @@ pub(crate) struct OperatorParts {
 pub(crate) struct OvertakenRows {
     pub(crate) target_uid: String,
     pub(crate) target_port: u32,
-    pub(crate) by_key: bool,
+    pub(crate) target_subtask: u32,
+    pub(crate) rerouting: Rerouting,
     pub(crate) rows: Vec<Row>,
 }
 

@@ -14,7 +14,7 @@ use millrace_protocol::{
 use millrace_types::{AttemptId, Failure, FailureKind, KeyGroupRange, SnapshotKind, Timestamp};
 
 use super::Env;
-use super::snapshot::Snapshot;
+use super::snapshot::{OvertakenRows, Snapshot};
 use crate::rows::Entries;
 use crate::store::Content;
 
@@ -87,7 +87,7 @@ impl Uploads {
             }
             Err(why) => {
                 let failure = Failure::new(FailureKind::Checkpoint, why);
-                ToJobManager::CheckpointDeclined(CheckpointDecline { attempt, checkpoint, failure })
+                ToJobManager::CheckpointDeclined(CheckpointDecline { attempt, checkpoint, subsumed: false, failure })
             }
         };
         env.outbound.push(message);
@@ -123,9 +123,9 @@ impl Uploads {
         }
         outcome?;
         for rows in overtaken {
-            let batches = self.blob(target.as_deref(), Content::Rows(rows.rows), env);
-            let (target_uid, target_port, by_key) = (rows.target_uid, rows.target_port, rows.by_key);
-            written.in_flight.push(InFlight { target_uid, target_port, by_key, batches });
+            let batches = self.blob(target.as_deref(), Content::Rows(rows.rows.clone()), env);
+            let OvertakenRows { target_uid, target_port, target_subtask, rerouting, .. } = rows;
+            written.in_flight.push(InFlight { target_uid, target_port, target_subtask, rerouting, batches });
         }
         Ok(written)
     }

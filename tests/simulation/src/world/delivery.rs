@@ -40,7 +40,7 @@ impl World {
         }
     }
 
-    pub(crate) fn from_task_manager(&mut self, from: u32, message: ToJobManager) {
+    pub(crate) fn say_to_job_manager(&mut self, from: u32, message: ToJobManager) {
         let link = Link::FromTaskManager(from);
         match message {
             ToJobManager::CheckpointAcknowledged(_) | ToJobManager::CheckpointDeclined(_) => {
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// Sends a message to a TaskManager. Returns whether there is a connection to it.
-    pub(crate) fn to_task_manager(&mut self, id: &TaskManagerId, message: ToTaskManager) -> bool {
+    pub(crate) fn tell_task_manager(&mut self, id: &TaskManagerId, message: ToTaskManager) -> bool {
         let to = number_of(id);
         if !self.job_manager.as_ref().is_some_and(|manager| manager.connected.contains(&to)) {
             return false;

@@ -10,12 +10,12 @@ use crate::task_manager::TaskManager;
 
 impl World {
     pub(crate) fn start_task_manager(&mut self) {
-        let Some(leader) = self.job_manager.as_ref().map(|manager| manager.life) else {
+        if self.job_manager.is_none() {
             return self.schedule(5, Event::StartTaskManager);
-        };
+        }
         self.task_managers_begun += 1;
         let number = self.task_managers_begun;
-        self.task_managers.insert(number, TaskManager::new(number, self.scenario.slots, leader));
+        self.task_managers.insert(number, TaskManager::new(number, self.scenario.slots));
         if let Some(manager) = &mut self.job_manager {
             manager.connected.insert(number);
         }

@@ -138,12 +138,12 @@ impl World {
         match command {
             ResourceCommand::RequestSlotFromTaskManager { task_manager, request } => {
                 let (slot, allocation) = (request.slot.clone(), request.allocation);
-                if !self.to_task_manager(&task_manager, ToTaskManager::RequestSlot(request)) {
+                if !self.tell_task_manager(&task_manager, ToTaskManager::RequestSlot(request)) {
                     self.tell_resources(ResourceInput::SlotRequestFailed { slot, allocation });
                 }
             }
             ResourceCommand::FreeSlot { task_manager, allocation } => {
-                self.to_task_manager(&task_manager, ToTaskManager::FreeSlot { epoch, allocation });
+                self.tell_task_manager(&task_manager, ToTaskManager::FreeSlot { epoch, allocation });
             }
             ResourceCommand::NotifyTaskManagerLost { job, task_manager, reason } => {
                 self.tell_job(job, JobInput::TaskManagerLost { task_manager, reason });

@@ -40,7 +40,7 @@ impl World {
                 self.answer(job, Input::SplitsEnumerated { node, enumeration, result });
             }
             Command::RequestSlots { count } => {
-                self.tell_resources(ResourceInput::SlotsRequested { job, tenant: tenant(), count });
+                self.tell_resources(ResourceInput::SlotsRequested { job, tenant: tenant(), count, partly: false });
             }
             Command::AcceptSlot { slot, allocation } => {
                 self.tell_resources(ResourceInput::SlotAccepted { slot, allocation });
@@ -51,14 +51,14 @@ impl World {
             Command::ReleaseSlots { slots } => self.tell_resources(ResourceInput::SlotsReleased { slots }),
             Command::Deploy { task_manager, task } => self.deploy(epoch, &task_manager, task),
             Command::CancelTask { task_manager, attempt } => {
-                self.to_task_manager(&task_manager, ToTaskManager::Cancel { epoch, attempt });
+                self.tell_task_manager(&task_manager, ToTaskManager::Cancel { epoch, attempt });
             }
             Command::AssignSplits { task_manager, assignment } => {
-                self.to_task_manager(&task_manager, ToTaskManager::AssignSplits { epoch, assignment });
+                self.tell_task_manager(&task_manager, ToTaskManager::AssignSplits { epoch, assignment });
             }
             Command::DrainSource { task_manager, attempt } => {
                 self.drained = true;
-                self.to_task_manager(&task_manager, ToTaskManager::DrainSource { epoch, attempt });
+                self.tell_task_manager(&task_manager, ToTaskManager::DrainSource { epoch, attempt });
             }
             Command::PersistAttempt { write, attempt } => self.propose(epoch, Change::Attempt { write, attempt }),
             Command::PersistStatus { write, status, .. } => {
@@ -75,14 +75,17 @@ impl World {
         match command {
             Command::TriggerCheckpoint { task_manager, attempt, barrier } => {
                 self.begin(job, barrier.checkpoint);
-                self.to_task_manager(&task_manager, ToTaskManager::TriggerCheckpoint { epoch, attempt, barrier });
+                self.tell_task_manager(&task_manager, ToTaskManager::TriggerCheckpoint { epoch, attempt, barrier });
             }
             Command::NotifyCheckpointCompleted { task_manager, attempt, checkpoint } => {
                 assert!(self.has_pointer(job, checkpoint), "checkpoint {checkpoint} is announced without a pointer");
-                self.to_task_manager(&task_manager, ToTaskManager::CheckpointCompleted { epoch, attempt, checkpoint });
+                self.tell_task_manager(
+                    &task_manager,
+                    ToTaskManager::CheckpointCompleted { epoch, attempt, checkpoint },
+                );
             }
             Command::NotifyCheckpointAborted { task_manager, attempt, checkpoint } => {
-                self.to_task_manager(&task_manager, ToTaskManager::CheckpointAborted { epoch, attempt, checkpoint });
+                self.tell_task_manager(&task_manager, ToTaskManager::CheckpointAborted { epoch, attempt, checkpoint });
             }
             Command::StoreCheckpoint { checkpoint } => {
                 self.check_complete(&checkpoint);
@@ -106,11 +109,10 @@ impl World {
             Command::DeleteFiles { paths } => self.delete_later(What::Files(paths)),
             Command::DeleteCheckpoint { location, .. } => self.delete_later(What::Folder(location)),
             Command::DeleteAllCheckpoints => self.delete_later(What::All(epoch)),
-            Command::SavepointEnded { result, .. } => {
-                if result.is_err()
-                    && let Some(master) = self.master()
-                {
-                    master.stop = None;
+            Command::SavepointEnded { request, result } => {
+                let folder = super::user::savepoint_folder(request.0);
+                if let (Err(_), Some(master)) = (result, self.master()) {
+                    master.stop.take_if(|(_, location)| *location == folder);
                 }
             }
             other => panic!("{other:?} is not carried out"),
@@ -152,7 +154,7 @@ impl World {
         let attempt = task.attempt;
         self.ledger.check_deployment(attempt);
         self.check_one_attempt(attempt);
-        if !self.to_task_manager(task_manager, ToTaskManager::Deploy { epoch, task }) {
+        if !self.tell_task_manager(task_manager, ToTaskManager::Deploy { epoch, task }) {
             let failure = Failure::new(FailureKind::TaskManagerLost, "it is not registered");
             self.answer(attempt.job, Input::DeployFailed { attempt, failure });
         }

@@ -74,17 +74,20 @@ pub(crate) enum What {
 }
 
 impl World {
-    pub(crate) fn proposed(&mut self, proposal: Proposal) {
+    pub(crate) fn proposed(&mut self, proposal: &Proposal) {
         let fenced = matches!(proposal.change, Change::Pointer { .. } | Change::Ids { .. });
         if proposal.is_late {
-            self.apply(&proposal);
+            self.apply(proposal);
             return;
         }
         if self.job_manager.as_ref().is_none_or(|manager| manager.life != proposal.life) {
             // What no epoch fences was decided when its leader ended.
             assert!(fenced, "{proposal:?} comes after its leader's end");
-            self.apply(&proposal);
+            self.apply(proposal);
             return;
+        }
+        if matches!(proposal.change, Change::Read { .. }) {
+            self.settle_late();
         }
         let chances = self.scenario.chances;
         let (fails, unknown) = (self.chance(chances.write_fails), self.chance(chances.write_unknown));
@@ -94,7 +97,7 @@ impl World {
                 let after = self.rng.between(1, 60);
                 self.schedule(after, Event::Proposed(Proposal { is_late: true, ..proposal.clone() }));
             }
-            !late && self.apply(&proposal)
+            !late && self.apply(proposal)
         };
         let known = applied && !unknown;
         let failed =
@@ -117,6 +120,19 @@ impl World {
             }
         };
         self.tell_job(proposal.job, input);
+    }
+
+    /// Decisions are made in an order: what was proposed before a read is applied before it or never.
+    fn settle_late(&mut self) {
+        let late = |event: &Event| matches!(event, Event::Proposed(proposal) if proposal.is_late);
+        let keys: Vec<_> = self.events.iter().filter(|(_, event)| late(event)).map(|(key, _)| *key).collect();
+        for key in keys {
+            if let Some(Event::Proposed(proposal)) = self.events.remove(&key)
+                && self.rng.chance(500)
+            {
+                self.apply(&proposal);
+            }
+        }
     }
 
     /// The store decides. Returns whether it accepts.

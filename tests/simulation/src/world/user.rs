@@ -17,6 +17,11 @@ fn bundle() -> BundleId {
     BundleId::new(Digest::from_bytes([7; 32]), "simulated.mrb")
 }
 
+/// The folder of the savepoint that a request asks for.
+pub(crate) fn savepoint_folder(request: u128) -> Box<str> {
+    format!("/savepoints/{request}").into()
+}
+
 /// The next job.
 pub(crate) fn job(number: u8, scenario: &Scenario, rng: &mut Rng, start_from: Option<StartFrom>) -> Job {
     let graph = Arc::new(graph::job_graph(scenario, rng));
@@ -64,7 +69,7 @@ impl World {
     pub(crate) fn wish(&mut self, wish: Wish) {
         self.requests += 1;
         let request = RequestId(self.requests);
-        let folder: Box<str> = format!("/savepoints/{}", self.requests).into();
+        let folder = savepoint_folder(self.requests);
         let input = match wish {
             Wish::Checkpoint => Input::CheckpointRequested { request },
             Wish::Savepoint => Input::SavepointRequested { request, folder, stop: None },
