@@ -12,7 +12,7 @@ pub const BUFFER_TIMEOUT_MS: u64 = 5;
 pub const RECORD_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
 /// What an instance may keep cached of its state, in bytes.
-pub const STATE_CACHE_BYTES: u32 = 8 * 1024 * 1024;
+pub const STATE_CACHE_BYTES: u32 = 32 * 1024 * 1024;
 
 /// The most subtasks of one vertex.
 pub const MAX_PARALLELISM_PER_VERTEX: u32 = 4096;
