@@ -212,7 +212,7 @@ impl JobMaster {
                 None
             })),
             Command::AcceptSlot { slot, allocation } => Some(Box::pin(async move {
-                services.resources.send(ResourceInput::SlotAccepted { slot, allocation }).await;
+                services.resources.send(ResourceInput::SlotAccepted { job, slot, allocation }).await;
                 None
             })),
             // The ResourceManager tells the TaskManagers, again and again until the slots are free.

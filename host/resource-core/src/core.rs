@@ -69,7 +69,7 @@ impl ResourceCore {
             Input::TaskManagerLost { task_manager, reason } => self.task_manager_lost(&task_manager, &reason, out),
             Input::SlotsRequested { job, tenant, count } => self.slots_requested(job, tenant, count, out),
             Input::JobGone { job } => self.job_gone(job, out),
-            Input::SlotAccepted { slot, allocation } => self.slot_accepted(&slot, allocation),
+            Input::SlotAccepted { job, slot, allocation } => self.slot_accepted(job, &slot, allocation, out),
             Input::SlotsReleased { slots } => self.slots_released(&slots, out),
             Input::SlotFreed { slot, allocation } => self.slot_freed(&slot, allocation, out),
             Input::SlotRequestFailed { slot, allocation } => self.slot_request_failed(&slot, allocation, out),

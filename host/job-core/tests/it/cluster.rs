@@ -166,7 +166,7 @@ impl Cluster {
                 self.send_manager(resources::Input::SlotsRequested { job: JOB, tenant, count });
             }
             Command::AcceptSlot { slot, allocation } => {
-                self.send_manager(resources::Input::SlotAccepted { slot, allocation });
+                self.send_manager(resources::Input::SlotAccepted { job: JOB, slot, allocation });
             }
             Command::RejectSlot { slot, allocation } => {
                 self.send_manager(resources::Input::SlotsReleased { slots: vec![(slot, allocation)] });
