@@ -57,7 +57,8 @@ impl JobCore {
             }
         }
         let wanted = asked.is_some() || self.coordinator.at_once;
-        let stops = asked.is_some_and(|request| request.stop.is_some());
+        // One that stops the job is answered when all tasks have finished, and so are those in front of it.
+        let stops = self.coordinator.requests.iter().any(|request| request.stop.is_some());
         (running > 0 || stops) && (finished == 0 || wanted || self.spec.checkpoints.after_tasks_finish)
     }
 
