@@ -46,7 +46,8 @@ impl Store {
         StateBlob::Inline(Bytes::copy_from_slice(&(self.inline.len() as u64 - 1).to_be_bytes()))
     }
 
-    /// Reads a blob. An error is damage that a fault has done.
+    /// Reads a blob. An error is damage that a fault has done, or that it was deleted: nobody needs it but a task that has
+    /// been replaced.
     pub(crate) fn read(&self, folder: &str, blob: &StateBlob) -> Result<Arc<Content>, String> {
         match blob {
             StateBlob::Inline(bytes) => {
@@ -59,8 +60,7 @@ impl Store {
                 if self.damaged.contains(&path) {
                     return Err(format!("{path} is damaged"));
                 }
-                let found = self.files.get(&path);
-                Ok(Arc::clone(found.unwrap_or_else(|| panic!("{path} is read and was deleted"))))
+                self.files.get(&path).map(Arc::clone).ok_or_else(|| format!("{path} was deleted"))
             }
         }
     }
