@@ -89,22 +89,9 @@ impl JobCore {
     }
 
     pub(crate) fn deploy_failed(&mut self, attempt: &AttemptId, failure: &Failure, out: &mut Vec<Command>) {
-        let task = match self.live_task(attempt) {
-            Ok(task) => task,
-            Err(reason) => return self.drop_message(reason),
-        };
-        let shared = self.sharing.slot_of(task.vertex, task.subtask);
-        let slot = self.assigned_slots.get(&shared).cloned();
-        self.task_failed(task, failure, out);
-        // A TaskManager that cannot be reached has no slot to give, and perhaps nobody else knows of this one: a
-        // TaskManager may have offered it when it counted as lost already.
-        if failure.kind == FailureKind::TaskManagerLost
-            && let Some((slot, allocation)) = slot
-            && self.slots.remove(allocation)
-        {
-            let lost = BTreeSet::from([allocation]);
-            out.push(Command::ReleaseSlots { slots: vec![(slot, allocation)] });
-            self.slots_gone(&lost, &self.unfinished_under(&lost), failure, out);
+        match self.live_task(attempt) {
+            Ok(task) => self.task_failed(task, failure, out),
+            Err(reason) => self.drop_message(reason),
         }
     }
 

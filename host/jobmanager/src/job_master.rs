@@ -215,7 +215,7 @@ impl JobMaster {
                 }))
             }
             Command::AcceptSlot { slot, allocation } => Some(Box::pin(async move {
-                services.resources.send(ResourceInput::SlotAccepted { slot, allocation }).await;
+                services.resources.send(ResourceInput::SlotAccepted { job, slot, allocation }).await;
                 None
             })),
             // The ResourceManager tells the TaskManagers, again and again until the slots are free.

@@ -52,7 +52,13 @@ impl ResourceCore {
         }
     }
 
-    pub(crate) fn slot_accepted(&mut self, slot: &SlotId, allocation: AllocationId) {
+    pub(crate) fn slot_accepted(
+        &mut self,
+        job: JobId,
+        slot: &SlotId,
+        allocation: AllocationId,
+        out: &mut Vec<Command>,
+    ) {
         let since = self.now;
         match self.registry.slot_mut(slot) {
             Some(state @ SlotState::Pending { .. }) if state.is_under(allocation) => {
@@ -62,8 +68,11 @@ impl ResourceCore {
             }
             // A heartbeat told it before.
             Some(state @ SlotState::Allocated { .. }) if state.is_under(allocation) => {}
-            Some(_) => self.drop_message(DropReason::StaleAllocation),
-            None => self.drop_message(DropReason::UnknownSlot),
+            known => {
+                let reason = if known.is_some() { DropReason::StaleAllocation } else { DropReason::UnknownSlot };
+                self.drop_message(reason);
+                out.push(Command::NotifySlotsLost { job, allocations: vec![allocation] });
+            }
         }
     }
 

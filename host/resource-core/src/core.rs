@@ -73,7 +73,7 @@ impl ResourceCore {
                 self.slots_requested(job, tenant, count, partly, out);
             }
             Input::JobGone { job } => self.job_gone(job, out),
-            Input::SlotAccepted { slot, allocation } => self.slot_accepted(&slot, allocation),
+            Input::SlotAccepted { job, slot, allocation } => self.slot_accepted(job, &slot, allocation, out),
             Input::SlotsReleased { slots } => self.slots_released(&slots, out),
             Input::SlotFreed { slot, allocation } => self.slot_freed(&slot, allocation, out),
             Input::SlotRequestFailed { slot, allocation } => self.slot_request_failed(&slot, allocation, out),

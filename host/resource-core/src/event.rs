@@ -36,6 +36,9 @@ pub enum Input {
     },
     /// A job has taken a slot that was offered to it.
     SlotAccepted {
+        /// The job. If the grant is not in force it learns that the slot is lost: a TaskManager that counts as lost may
+        /// have offered it, and nobody would tell otherwise.
+        job: JobId,
         /// The slot.
         slot: SlotId,
         /// Its grant.

@@ -46,7 +46,8 @@ impl Store {
         StateBlob::Inline(Bytes::copy_from_slice(&(self.inline.len() as u64 - 1).to_be_bytes()))
     }
 
-    /// Reads a blob. An error is damage that a fault has done.
+    /// Reads a blob. An error is damage that a fault has done, or that it was deleted: nobody needs it but a task that has
+    /// been replaced.
     pub(crate) fn read(&self, folder: &str, blob: &StateBlob) -> Result<Arc<Content>, String> {
         match blob {
             StateBlob::Inline(bytes) => {
@@ -59,9 +60,7 @@ impl Store {
                 if self.damaged.contains(&path) {
                     return Err(format!("{path} is damaged"));
                 }
-                // A task of an attempt that is over may wake and look for what nobody needs any more. Where a task that counts
-                // misses a file, its job cannot end as it should.
-                self.files.get(&path).cloned().ok_or_else(|| format!("{path} was deleted"))
+                self.files.get(&path).map(Arc::clone).ok_or_else(|| format!("{path} was deleted"))
             }
         }
     }

@@ -58,8 +58,8 @@ impl JobCore {
             }
         }
         let wanted = asked.is_some() || self.coordinator.at_once;
-        // The end of the job waits for the savepoint that it is to stop behind, and that waits for those before it.
-        let stops = asked.is_some() && self.coordinator.stop.is_some();
+        // One that stops the job is answered when all tasks have finished, and so are those in front of it.
+        let stops = self.coordinator.requests.iter().any(|request| request.stop.is_some());
         (running > 0 || stops) && (finished == 0 || wanted || self.spec.checkpoints.after_tasks_finish)
     }
 

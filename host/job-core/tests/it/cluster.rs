@@ -195,7 +195,7 @@ impl Cluster {
                 self.send_manager(resources::Input::SlotsRequested { job: JOB, tenant, count, partly: self.partly });
             }
             Command::AcceptSlot { slot, allocation } => {
-                self.send_manager(resources::Input::SlotAccepted { slot, allocation });
+                self.send_manager(resources::Input::SlotAccepted { job: JOB, slot, allocation });
             }
             Command::RejectSlot { slot, allocation } => {
                 self.send_manager(resources::Input::SlotsReleased { slots: vec![(slot, allocation)] });

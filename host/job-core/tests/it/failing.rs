@@ -93,18 +93,6 @@ fn a_deployment_that_fails_is_a_failed_task() {
 }
 
 #[test]
-fn a_slot_whose_task_manager_cannot_be_reached_is_given_up() {
-    let mut harness = Harness::deployed();
-    let gone = || Failure::new(FailureKind::TaskManagerLost, "it is not registered");
-    let commands = harness.step(Input::DeployFailed { attempt: harness.attempt(1, 1), failure: gone() });
-    let on_a = [harness.attempt(0, 0), harness.attempt(1, 0)];
-    assert!(on_a.iter().all(|attempt| cancelled(&commands).contains(attempt)));
-    let (slot, allocation) = offer("b", 0, 2);
-    assert!(commands.contains(&Command::ReleaseSlots { slots: vec![(slot, allocation)] }), "{commands:?}");
-    assert!(harness.state(0, 1).is_terminal(), "what else was to run in it cannot run either");
-}
-
-#[test]
 fn tasks_on_a_lost_task_manager_have_failed_and_are_not_told_to_stop() {
     let mut harness = Harness::running();
     let commands = harness.step(Input::TaskManagerLost { task_manager: tm("a"), reason: "it was silent".into() });

@@ -132,3 +132,21 @@ fn a_checkpoint_can_be_asked_for() {
     assert_eq!(answer(&commands), Ok(location));
     assert_eq!(kinds(&commands)[..4], ["completed"; 4]);
 }
+
+#[test]
+fn a_savepoint_that_waits_in_front_of_the_stop_does_not_hold_up_a_job_whose_tasks_have_finished() {
+    let mut harness = checkpointed(|_| {});
+    ask(&mut harness, None);
+    let (request, stop) = (RequestId(8), Some(StopMode { drain: false }));
+    harness.step(Input::SavepointRequested { request, folder: "/stop".into(), stop });
+    // Each end takes the savepoint back to the front, and in the end nobody is left to take part.
+    let mut last = Vec::new();
+    for task in harness.all_attempts() {
+        last = harness.report(task, ExecutionState::Finished);
+    }
+    assert_eq!(kinds(&last), ["store"], "of what has finished");
+    let Command::StoreCheckpoint { checkpoint } = &last[0] else { panic!("{last:?}") };
+    let commands = harness.step(Input::CheckpointStored { checkpoint: checkpoint.id, result: Ok("/save".into()) });
+    assert!(answer(&commands).is_ok());
+    assert!(kinds(&commands).contains(&"store"), "the one that stops the job follows: {commands:?}");
+}

@@ -2,7 +2,7 @@
 
 use millrace_resource_core::{Command, DropReason, Input};
 
-use crate::harness::{Harness, free, grant, job, requests, slot};
+use crate::harness::{Harness, free, grant, job, requests, slot, tm};
 
 /// A job that holds the one slot of TaskManager a under grant 1.
 fn allocated() -> Harness {
@@ -103,11 +103,22 @@ fn a_slot_that_its_task_manager_frees_by_itself_is_replaced_and_told() {
 }
 
 #[test]
+fn a_slot_that_a_lost_task_manager_offered_is_lost_to_whoever_took_it() {
+    let mut harness = allocated();
+    harness.step(Input::TaskManagerLost { task_manager: tm("a"), reason: "it was silent".to_owned() });
+    // It wakes, and its offer reaches the job before anybody tells it that it counts as lost.
+    let commands = harness.step(Input::SlotAccepted { job: job(1), slot: slot("a", 0), allocation: grant(2) });
+    assert_eq!(commands, [Command::NotifySlotsLost { job: job(1), allocations: vec![grant(2)] }]);
+}
+
+#[test]
 fn messages_about_other_grants_change_nothing() {
     let mut harness = allocated();
     let stale = |slot| Input::SlotFreed { slot, allocation: grant(77) };
     assert_eq!(harness.step(stale(slot("a", 0))), []);
-    assert_eq!(harness.step(Input::SlotAccepted { slot: slot("a", 0), allocation: grant(77) }), []);
+    let accepted = Input::SlotAccepted { job: job(1), slot: slot("a", 0), allocation: grant(77) };
+    let lost = Command::NotifySlotsLost { job: job(1), allocations: vec![grant(77)] };
+    assert_eq!(harness.step(accepted), [lost], "whoever took it has to learn that it is nobody's");
     assert_eq!(harness.step(Input::SlotRequestFailed { slot: slot("a", 0), allocation: grant(1) }), []);
     assert_eq!(harness.core.dropped().of(DropReason::StaleAllocation), 3);
     assert_eq!(harness.step(stale(slot("a", 9))), []);

@@ -56,7 +56,7 @@ impl Harness {
     }
 
     pub fn accept(&mut self, slot: SlotId, allocation: AllocationId) {
-        assert_eq!(self.step(Input::SlotAccepted { slot, allocation }), []);
+        assert_eq!(self.step(Input::SlotAccepted { job: job(1), slot, allocation }), []);
     }
 
     pub fn heartbeat(&mut self, name: &str, allocated: &[(u32, u64, u8)]) -> Vec<Command> {

@@ -131,7 +131,7 @@ impl World {
                 if present == grant {
                     // Stands for the offer: the job takes it when the message arrives.
                     let (slot, allocation) = (request.slot, request.allocation);
-                    machine.outgoing.push_back(Input::SlotAccepted { slot, allocation });
+                    machine.outgoing.push_back(Input::SlotAccepted { job: request.job, slot, allocation });
                 }
             }
             Some(Command::FreeSlot { allocation, .. }) => {
@@ -148,7 +148,7 @@ impl World {
 
     fn receive(&mut self, from: usize) {
         let Some(input) = self.machines[from].outgoing.pop_front() else { return };
-        let Input::SlotAccepted { slot, allocation } = &input else { return self.step(input) };
+        let Input::SlotAccepted { slot, allocation, .. } = &input else { return self.step(input) };
         let owner = self.machines[from].granted.get(&slot.index).filter(|(id, _)| id == allocation);
         let Some(owner) = owner.map(|(_, owner)| *owner) else { return };
         let taken = self.taken.entry(owner).or_default();

@@ -22,6 +22,15 @@ impl World {
         if let Input::CheckpointAcknowledged(ack) = &input {
             self.ledger.acknowledged(ack.checkpoint, ack.attempt);
         }
+        if let Input::TaskReported(report) = &input
+            && report.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::StateUnreadable)
+        {
+            let vertices = master.core.view().graph.vertices.iter().zip(&master.core.view().vertices);
+            let of_vertex = vertices.filter(|(vertex, _)| vertex.id == report.attempt.vertex);
+            let present = of_vertex.map(|(_, tasks)| tasks.subtasks[report.attempt.subtask as usize].attempt).next();
+            let is_live = present == Some(report.attempt.attempt);
+            assert!(self.ledger.damaged || !is_live, "{:?}", report.failure);
+        }
         let mut commands = Vec::new();
         master.core.step(now, input, &mut commands);
         assert_eq!(master.core.check(), Ok(()));
@@ -43,7 +52,7 @@ impl World {
                 self.tell_resources(ResourceInput::SlotsRequested { job, tenant: tenant(), count, partly: false });
             }
             Command::AcceptSlot { slot, allocation } => {
-                self.tell_resources(ResourceInput::SlotAccepted { slot, allocation });
+                self.tell_resources(ResourceInput::SlotAccepted { job, slot, allocation });
             }
             Command::RejectSlot { slot, allocation } => {
                 self.tell_resources(ResourceInput::SlotsReleased { slots: vec![(slot, allocation)] });
