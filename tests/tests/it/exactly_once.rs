@@ -11,6 +11,9 @@ use millrace_tests::repository;
 /// The density of event time that all figures are given for.
 const EVENTS_PER_SECOND: u64 = 100_000;
 
+/// How long a job runs at least in which a TaskManager is killed, in seconds.
+const SECONDS_WITH_KILL: u64 = 4;
+
 /// Often, so that even a fast run has some.
 const CHECKPOINTS: [(&str, &str); 4] = [
     ("execution.checkpointing.interval", "50 ms"),
@@ -24,11 +27,15 @@ async fn gives_the_expected_rows(query: &str, records: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut cluster = Processes::start(folder.path(), 3, 2, &["--file-root", "/"]).await?;
     let directory = folder.path().join("checkpoints");
-    let records = records.to_string();
+    // A job that is to lose a TaskManager in the middle takes some seconds, however fast the machine is.
+    let (records, rate) = (records.to_string(), (records / SECONDS_WITH_KILL).to_string());
     for (parallelism, kill) in [(1, false), (2, false), (4, false), (1, true), (2, true), (4, true)] {
         let case = format!("{query} at parallelism {parallelism}, kill: {kill}");
         let output = folder.path().join(format!("rows-{parallelism}-{kill}"));
-        let args = vec!["--query", query, "--events", &records, "--output", output.to_str().context("a path")?];
+        let mut args = vec!["--query", query, "--events", &records, "--output", output.to_str().context("a path")?];
+        if kill {
+            args.extend(["--rate", &rate]);
+        }
         let mut options = CHECKPOINTS.to_vec();
         options.push(("execution.checkpointing.dir", directory.to_str().context("a path")?));
         let run = Run { args, parallelism, options, ..Run::default() };
