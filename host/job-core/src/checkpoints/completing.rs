@@ -122,8 +122,8 @@ impl JobCore {
                 self.complete(&stored, out);
             }
             Ok(false) => {
-                // Should the write take effect after all, nothing is lost: its metadata stays, and its files stay until
-                // a later pointer is durable, after which the store refuses this one.
+                // The read is ordered behind the write, so that this is final. A store in which the write could still take
+                // effect would lose records: a job that restarts in between removes output that this checkpoint covers.
                 if let Some(pending) = self.coordinator.pending.get_mut(&id) {
                     pending.stage = Stage::Collecting;
                 }
