@@ -1,6 +1,6 @@
 // The component: the interface `operator` of sdk/wit/millrace.wit.
 
-import host from "millrace:app/host@0.2.0";
+import host from "millrace:app/host@0.3.0";
 
 import { splitBatch } from "./split.js";
 
@@ -27,6 +27,7 @@ export const operator = {
   },
 
   // Nothing is kept between two calls, so there is nothing to do in these.
+  turn() {},
   watermark() {},
   preBarrier() {},
   flush() {},

@@ -64,19 +64,19 @@ pub enum ComponentError {
         message: String,
     },
     /// An import that no guest gets.
-    #[error("the component imports `{name}`, which is neither `millrace:app@0.2` nor WASI 0.2")]
+    #[error("the component imports `{name}`, which is neither `millrace:app@0.3` nor WASI 0.2")]
     ForeignImport {
         /// The import's name.
         name: String,
     },
     /// An import or export of another version of the contract.
-    #[error("the component was built against `{name}`; this Millrace knows millrace:app@0.2")]
+    #[error("the component was built against `{name}`; this Millrace knows millrace:app@0.3")]
     UnknownVersion {
         /// The import's or export's name.
         name: String,
     },
     /// Nothing to run.
-    #[error("the component exports no `millrace:app/operator@0.2`: it has neither of the worlds of millrace:app")]
+    #[error("the component exports no `millrace:app/operator@0.3`: it has neither of the worlds of millrace:app")]
     NoOperator,
     /// The bytes are not those that were asked for.
     #[error("the component's bytes do not have the digest {expected}: they were damaged on their way")]

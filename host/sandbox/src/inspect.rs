@@ -151,7 +151,7 @@ fn is_wasi_02(name: &str) -> bool {
 fn check_version(name: &str) -> Result<(), ComponentError> {
     let Some(interface) = name.strip_prefix(CONTRACT) else { return Ok(()) };
     let version = interface.split_once('@').map_or("", |(_, version)| version);
-    if version.starts_with("0.2.") { Ok(()) } else { Err(ComponentError::UnknownVersion { name: name.to_owned() }) }
+    if version.starts_with("0.3.") { Ok(()) } else { Err(ComponentError::UnknownVersion { name: name.to_owned() }) }
 }
 
 #[cfg(test)]
@@ -160,15 +160,15 @@ mod tests {
 
     #[test]
     fn imports_are_known_by_package_and_version() {
-        for good in ["millrace:app/host@0.2.0", "millrace:app/graph@0.2.7", "wasi:io/streams@0.2.6"] {
+        for good in ["millrace:app/host@0.3.0", "millrace:app/graph@0.3.7", "wasi:io/streams@0.2.6"] {
             assert_eq!(check_import(good), Ok(()), "{good}");
         }
         for bad in ["wasi:io/streams@0.3.0", "wasi:nn/tensor@0.2.0", "wasi:io", "acme:db/sql@1.0.0", "host", ""] {
             assert_eq!(check_import(bad), Err(ComponentError::ForeignImport { name: bad.to_owned() }), "{bad}");
         }
-        let newer = "millrace:app/host@0.3.0".to_owned();
+        let newer = "millrace:app/host@0.4.0".to_owned();
         assert_eq!(check_import(&newer), Err(ComponentError::UnknownVersion { name: newer.clone() }));
-        assert!(matches!(check_import("millrace:app/secret@0.2.0"), Err(ComponentError::ForeignImport { .. })));
+        assert!(matches!(check_import("millrace:app/secret@0.3.0"), Err(ComponentError::ForeignImport { .. })));
     }
 
     #[test]

@@ -228,6 +228,17 @@ impl OperatorInstance {
         Ok(Polled { offset: Bytes::from(polled.offset), status })
     }
 
+    /// Tells a node that generates watermarks which split of its source the records that follow come from, and how far
+    /// that split's watermark is, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// See [`OperatorInstance::process`].
+    pub async fn turn(&mut self, node: NodeId, split: u32, watermark: EventTime) -> Result<(), GuestError> {
+        let started = self.guest.begin("turn", Some(node))?;
+        let outcome = started.run(self.operator.call_turn(&mut self.guest.store, node.0, split, watermark)).await;
+        self.end(outcome)
+    }
+
     /// Advances a node's watermark, in milliseconds since 1970.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 mod chain;
 mod checkpoints;
 mod collect;
+mod generators;
 mod guest;
 mod host;
-mod idleness;
 mod input;
 mod open;
 mod orders;

@@ -28,6 +28,7 @@ mod operator;
 mod pipeline;
 mod random;
 mod route;
+mod splits;
 mod task;
 
 pub use operator::OperatorHarness;

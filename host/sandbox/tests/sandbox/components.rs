@@ -84,8 +84,8 @@ fn damaged_components_never_panic() {
 async fn an_import_of_wrong_type_is_refused() {
     let fixture = fixture(|_| {});
     let component = r#"(component
-        (import "millrace:app/host@0.2.0" (instance (export "now-ms" (func (result string)))))
-        (instance $i) (export "millrace:app/operator@0.2.0" (instance $i)))"#;
+        (import "millrace:app/host@0.3.0" (instance (export "now-ms" (func (result string)))))
+        (instance $i) (export "millrace:app/operator@0.3.0" (instance $i)))"#;
     let error = fixture.try_compile(&wat::parse_str(component).unwrap()).await.unwrap_err();
     assert!(matches!(&error, ComponentError::Link { message } if message.contains("now-ms")), "{error}");
 }

@@ -34,7 +34,7 @@ const WASI: [&str; 6] = [
     "package wasi:http@0.2.6; interface outgoing-handler { handle: func() -> u32; }",
     "package test:worlds;
      world wasi {
-       include millrace:app/application@0.2.0;
+       include millrace:app/application@0.3.0;
        import wasi:io/poll@0.2.6; import wasi:io/streams@0.2.6;
        import wasi:clocks/monotonic-clock@0.2.6; import wasi:clocks/wall-clock@0.2.6;
        import wasi:random/random@0.2.6; import wasi:cli/exit@0.2.6; import wasi:cli/stdout@0.2.6;
@@ -51,7 +51,7 @@ pub struct Guest {
     nodes: usize,
 }
 
-const SIGNATURES: [(&str, &str); 10] = [
+const SIGNATURES: [(&str, &str); 11] = [
     ("build", "(param $args i32) (param $args_len i32) (param $parallelism i32) (result i32)"),
     ("splits", "(param $node i32) (param $parallelism i32) (result i32)"),
     (
@@ -66,6 +66,7 @@ const SIGNATURES: [(&str, &str); 10] = [
         "(param $node i32) (param $split i32) (param $split_len i32) (param $ptr i32) (param $len i32)
          (param $max i32) (result i32)",
     ),
+    ("turn", "(param $node i32) (param $split i32) (param $watermark i64) (result i32)"),
     ("watermark", "(param $node i32) (param $timestamp i64) (result i32)"),
     ("timers", "(param $node i32) (param $clock i32) (param $ptr i32) (param $len i32) (result i32)"),
     ("pre-barrier", "(result i32)"),
@@ -133,7 +134,7 @@ impl Guest {
             ("log", "(param i32 i32 i32)"),
             ("report-panic", "(param i32 i32)"),
         ] {
-            let _ = writeln!(wat, "(import \"millrace:app/host@0.2.0\" \"{name}\" (func ${name} {signature}))");
+            let _ = writeln!(wat, "(import \"millrace:app/host@0.3.0\" \"{name}\" (func ${name} {signature}))");
         }
         wat.push_str(&self.imports);
         let _ = writeln!(
@@ -160,7 +161,7 @@ impl Guest {
             }
             let _ = writeln!(
                 wat,
-                "(func $f-{name} (export \"millrace:app/{interface}@0.2.0#{name}\") {signature} (local $i i32)
+                "(func $f-{name} (export \"millrace:app/{interface}@0.3.0#{name}\") {signature} (local $i i32)
                    (global.set $free (i32.const {HEAP})) {})",
                 self.body(name)
             );

@@ -5,5 +5,6 @@ mod aligner;
 mod fixture;
 mod progress;
 mod progress_properties;
+mod splits;
 mod timers;
 mod valve;

@@ -3,16 +3,18 @@
 //! Invariants:
 //! - What a call emitted has passed down the whole chain before anything else happens ([`Chain::settle`]).
 //! - Commands of [`ChainProgress`] are carried out one at a time, each to its end.
+//! - Whatever emits while a split is read has been told that it is this split's turn ([`Chain::turn`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use millrace_protocol::SplitId;
 use millrace_task_core::{ChainProgress, Clock, Command, Input};
 use millrace_types::{Barrier, CheckpointId, EventTime, Failure, FailureKind, MIN_EVENT_TIME, NodeId};
 use millrace_wire::BatchView;
 use tokio::time::Instant;
 
-use crate::run::idleness::Idleness;
+use crate::run::generators::Generators;
 use crate::run::segment::Segment;
 use crate::run::shared::{TaskError, wall_clock};
 use crate::run::snapshot::{OperatorParts, OvertakenRecords};
@@ -27,19 +29,19 @@ pub(crate) struct Chain {
     /// In which segment each operator runs.
     places: BTreeMap<NodeId, usize>,
     progress: ChainProgress,
-    idleness: Idleness,
+    generators: Generators,
     ended: bool,
 }
 
 impl Chain {
     /// A chain without segments, which are added as they open.
-    pub(crate) fn new(places: BTreeMap<NodeId, usize>, progress: ChainProgress, idleness: Idleness) -> Self {
-        Self { segments: Vec::new(), places, progress, idleness, ended: false }
+    pub(crate) fn new(places: BTreeMap<NodeId, usize>, progress: ChainProgress, generators: Generators) -> Self {
+        Self { segments: Vec::new(), places, progress, generators, ended: false }
     }
 
     /// Adds the next segment, in topological order.
     pub(crate) fn push(&mut self, mut segment: Segment) -> Result<(), TaskError> {
-        if !self.idleness.is_empty()
+        if self.generators.may_idle()
             && let Some(outlet) = segment.outlet()?
         {
             outlet.note_emitters();
@@ -76,11 +78,63 @@ impl Chain {
 
     /// Reads from a split of a source.
     pub(crate) async fn read(&mut self, node: NodeId, split: &Split) -> Result<(bytes::Bytes, ReadStatus), TaskError> {
+        if self.generators.current() != Some(split.id) {
+            self.turn(split.id).await?;
+        }
+        self.generators.read_begins(Instant::now());
         let polled = self.segment(node)?.read(node, split).await?;
         self.settle().await?;
-        self.note_watermarks(false)?;
+        // The last word about a split that ends here is its own.
+        self.note_watermarks(polled.1 == ReadStatus::Finished)?;
+        match polled.1 {
+            ReadStatus::More => self.generators.read_ends(Instant::now()),
+            ReadStatus::IdleMs(_) => {}
+            ReadStatus::Finished => self.note(|generators| generators.remove(split.id, Instant::now()))?,
+        }
         self.advance().await?;
         Ok(polled)
+    }
+
+    /// The source's records come from another split from here on.
+    async fn turn(&mut self, split: SplitId) -> Result<(), TaskError> {
+        // What was emitted before is of the split that was read before.
+        self.note_watermarks(true)?;
+        self.advance().await?;
+        for (node, watermark) in self.generators.turn(split) {
+            if let Segment::Guest(guest) = self.segment(node)? {
+                guest.turn(node, split, watermark).await?;
+            }
+        }
+        self.settle().await
+    }
+
+    /// The source's reader has got splits: they hold the watermarks back from here on.
+    pub(crate) async fn add_splits(&mut self, splits: impl IntoIterator<Item = SplitId>) -> Result<(), TaskError> {
+        for split in splits {
+            self.note(|generators| generators.add(split))?;
+        }
+        self.advance().await
+    }
+
+    /// Splits are not read to their end.
+    pub(crate) async fn drop_splits(&mut self, splits: impl IntoIterator<Item = SplitId>) -> Result<(), TaskError> {
+        self.note_watermarks(true)?;
+        for split in splits {
+            self.note(|generators| generators.remove(split, Instant::now()))?;
+        }
+        self.advance().await
+    }
+
+    /// The watermark that an operator has emitted for a split.
+    pub(crate) fn split_watermark(&self, node: NodeId, split: SplitId) -> EventTime {
+        self.generators.of_split(node, split)
+    }
+
+    fn note(&mut self, act: impl FnOnce(&mut Generators) -> Vec<Input>) -> Result<(), TaskError> {
+        for input in act(&mut self.generators) {
+            self.progress.apply(input).map_err(Failure::from)?;
+        }
+        Ok(())
     }
 
     /// Something happened to the inputs' watermarks or ends.
@@ -113,14 +167,16 @@ impl Chain {
     fn note_watermarks(&mut self, all: bool) -> Result<(), TaskError> {
         for segment in &mut self.segments {
             let Some(outlet) = segment.outlet()? else { continue };
-            if !self.idleness.is_empty() {
+            if self.generators.may_idle() {
                 let now = Instant::now();
-                for input in outlet.take_emitters().into_iter().filter_map(|node| self.idleness.emitted(node, now)) {
+                for input in outlet.take_emitters().into_iter().flat_map(|node| self.generators.heard(node, now)) {
                     self.progress.apply(input).map_err(Failure::from)?;
                 }
             }
             for (node, watermark) in outlet.take_watermarks(all) {
-                self.progress.apply(Input::Emitted { node, watermark }).map_err(Failure::from)?;
+                for input in self.generators.emitted(node, watermark) {
+                    self.progress.apply(input).map_err(Failure::from)?;
+                }
             }
         }
         Ok(())
@@ -281,7 +337,7 @@ impl Chain {
             }
         }
         let timer = timer.map(|at| Instant::now() + wall_clock_until(at));
-        Ok([deadline, timer, self.idleness.next_deadline()].into_iter().flatten().min())
+        Ok([deadline, timer, self.generators.next_deadline()].into_iter().flatten().min())
     }
 
     /// Sends rows that have waited long enough, and fires the timers that are due by the wall clock.
@@ -298,8 +354,8 @@ impl Chain {
             self.fire_chunk(node, Clock::ProcessingTime, now_ms).await?;
         }
         self.note_watermarks(false)?;
-        while let Some(idle) = self.idleness.due(now) {
-            self.progress.apply(idle).map_err(Failure::from)?;
+        for input in self.generators.on_time(now) {
+            self.progress.apply(input).map_err(Failure::from)?;
         }
         self.advance().await
     }

@@ -3,11 +3,12 @@
 use std::any::Any;
 
 use bytes::Bytes;
+use millrace_protocol::SplitId;
 use millrace_sandbox::{
     Clock, CompiledComponent, GuestError, OpenSpec, OperatorHost, OperatorInstance, Polled, Sandbox,
 };
 use millrace_task_core::{Clock as TimerClock, Timer};
-use millrace_types::{Failure, FailureKind, NodeId};
+use millrace_types::{EventTime, Failure, FailureKind, NodeId};
 use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -95,7 +96,19 @@ impl GuestSegment {
         self.pre_barrier().await?;
         self.flush().await?;
         let host = self.instance.take().and_then(OperatorInstance::into_host).ok_or_else(lost)?;
-        self.instantiate(host).await
+        self.instantiate(host).await?;
+        for (node, split, watermark) in self.host()?.outlet.turns() {
+            let result = self.instance()?.turn(node, split.0, watermark).await;
+            result.map_err(|error| self.failed(error))?;
+        }
+        Ok(())
+    }
+
+    /// The records that a node gets come from this split from here on.
+    pub(crate) async fn turn(&mut self, node: NodeId, split: SplitId, watermark: EventTime) -> Result<(), TaskError> {
+        self.host()?.outlet.turn(node, split, watermark);
+        let result = self.instance()?.turn(node, split.0, watermark).await;
+        self.ended(result).await
     }
 
     pub(crate) async fn process(&mut self, node: NodeId, port: u32, batch: &BatchView) -> Result<(), TaskError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_network::{InFlight, OutputEdgeWriter, WriteError};
-use millrace_protocol::Rerouting;
+use millrace_protocol::{Rerouting, SplitId};
 use millrace_types::{Barrier, EventTime, Failure, FailureKind, NodeId};
 use millrace_wire::BatchView;
 use tokio::time::Instant;
@@ -74,6 +74,8 @@ pub(crate) struct Outlet {
     watermarks_due: Option<Instant>,
     /// The operators that called `emit-watermark` since they were asked for, if anybody asks.
     emitters: Option<Vec<NodeId>>,
+    /// For each operator that was told so, the split that its records come from, and the greatest watermark of that.
+    turns: BTreeMap<NodeId, (SplitId, EventTime)>,
     /// What the edges had sent when it was counted last, in bytes.
     bytes_counted: u64,
     shared: Arc<TaskShared>,
@@ -91,6 +93,7 @@ impl Outlet {
             watermarks: Vec::new(),
             watermarks_due: None,
             emitters: None,
+            turns: BTreeMap::new(),
             bytes_counted: 0,
             shared,
         }
@@ -127,6 +130,9 @@ impl Outlet {
         {
             emitters.push(node);
         }
+        if let Some((_, watermark)) = self.turns.get_mut(&node) {
+            *watermark = (*watermark).max(timestamp);
+        }
         match self.watermarks.iter_mut().find(|(emitter, _)| *emitter == node) {
             Some((_, watermark)) => *watermark = (*watermark).max(timestamp),
             None => self.watermarks.push((node, timestamp)),
@@ -153,6 +159,16 @@ impl Outlet {
     /// Who has called `emit-watermark` since the last time.
     pub(crate) fn take_emitters(&mut self) -> Vec<NodeId> {
         self.emitters.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// An operator's records come from this split from here on, whose watermark stands here.
+    pub(crate) fn turn(&mut self, node: NodeId, split: SplitId, watermark: EventTime) {
+        self.turns.insert(node, (split, watermark));
+    }
+
+    /// What an instance has to know that takes the place of another one: whose turn it is.
+    pub(crate) fn turns(&self) -> Vec<(NodeId, SplitId, EventTime)> {
+        self.turns.iter().map(|(node, (split, watermark))| (*node, *split, *watermark)).collect()
     }
 
     /// The next batch for a later segment.

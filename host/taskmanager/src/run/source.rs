@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_graph::StreamNode;
+use millrace_graph::{NodeKind, StreamNode};
 use millrace_protocol::{SplitAssignment, SplitRequest, ToJobManager};
 use millrace_task_core::Input;
 use millrace_types::{EventTime, Failure, FailureKind, NodeId};
@@ -41,7 +41,7 @@ struct Alignment {
     node: NodeId,
     interval: Duration,
     next_report: Instant,
-    /// Nothing is read while the watermark is above this one.
+    /// No split is read while its watermark is above this one.
     watermark_max: EventTime,
 }
 
@@ -54,6 +54,7 @@ impl SourceDriver {
     ) -> Self {
         let began = Instant::now();
         let uid = nodes.iter().find(|(id, _)| *id == node).map(|(_, node)| node.uid.clone()).unwrap_or_default();
+        let in_guest = nodes.iter().any(|(id, other)| *id == node && matches!(other.kind, NodeKind::Source(_)));
         let aligned = nodes.iter().find_map(|(id, node)| Some((*id, node.alignment.as_ref()?)));
         let alignment = aligned.map(|(node, alignment)| Alignment {
             node,
@@ -61,20 +62,32 @@ impl SourceDriver {
             next_report: began,
             watermark_max: EventTime::MAX,
         });
-        Self { node, uid, queue: SplitQueue::default(), assignments, outbound, began, alignment }
+        Self { node, uid, queue: SplitQueue::new(in_guest), assignments, outbound, began, alignment }
     }
 
-    /// Tells how far the watermark is when it is time to. Returns until when nothing may be read, if so.
-    async fn align(&mut self, chain: &mut Chain, shared: &TaskShared) -> Result<Option<Instant>, TaskError> {
-        let Some(alignment) = &mut self.alignment else { return Ok(None) };
-        let watermark = chain.output_watermark(alignment.node);
-        if alignment.next_report <= Instant::now() {
+    /// Tells how far the watermark is when it is time to.
+    async fn align(&mut self, chain: &mut Chain, shared: &TaskShared) -> Result<(), TaskError> {
+        if let Some(alignment) = &mut self.alignment
+            && alignment.next_report <= Instant::now()
+        {
             alignment.next_report = Instant::now() + alignment.interval;
             let (attempt, node) = (shared.attempt, alignment.node);
+            let watermark = chain.output_watermark(node);
             let message = ToJobManager::WatermarkReached { attempt, node, watermark };
             self.outbound.send(message).await.map_err(|_| gone())?;
         }
-        Ok((watermark > alignment.watermark_max).then_some(alignment.next_report))
+        Ok(())
+    }
+
+    fn next_step(&mut self, chain: &Chain) -> Step {
+        let (now_ms, alignment) = (self.now_ms(), self.alignment.as_ref());
+        self.queue.next_step(now_ms, |split| {
+            alignment.is_some_and(|alignment| chain.split_watermark(alignment.node, split) > alignment.watermark_max)
+        })
+    }
+
+    fn instant(&self, at_ms: Option<u64>) -> Option<Instant> {
+        at_ms.map(|at_ms| self.began + Duration::from_millis(at_ms))
     }
 
     fn now_ms(&self) -> u64 {
@@ -94,18 +107,19 @@ impl SourceDriver {
                 continue;
             }
             while let Ok(assignment) = self.assignments.try_recv() {
-                self.assign(assignment);
+                self.assign(assignment, chain).await?;
             }
-            let (held_back, now_ms) = (self.align(chain, shared).await?, self.now_ms());
-            match self.queue.next_step(now_ms) {
-                Step::Read if held_back.is_some() => self.wait(held_back, chain, checkpoints, shared).await?,
+            self.align(chain, shared).await?;
+            match self.next_step(chain) {
                 Step::Read => self.read(chain).await?,
                 Step::Request(finished) => {
                     let request = SplitRequest { attempt: shared.attempt, node: self.node, finished };
                     self.outbound.send(ToJobManager::SplitRequest(request)).await.map_err(|_| gone())?;
                 }
-                Step::Wait(until_ms) => {
-                    let until = until_ms.map(|until| self.began + Duration::from_millis(until));
+                Step::Wait(until_ms) => self.wait(self.instant(until_ms), chain, checkpoints, shared).await?,
+                Step::HeldBack(until_ms) => {
+                    let report = self.alignment.as_ref().map(|alignment| alignment.next_report);
+                    let until = [self.instant(until_ms), report].into_iter().flatten().min();
                     self.wait(until, chain, checkpoints, shared).await?;
                 }
                 Step::Done => {
@@ -139,7 +153,8 @@ impl SourceDriver {
         checkpoints.heed(&orders, chain).await?;
         if orders.drain && !chain.has_ended() {
             // The savepoint's order, which may have come together with this one, lies behind it.
-            self.queue.drain();
+            let splits = self.queue.drain();
+            chain.drop_splits(splits).await?;
             chain.apply(Input::SourceFinished { node: self.node }).await?;
         }
         if let Some(alignment) = &mut self.alignment
@@ -166,9 +181,11 @@ impl SourceDriver {
         Ok(())
     }
 
-    fn assign(&mut self, assignment: SplitAssignment) {
+    async fn assign(&mut self, assignment: SplitAssignment, chain: &mut Chain) -> Result<(), TaskError> {
         let now_ms = self.now_ms();
+        chain.add_splits(assignment.splits.iter().map(|(id, _, _)| *id)).await?;
         self.queue.assign(assignment.splits, assignment.no_more, now_ms);
+        Ok(())
     }
 
     /// Waits for splits, for an idle split's time, or for the chain's.
@@ -188,7 +205,7 @@ impl SourceDriver {
         };
         shared.metrics.switch(Activity::Busy);
         match assignment {
-            Some(Some(assignment)) => self.assign(assignment),
+            Some(Some(assignment)) => self.assign(assignment, chain).await?,
             Some(None) => return Err(gone()),
             None => {}
         }

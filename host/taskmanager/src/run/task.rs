@@ -20,7 +20,7 @@ use crate::log::{Level, LogKey, TaskLogs};
 use crate::metrics::TaskMetrics;
 use crate::run::chain::Chain;
 use crate::run::checkpoints::TaskCheckpoints;
-use crate::run::idleness::Idleness;
+use crate::run::generators::Generators;
 use crate::run::input::Inputs;
 use crate::run::open::{Opener, TaskEnvironment, places};
 use crate::run::orders::OrderBox;
@@ -140,7 +140,7 @@ impl Body {
             SourceDriver::new(*node, &task.vertex.nodes, assignments, environment.outbound.clone())
         });
         let nodes = &task.vertex.nodes;
-        let chain = Chain::new(places(task), progress, Idleness::new(nodes, Instant::now()));
+        let chain = Chain::new(places(task), progress, Generators::new(nodes, Instant::now()));
         Ok(Self { chain, inputs: Inputs::new(gate, &task.inputs, nodes, task.attempt.subtask), source })
     }
 

@@ -67,7 +67,7 @@ impl Relay {
         let Self { process, flush } = self;
         let export = |name: &str, signature: &str, body: &str| {
             format!(
-                "(func (export \"millrace:app/operator@0.2.0#{name}\") {signature} (result i32)
+                "(func (export \"millrace:app/operator@0.3.0#{name}\") {signature} (result i32)
                    (global.set $free (i32.const {HEAP})) {body})\n"
             )
         };
@@ -88,7 +88,7 @@ impl Relay {
             ("put", "(param i32 i32 i32)"),
             ("set-timers", "(param i32 i32 i32 i32)"),
         ] {
-            let _ = writeln!(wat, "(import \"millrace:app/host@0.2.0\" \"{name}\" (func ${name} {signature}))");
+            let _ = writeln!(wat, "(import \"millrace:app/host@0.3.0\" \"{name}\" (func ${name} {signature}))");
         }
         let _ = write!(
             wat,
@@ -104,6 +104,7 @@ impl Relay {
         wat.push_str(&export("open", ten, &format!("(i32.const {OPEN_RESULT})")));
         wat.push_str(&export("process", batch, &ok(process)));
         wat.push_str(&export("poll", "(param i32 i32 i32 i32 i32 i32)", "unreachable"));
+        wat.push_str(&export("turn", "(param i32 i32 i64)", &ok("")));
         wat.push_str(&export("watermark", "(param i32 i64)", &ok("")));
         wat.push_str(&export("timers", batch, &ok(timers)));
         wat.push_str(&export("pre-barrier", "", &ok("")));

@@ -85,6 +85,10 @@ impl<B: Builder> operator::Guest for Exports<B> {
         with_instance(|instance| instance.poll(node, &split, &offset, max_bytes).map(convert::polled))
     }
 
+    fn turn(node: u32, split: u32, watermark: i64) -> Result<(), String> {
+        with_instance(|instance| instance.turn(node, split, watermark))
+    }
+
     fn watermark(node: u32, timestamp: i64) -> Result<(), String> {
         with_instance(|instance| instance.watermark(node, timestamp))
     }

@@ -1,8 +1,10 @@
 //! Timestamps and watermarks.
 //!
 //! The operator calls `emit_watermark` once in every call that brought it records, whether the watermark rose or not: the
-//! host takes its silence for idleness.
+//! host takes its silence for idleness. Behind a source each split has a generator of its own: what one of them has seen
+//! says nothing about the others. The host makes one watermark of theirs.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,6 +17,10 @@ use crate::runtime::assembly::Control;
 use crate::runtime::current::Label;
 use crate::runtime::receiver::{BoxReceiver, Receiver};
 
+/// Of how many splits the generators are kept beside that of the split that is read. One that was dropped begins anew where
+/// the split's watermark is.
+const GENERATORS_KEPT_MAX: usize = 256;
+
 /// Gives the records of a chunk their timestamps.
 type Stamp<T> = Box<dyn Fn(&mut Chunk<T>)>;
 /// Makes the generator of an instance.
@@ -22,8 +28,8 @@ type NewGenerator<T> = Box<dyn Fn() -> Box<dyn WatermarkGenerator<T>>>;
 
 /// Says from records and their timestamps how far event time has come: Flink's `WatermarkGenerator`.
 ///
-/// An instance makes its own one, and a new instance begins with a new one: what a generator remembers is a hint. The
-/// watermark itself lasts, and never goes back.
+/// An instance makes its own ones, one for each split of the source in front, and a new instance begins with new ones: what
+/// a generator remembers is a hint. The watermark itself lasts, and never goes back.
 pub trait WatermarkGenerator<T>: 'static {
     /// Sees a record. May emit a watermark at once, which is sent behind the records of this batch.
     fn on_event(&mut self, event: &T, timestamp_ms: i64, output: &mut WatermarkOutput);
@@ -70,6 +76,16 @@ enum Generator<T> {
     Silent,
 }
 
+impl<T> Generator<T> {
+    fn start(&self) -> Running<T> {
+        match self {
+            Self::Bounded { delay_ms } => Running::Bounded(Bounded { delay_ms: *delay_ms, latest: i64::MIN }),
+            Self::Custom(generator) => Running::Custom(generator()),
+            Self::Silent => Running::Silent,
+        }
+    }
+}
+
 /// How records get timestamps, and when a watermark says that no earlier one follows.
 ///
 /// ```
@@ -97,12 +113,12 @@ impl<T: 'static> WatermarkStrategy<T> {
         Self { stamp, generator, idle_timeout_ms: None, alignment: None }
     }
 
-    /// Timestamps, in milliseconds since 1970, that never decrease within a subtask.
+    /// Timestamps, in milliseconds since 1970, that never decrease within a split of the source, or else within a subtask.
     pub fn monotonous(timestamp_of: impl Fn(&T) -> i64 + 'static) -> Self {
         Self::bounded_out_of_orderness(0, timestamp_of)
     }
 
-    /// Timestamps that lag the latest one by at most `delay_ms`.
+    /// Timestamps that lag the latest one of the split of the source, or else of the subtask, by at most `delay_ms`.
     pub fn bounded_out_of_orderness(delay_ms: i64, timestamp_of: impl Fn(&T) -> i64 + 'static) -> Self {
         Self::new(Generator::Bounded { delay_ms: delay_ms.max(0) }, timestamp_of)
     }
@@ -127,14 +143,15 @@ impl<T: 'static> WatermarkStrategy<T> {
         self
     }
 
-    /// A subtask without records for so long is idle: those that have some do not wait for it.
+    /// A split of the source, or else a subtask, without records for so long is idle: those that have some do not wait for
+    /// it.
     #[must_use]
     pub fn with_idleness(mut self, timeout: Duration) -> Self {
         self.idle_timeout_ms = Some(millis(timeout));
         self
     }
 
-    /// The source in front stops reading while its watermark is more than `max_drift` ahead of the least one of the
+    /// The source in front does not read the splits whose watermarks are more than `max_drift` ahead of the least one of the
     /// group. Sources tell theirs, and learn the group's, every `update_interval`.
     #[must_use]
     pub fn with_watermark_alignment(
@@ -159,29 +176,37 @@ enum Running<T> {
     Silent,
 }
 
-/// Gives records timestamps, and the stream watermarks.
-pub(crate) struct Watermarks<T> {
-    stamp: Stamp<T>,
-    generator: Running<T>,
-    label: Label,
-    host: Rc<dyn Host>,
-    output: BoxReceiver<T>,
+/// What an instance has of one split.
+struct OfSplit<T> {
+    /// None: the records come from no source of this task.
+    split: Option<u32>,
+    running: Running<T>,
     /// What is to be sent behind the records of this call. What came before is lost with the instance: the host ignores a
     /// watermark that does not advance.
     watermark: WatermarkOutput,
+}
+
+/// Gives records timestamps, and the stream watermarks.
+pub(crate) struct Watermarks<T> {
+    stamp: Stamp<T>,
+    generator: Generator<T>,
+    label: Label,
+    host: Rc<dyn Host>,
+    output: BoxReceiver<T>,
+    /// The split whose records come.
+    current: OfSplit<T>,
+    /// Other splits, the one that was read last at the end.
+    others: VecDeque<OfSplit<T>>,
     has_records: bool,
     is_ended: bool,
 }
 
 impl<T> Watermarks<T> {
     pub fn new(strategy: WatermarkStrategy<T>, label: Label, host: Rc<dyn Host>, output: BoxReceiver<T>) -> Self {
-        let generator = match strategy.generator {
-            Generator::Bounded { delay_ms } => Running::Bounded(Bounded { delay_ms, latest: i64::MIN }),
-            Generator::Custom(generator) => Running::Custom(generator()),
-            Generator::Silent => Running::Silent,
-        };
-        let (stamp, watermark) = (strategy.stamp, WatermarkOutput::NONE);
-        Self { stamp, generator, label, host, output, watermark, has_records: false, is_ended: false }
+        let WatermarkStrategy { stamp, generator, .. } = strategy;
+        let current = OfSplit { split: None, running: generator.start(), watermark: WatermarkOutput::NONE };
+        let others = VecDeque::new();
+        Self { stamp, generator, label, host, output, current, others, has_records: false, is_ended: false }
     }
 }
 
@@ -193,13 +218,13 @@ impl<T: 'static> Receiver<T> for Watermarks<T> {
         self.label.enter();
         self.has_records = true;
         (self.stamp)(chunk);
-        match &mut self.generator {
+        match &mut self.current.running {
             Running::Bounded(bounded) => {
                 bounded.latest = chunk.times().iter().copied().fold(bounded.latest, i64::max);
             }
             Running::Custom(generator) => {
                 for (value, at) in chunk.values().iter().zip(chunk.times()) {
-                    generator.on_event(value, *at, &mut self.watermark);
+                    generator.on_event(value, *at, &mut self.current.watermark);
                 }
             }
             Running::Silent => {}
@@ -219,15 +244,31 @@ impl<T: 'static> Control for Watermarks<T> {
         Ok(())
     }
 
+    fn turn(&mut self, split: u32, watermark: i64) {
+        if self.current.split != Some(split) {
+            let kept = self.others.iter().position(|other| other.split == Some(split));
+            let next = kept.and_then(|at| self.others.remove(at));
+            let start =
+                || OfSplit { split: Some(split), running: self.generator.start(), watermark: WatermarkOutput::NONE };
+            let last = std::mem::replace(&mut self.current, next.unwrap_or_else(start));
+            if self.others.len() >= GENERATORS_KEPT_MAX {
+                self.others.pop_front();
+            }
+            self.others.extend(last.split.is_some().then_some(last));
+        }
+        self.current.watermark.emit_watermark(watermark);
+    }
+
     fn end_call(&mut self) {
         if std::mem::take(&mut self.has_records) {
             self.label.enter();
-            match &mut self.generator {
-                Running::Bounded(bounded) => self.watermark.emit_watermark(bounded.watermark()),
-                Running::Custom(generator) => generator.on_periodic_emit(&mut self.watermark),
+            let OfSplit { running, watermark, .. } = &mut self.current;
+            match running {
+                Running::Bounded(bounded) => watermark.emit_watermark(bounded.watermark()),
+                Running::Custom(generator) => generator.on_periodic_emit(watermark),
                 Running::Silent => {}
             }
-            self.host.emit_watermark(self.label.node, self.watermark.watermark);
+            self.host.emit_watermark(self.label.node, watermark.watermark);
         }
         if std::mem::take(&mut self.is_ended) {
             self.host.emit_watermark(self.label.node, i64::MAX);

@@ -32,6 +32,8 @@ pub(crate) trait Control {
     fn watermark(&mut self, timestamp: i64) -> Result<()>;
     /// The watermark that an earlier instance had come to: nothing happens because of it.
     fn resume(&mut self, _watermark: i64) {}
+    /// The records that follow come from this split of the source, whose watermark has come to this.
+    fn turn(&mut self, _split: u32, _watermark: i64) {}
     /// A call ends: nothing may be held back.
     fn end_call(&mut self);
     /// A flush follows: what is held back of the output goes out.

@@ -152,6 +152,14 @@ impl Instance {
         Ok(())
     }
 
+    /// The records that a node gets come from this split of the source, whose watermark has come to this.
+    pub fn turn(&mut self, node: u32, split: u32, watermark: i64) -> Result<()> {
+        if let Some(control) = self.control(node)? {
+            control.borrow_mut().turn(split, watermark);
+        }
+        Ok(())
+    }
+
     /// The node's watermark has advanced.
     pub fn watermark(&mut self, node: u32, timestamp: i64) -> Result<()> {
         if let Some(control) = self.control(node)? {

@@ -7,6 +7,7 @@ use super::host::Output;
 use super::layout::{Layout, is_own};
 use super::random::Random;
 use super::route::{Turn, connects, spread};
+use super::splits::{SplitWatermarks, generators_behind};
 use super::task::{BuildProgram, Task};
 use crate::batch::{BatchReader, BatchWriter};
 use crate::error::{Error, Result};
@@ -63,6 +64,8 @@ pub(super) struct Engine {
     /// The watermarks that nodes have been told, and those that they have sent.
     told: BTreeMap<Place, i64>,
     sent: BTreeMap<Place, i64>,
+    /// What generates watermarks behind a source that is read in splits.
+    splits: BTreeMap<Place, SplitWatermarks>,
     sinks: BTreeMap<u32, Vec<SinkRow>>,
     random: Option<Random>,
 }
@@ -89,6 +92,7 @@ impl Engine {
             channels: BTreeMap::new(),
             told: BTreeMap::new(),
             sent: BTreeMap::new(),
+            splits: BTreeMap::new(),
             sinks: BTreeMap::new(),
             random,
         };
@@ -272,7 +276,11 @@ impl Engine {
         for output in self.task(place)?.take_outputs()? {
             match output {
                 Output::Batch { node, port, bytes } => self.emit((node, place.1), port, &bytes)?,
-                Output::Watermark { node, timestamp } => self.emit_watermark((node, place.1), timestamp)?,
+                Output::Watermark { node, timestamp } => {
+                    let splits = self.splits.get_mut(&(node, place.1));
+                    let timestamp = splits.map_or(timestamp, |splits| splits.emitted(timestamp));
+                    self.emit_watermark((node, place.1), timestamp)?;
+                }
             }
         }
         Ok(())
@@ -332,12 +340,35 @@ impl Engine {
         self.emit(place, 0, &output)
     }
 
+    /// The records of a source's subtask come from this split from here on.
+    pub fn turn(&mut self, (source, subtask): Place, split: u32) -> Result<()> {
+        for node in generators_behind(&self.graph, source) {
+            if is_own(&self.graph.nodes[node as usize].kind) {
+                let watermark = self.splits.entry((node, subtask)).or_default().turn(split);
+                self.task((node, subtask))?.turn(node, split, watermark)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A split of a source's subtask has ended.
+    pub fn end_split(&mut self, (source, subtask): Place, split: u32) -> Result<()> {
+        for node in generators_behind(&self.graph, source) {
+            let splits = self.splits.get_mut(&(node, subtask));
+            if let Some(timestamp) = splits.and_then(|splits| splits.end(split)) {
+                self.emit_watermark((node, subtask), timestamp)?;
+            }
+        }
+        self.run()
+    }
+
     /// Reads a source of this component to its end.
     pub fn read_source(&mut self, node: u32) -> Result<()> {
         let parallelism = self.parallelism(node);
         let splits = (self.build)()?.splits(node, parallelism)?;
-        for (subtask, split) in (0..parallelism).cycle().zip(&splits) {
+        for ((subtask, split), number) in (0..parallelism).cycle().zip(&splits).zip(0..) {
             let (place, mut offset) = ((node, subtask), Vec::new());
+            self.turn(place, number)?;
             loop {
                 self.disturb(place)?;
                 let bytes_max = self.bounds.batch_bytes;
@@ -354,6 +385,7 @@ impl Engine {
                     }
                 }
             }
+            self.end_split(place, number)?;
         }
         Ok(())
     }

@@ -88,6 +88,17 @@ impl<I: Data, O: Data> OperatorHarness<I, O> {
         self.engine.run()
     }
 
+    /// Says that the records that follow come from this split of the source. What generates watermarks has one for each
+    /// split, and the least of them counts.
+    pub fn turn(&mut self, split: u32) -> Result<()> {
+        self.engine.turn((self.source, 0), split)
+    }
+
+    /// Says that a split has ended, which holds no watermark back any more.
+    pub fn end_split(&mut self, split: u32) -> Result<()> {
+        self.engine.end_split((self.source, 0), split)
+    }
+
     /// Advances the watermark; `i64::MAX` is the end of all input.
     pub fn watermark(&mut self, timestamp_ms: i64) -> Result<()> {
         self.engine.emit_watermark((self.source, 0), timestamp_ms)?;

@@ -23,6 +23,8 @@ pub(super) struct Task {
     descriptors: Vec<StateDescriptor>,
     /// The nodes' watermarks, which a new instance is told.
     watermarks: BTreeMap<u32, i64>,
+    /// The split that each node was told of, and its watermark then: a new instance is told the same.
+    turns: BTreeMap<u32, (u32, i64)>,
 }
 
 impl Task {
@@ -31,7 +33,7 @@ impl Task {
         let instance = build()?.open(Rc::clone(&host) as Rc<dyn Host>, &context)?;
         let descriptors = instance.states().to_vec();
         host.set_states(&descriptors);
-        Ok(Self { build, context, host, instance, descriptors, watermarks: BTreeMap::new() })
+        Ok(Self { build, context, host, instance, descriptors, watermarks: BTreeMap::new(), turns: BTreeMap::new() })
     }
 
     /// What was handed over since the last call; an error if the instance broke the contract.
@@ -53,6 +55,11 @@ impl Task {
     pub fn watermark(&mut self, node: u32, timestamp: i64) -> Result<()> {
         self.watermarks.insert(node, timestamp);
         self.instance.watermark(node, timestamp)
+    }
+
+    pub fn turn(&mut self, node: u32, split: u32, watermark: i64) -> Result<()> {
+        self.turns.insert(node, (split, watermark));
+        self.instance.turn(node, split, watermark)
     }
 
     /// Delivers a chunk of due timers. Whether there was one.
@@ -93,6 +100,9 @@ impl Task {
         }
         for (node, timestamp) in &self.watermarks {
             self.instance.resume(*node, *timestamp)?;
+        }
+        for (node, (split, watermark)) in &self.turns {
+            self.instance.turn(*node, *split, *watermark)?;
         }
         Ok(())
     }

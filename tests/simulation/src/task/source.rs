@@ -26,7 +26,7 @@ pub(crate) struct SourceDriver {
 
 impl SourceDriver {
     pub(crate) fn new(attempt: AttemptId, node: NodeId, uid: String) -> Self {
-        Self { attempt, node, uid, queue: SplitQueue::default(), assignments: Vec::new() }
+        Self { attempt, node, uid, queue: SplitQueue::new(true), assignments: Vec::new() }
     }
 
     pub(crate) fn reader(&self) -> Reader {
@@ -51,13 +51,13 @@ impl SourceDriver {
         for assignment in std::mem::take(&mut self.assignments) {
             self.queue.assign(assignment.splits, assignment.no_more, now_ms);
         }
-        match self.queue.next_step(now_ms) {
+        match self.queue.next_step(now_ms, |_| false) {
             Step::Read => self.read(chain, env)?,
             Step::Request(finished) => {
                 let request = SplitRequest { attempt: self.attempt, node: self.node, finished };
                 env.outbound.push(ToJobManager::SplitRequest(request));
             }
-            Step::Wait(_) => {
+            Step::Wait(_) | Step::HeldBack(_) => {
                 if env.scenario.idles {
                     chain.apply(Input::NodeIdle { node: self.node }, env)?;
                 }
