@@ -9,11 +9,10 @@ use millrace_tests::processes::Processes;
 use millrace_tests::repository;
 use millrace_types::{ExecutionState, JobStatus};
 
-/// Sentences, and how many are made in a second: the run takes some thirty seconds.
-const RECORDS: u64 = 60_000;
-const RATE: u64 = 2_000;
-/// Words have no time.
-const EVENTS_PER_SECOND: u64 = 100_000;
+/// Events in a second of event time, and events that are made in a second: the run takes some thirty seconds.
+const EVENTS_PER_SECOND: u64 = 2_000;
+const RECORDS: u64 = 600_000;
+const RATE: u64 = 20_000;
 
 /// One restart is allowed, which the death of a TaskManager costs; taking up slots is none.
 const OPTIONS: [(&str, &str); 7] = [
@@ -43,12 +42,12 @@ async fn wait_for_parallelism(cluster: &Processes, job: &str, parallelism: u32) 
 
 #[tokio::test]
 async fn a_job_goes_on_at_the_parallelism_that_its_slots_allow() -> Result<()> {
-    let expected = Expected::of("wc", RECORDS, EVENTS_PER_SECOND)?;
+    let expected = Expected::of("q5", RECORDS, EVENTS_PER_SECOND)?;
     let folder = tempfile::tempdir()?;
     let mut cluster = Processes::start(folder.path(), 3, 1, &["--file-root", "/"]).await?;
     let (directory, output) = (folder.path().join("checkpoints"), folder.path().join("rows"));
-    let (records, rate) = (RECORDS.to_string(), RATE.to_string());
-    let mut args = vec!["--query", "wc", "--events", &records, "--rate", &rate];
+    let (records, rate, density) = (RECORDS.to_string(), RATE.to_string(), EVENTS_PER_SECOND.to_string());
+    let mut args = vec!["--query", "q5", "--events", &records, "--rate", &rate, "--events-per-second", &density];
     args.extend(["--output", output.to_str().context("a path")?]);
     let mut options = OPTIONS.to_vec();
     options.push(("execution.checkpointing.dir", directory.to_str().context("a path")?));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_graph::{
     Chaining, Format, GraphContext, GraphLimits, GuestCode, JobGraph, NativeConnector, NodeKind, Partitioning,
-    StreamEdge, StreamGraph, StreamNode,
+    StreamEdge, StreamGraph, StreamNode, WatermarkAlignment,
 };
 use millrace_protocol::{
     ChannelId, ComponentRef, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment, TaskSettings,
@@ -35,6 +35,8 @@ fn connector(name: &str, options: &str) -> NativeConnector {
 pub struct Relay {
     pub component: Digest,
     pub discard_instances_seed: Option<u64>,
+    /// Whether it generates watermarks and its source waits for others.
+    pub generates_watermarks: bool,
 }
 
 /// `numbers`, a native source, perhaps `relay`, a guest, and `rows`, a native sink. Where the parallelism is the same,
@@ -53,10 +55,16 @@ impl Pipeline {
 
     pub fn graph(&self) -> JobGraph {
         let mut nodes = vec![node("numbers", NodeKind::NativeSource(self.source_connector()), self.source.2)];
-        if self.relay.is_some() {
+        if let Some(relay) = self.relay {
             let component = Some("relay".to_owned());
             let code = GuestCode { component, function: String::new(), config: String::new() };
-            nodes.push(node("relay", NodeKind::Operator(code), self.sink.2));
+            let alignment =
+                WatermarkAlignment { group: "sources".to_owned(), max_drift_ms: 1, update_interval_ms: 10 };
+            nodes.push(StreamNode {
+                generates_watermarks: relay.generates_watermarks,
+                alignment: relay.generates_watermarks.then_some(alignment),
+                ..node("relay", NodeKind::Operator(code), self.sink.2)
+            });
         }
         let sink = connector(self.sink.0, &self.sink.1);
         nodes.push(node("rows", NodeKind::NativeSink(sink), self.sink.2));

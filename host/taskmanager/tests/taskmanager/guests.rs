@@ -15,7 +15,7 @@ fn pipeline(component: &[u8], partitioning: Partitioning, sources: u32, seed: Op
     Pipeline {
         source: ("datagen", format!("{{\"rows\": {ROWS}}}"), sources),
         partitioning,
-        relay: Some(Relay { component, discard_instances_seed: seed }),
+        relay: Some(Relay { component, discard_instances_seed: seed, generates_watermarks: false }),
         sink: ("collect", String::from("{}"), 1),
     }
 }

@@ -7,6 +7,7 @@ mod guests;
 mod jobs;
 mod processes;
 mod relay;
+mod splits;
 mod support;
 
 /// The compile child of these tests: this very program, told by the environment. Without it, a test that passes.

@@ -51,6 +51,7 @@ pub fn put_to(state: u32) -> String {
 pub struct Relay {
     pub process: String,
     pub flush: String,
+    pub turn: String,
 }
 
 impl Relay {
@@ -60,11 +61,30 @@ impl Relay {
              (call $set-timers (local.get $node) (i32.const 0) (i32.const {TIMER}) (i32.const {}))",
             timer().len()
         );
-        Self { process, flush: put_to(0) }
+        Self { process, flush: put_to(0), turn: String::new() }
+    }
+
+    /// One that hands on what it gets and emits a watermark of 10 behind records of split 0, and of a million behind those
+    /// of any other. Traps if it gets a record before it knows the split, or is told a watermark that the split never had.
+    pub fn of_splits() -> Self {
+        let of_split = "(select (i64.const 10) (i64.const 1000000) (i32.eqz (global.get $split)))";
+        let process = format!(
+            "(call $emit (local.get $node) (local.get $port) (local.get $ptr) (local.get $len))
+             (if (i32.lt_s (global.get $split) (i32.const 0)) (then unreachable))
+             (call $emit-watermark (local.get $node) {of_split})"
+        );
+        let turn = format!(
+            "(global.set $split (local.get $split))
+             (if (i32.eqz (i32.or
+               (i64.eq (local.get $watermark) (i64.const {}))
+               (i64.eq (local.get $watermark) {of_split}))) (then unreachable))",
+            i64::MIN
+        );
+        Self { process, turn, ..Self::new() }
     }
 
     fn wat(&self) -> String {
-        let Self { process, flush } = self;
+        let Self { process, flush, turn } = self;
         let export = |name: &str, signature: &str, body: &str| {
             format!(
                 "(func (export \"millrace:app/operator@0.3.0#{name}\") {signature} (result i32)
@@ -84,6 +104,7 @@ impl Relay {
         let mut wat = String::from("(module\n");
         for (name, signature) in [
             ("emit", "(param i32 i32 i32 i32)"),
+            ("emit-watermark", "(param i32 i64)"),
             ("get", "(param i32 i32 i32 i32)"),
             ("put", "(param i32 i32 i32)"),
             ("set-timers", "(param i32 i32 i32 i32)"),
@@ -94,6 +115,7 @@ impl Relay {
             wat,
             "(memory (export \"memory\") 16)
              (global $free (mut i32) (i32.const {HEAP}))
+             (global $split (mut i32) (i32.const -1))
              (func (export \"cabi_realloc\") (param i32 i32 i32) (param $size i32) (result i32)
                (global.set $free (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
                (global.get $free)
@@ -104,7 +126,7 @@ impl Relay {
         wat.push_str(&export("open", ten, &format!("(i32.const {OPEN_RESULT})")));
         wat.push_str(&export("process", batch, &ok(process)));
         wat.push_str(&export("poll", "(param i32 i32 i32 i32 i32 i32)", "unreachable"));
-        wat.push_str(&export("turn", "(param i32 i32 i64)", &ok("")));
+        wat.push_str(&export("turn", "(param $node i32) (param $split i32) (param $watermark i64)", &ok(turn)));
         wat.push_str(&export("watermark", "(param i32 i64)", &ok("")));
         wat.push_str(&export("timers", batch, &ok(timers)));
         wat.push_str(&export("pre-barrier", "", &ok("")));
