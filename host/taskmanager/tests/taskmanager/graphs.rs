@@ -58,8 +58,7 @@ impl Pipeline {
         if let Some(relay) = self.relay {
             let component = Some("relay".to_owned());
             let code = GuestCode { component, function: String::new(), config: String::new() };
-            let alignment =
-                WatermarkAlignment { group: "sources".to_owned(), max_drift_ms: 1, update_interval_ms: 10 };
+            let alignment = WatermarkAlignment { group: "sources".to_owned(), max_drift_ms: 1, update_interval_ms: 10 };
             nodes.push(StreamNode {
                 generates_watermarks: relay.generates_watermarks,
                 alignment: relay.generates_watermarks.then_some(alignment),
