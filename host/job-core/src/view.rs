@@ -10,6 +10,7 @@ use millrace_graph::JobGraph;
 use millrace_types::{CheckpointId, ExecutionState, JobId, JobStatus, NodeId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::adopting::Takeover;
 use crate::checkpoints::CheckpointsView;
 use crate::dropped::Dropped;
 use crate::exceptions::ExceptionHistory;
@@ -91,6 +92,8 @@ pub struct JobView {
     pub restart_strategy: RestartStrategy,
     /// Its failures.
     pub exceptions: Arc<ExceptionHistory>,
+    /// How leaders took it over, the newest last, at most [`crate::TAKEOVERS_MAX`].
+    pub takeovers: Vec<Takeover>,
     /// Its checkpoints and savepoints.
     pub checkpoints: Arc<CheckpointsView>,
     /// The messages that its JobMaster dropped.

@@ -25,5 +25,5 @@ pub use job_manager::{
     CollectedRows, SplitId, SplitRequest, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, TaskReport,
     ToJobManager,
 };
-pub use presence::{ACKNOWLEDGED_TOLD_MAX, PRESENCE_TASKS_MAX, Presence, ReaderPresence, TaskPresence};
+pub use presence::{ACKNOWLEDGED_TOLD_MAX, PRESENCE_TASKS_MAX, Presence, ReaderPresence, TaskPresence, split_digest};
 pub use task_manager::{LogRequest, SlotRequest, SplitAssignment, ToTaskManager};

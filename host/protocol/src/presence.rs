@@ -35,6 +35,8 @@ pub struct Presence {
 pub struct TaskPresence {
     /// The attempt.
     pub attempt: AttemptId,
+    /// The number of its vertex's subtasks.
+    pub parallelism: u32,
     /// The grant that it runs in.
     pub allocation: AllocationId,
     /// Its state. One that was told to stop is `CANCELING`.
@@ -62,8 +64,7 @@ pub struct TaskPresence {
 pub struct ReaderPresence {
     /// The source.
     pub node: NodeId,
-    /// The splits that have reached the reader or wait for it, in order, each with the xxh3_64 of its bytes (seed 0).
-    /// A split that comes later than this is told comes from an old leader and is dropped.
+    /// The splits that have reached the reader or wait for it, in order, each with its [`split_digest`]. A split that comes later than this is told comes from an old leader and is dropped.
     pub received: Vec<(SplitId, u64)>,
     /// Those of them that it has read to their end.
     pub finished: Vec<SplitId>,
@@ -73,4 +74,9 @@ pub struct ReaderPresence {
     pub no_more: bool,
     /// Whether it was told to end as if all were read.
     pub drained: bool,
+}
+
+/// By which a split is told from another one of its number: the xxh3_64 of its bytes, with seed 0.
+pub fn split_digest(split: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(split)
 }
