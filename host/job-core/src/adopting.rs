@@ -19,19 +19,15 @@ use std::sync::Arc;
 use millrace_graph::{JobGraph, SlotSharing};
 use millrace_protocol::{Presence, ReaderPresence, SplitRequest, TaskPresence, TaskReport};
 use millrace_types::{
-    AllocationId, AttemptId, CheckpointId, ExecutionState, JobStatus, LeaderEpoch, NodeId, SlotId, TaskManagerId,
-    Timestamp,
+    AllocationId, AttemptId, CheckpointId, ExecutionState, JobStatus, LeaderEpoch, NodeId, SlotId, Takeover,
+    TaskManagerId, Timestamp,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::core::{JobCore, Phase, Splits};
 use crate::event::{Command, Input};
 use crate::split_assigner::SplitAssigner;
 use crate::tasks::Task;
 use crate::vertex_view::{SubtaskView, VertexView};
-
-/// How many takeovers of a job are remembered, the newest ones.
-pub const TAKEOVERS_MAX: usize = 16;
 
 /// How tasks of an earlier leader are taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,19 +36,6 @@ pub struct AdoptionOptions {
     pub epoch: LeaderEpoch,
     /// How long TaskManagers have to report, in milliseconds.
     pub timeout_ms: u64,
-}
-
-/// How a leader took a job over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Takeover {
-    /// Which leader.
-    pub epoch: LeaderEpoch,
-    /// When.
-    pub at: Timestamp,
-    /// Whether its tasks ran on; otherwise the job began again from its newest checkpoint.
-    pub adopted: bool,
-    /// Why.
-    pub reason: Box<str>,
 }
 
 /// A task that was reported.
@@ -285,9 +268,7 @@ impl JobCore {
     fn note_takeover(&mut self, adopted: bool, reason: &str, out: &mut Vec<Command>) {
         let Some(options) = self.spec.adoption else { return };
         let takeover = Takeover { epoch: options.epoch, at: self.now, adopted, reason: reason.into() };
-        self.view.takeovers.push(takeover.clone());
-        let surplus = self.view.takeovers.len().saturating_sub(TAKEOVERS_MAX);
-        self.view.takeovers.drain(..surplus);
+        takeover.clone().remember(&mut self.view.takeovers);
         out.push(Command::RecordTakeover { takeover });
     }
 

@@ -7,10 +7,9 @@ use millrace_protocol::{
     WatermarkLimit,
 };
 use millrace_types::{
-    AllocationId, AttemptId, Barrier, CheckpointId, Failure, JobStatus, NodeId, SlotId, TaskManagerId,
+    AllocationId, AttemptId, Barrier, CheckpointId, Failure, JobStatus, NodeId, SlotId, Takeover, TaskManagerId,
 };
 
-use crate::adopting::Takeover;
 use crate::checkpoints::CompletedCheckpoint;
 use crate::view::JobView;
 

@@ -41,7 +41,7 @@ mod view;
 mod waiting;
 
 pub use crate::core::JobCore;
-pub use adopting::{AdoptionOptions, TAKEOVERS_MAX, Takeover};
+pub use adopting::AdoptionOptions;
 pub use checkpoints::{
     CHECKPOINT_OPTIONS, CheckpointCounts, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions,
     CheckpointStatus, CheckpointSummary, CheckpointView, CheckpointsView, CompletedCheckpoint, Figures, InFlightState,

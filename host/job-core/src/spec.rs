@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use millrace_graph::JobGraph;
 use millrace_protocol::{ComponentRef, TaskSettings};
-use millrace_types::{Digest, Failure, JobId, TenantId, Timestamp};
+use millrace_types::{Digest, Failure, JobId, Takeover, TenantId, Timestamp};
 
-use crate::adopting::{AdoptionOptions, Takeover};
+use crate::adopting::AdoptionOptions;
 use crate::checkpoints::{CheckpointOptions, StartFrom, StoredCheckpoint};
 use crate::restart::RestartStrategy;
 use crate::scaling::AdaptiveOptions;

@@ -123,7 +123,8 @@ impl SplitAssigner {
             let finished: BTreeSet<_> = reader.finished.iter().collect();
             for (id, digest) in &reader.received {
                 let Some(split) = self.splits.get_mut(id) else {
-                    if restored && finished.contains(id) {
+                    // It was read to its end in front of the checkpoint.
+                    if restored {
                         continue;
                     }
                     return Err(format!("a reader has split {}, which there is not", id.0));

@@ -195,6 +195,10 @@ fn without_checkpoints_the_splits_are_listed_and_compared() {
     assert!(refused(&harness, &commands).contains("another split 1"));
 
     let mut harness = told(recovered());
+    let commands = harness.splits(0, 2);
+    assert!(refused(&harness, &commands).contains("split 2, which there is not"));
+
+    let mut harness = told(recovered());
     let result = Err(failure("the folder is gone"));
     let enumeration = harness.enumeration(0);
     let commands = harness.step(Input::SplitsEnumerated { node: NodeId(0), enumeration, result });
@@ -204,7 +208,7 @@ fn without_checkpoints_the_splits_are_listed_and_compared() {
 /// What is wrong with the second TaskManager's tasks, and what the job's history says of it.
 type Wrong = (&'static str, fn(&mut Presence));
 
-const WRONGS: [Wrong; 14] = [
+const WRONGS: [Wrong; 13] = [
     ("has failed: boom", |presence| {
         presence.tasks[1].state = ExecutionState::Failed;
         presence.tasks[1].failure = Some(failure("boom"));
@@ -219,7 +223,6 @@ const WRONGS: [Wrong; 14] = [
     ("before the end of its input", |presence| presence.tasks[0].reader.as_mut().unwrap().drained = true),
     ("does not report its splits", |presence| presence.tasks[0].reader = None),
     ("two readers have split 2", |presence| presence.tasks[0].reader = Some(reader(&[1, 2], &[]))),
-    ("which there is not", |presence| presence.tasks[0].reader = Some(reader(&[1, 77], &[]))),
     ("do not agree on their number", |presence| presence.tasks[0].parallelism = 3),
     ("does not report", |presence| presence.slots.clear()),
     ("do not share slots", |presence| {

@@ -110,6 +110,7 @@ impl Pipeline {
                         ..TaskSettings::default()
                     },
                     restore: None,
+                    timestamps: BTreeMap::new(),
                 });
             }
         }
