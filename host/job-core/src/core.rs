@@ -12,6 +12,7 @@ use std::sync::Arc;
 use millrace_graph::SlotSharing;
 use millrace_types::{AllocationId, Failure, JobStatus, NodeId, SlotId, Timestamp, VertexId};
 
+use crate::adopting::Adoption;
 use crate::alignment::WatermarkGroups;
 use crate::attempts::AttemptRecord;
 use crate::checkpoints::{CheckpointsView, Coordinator, fit_graph};
@@ -33,6 +34,8 @@ use crate::view::JobView;
 pub(crate) enum Phase {
     /// Not yet told to start.
     Initializing,
+    /// Tasks that an earlier leader deployed are being taken over.
+    Adopting(Adoption),
     /// Its pending regions wait for slots, splits and the record of their attempt; the others run.
     Waiting,
     /// Its tasks are deployed.
@@ -127,7 +130,7 @@ impl JobCore {
             name: spec.name.clone(),
             graph: Arc::clone(&graph),
             status: JobStatus::Initializing,
-            timestamps: [(JobStatus::Initializing, now)].into(),
+            timestamps: [(JobStatus::Initializing, spec.submitted_at.min(now))].into(),
             waiting: None,
             vertices: vertices.collect(),
             desired_parallelism: scaling.as_ref().map(Scaling::desired_parallelism),
@@ -135,6 +138,7 @@ impl JobCore {
             restarts: 0,
             restart_strategy: spec.options.restart_strategy,
             exceptions: Arc::new(ExceptionHistory::beginning(spec.lost.clone(), now)),
+            takeovers: spec.takeovers.clone(),
             checkpoints: Arc::new(CheckpointsView::new(spec.checkpoints.clone())),
             dropped: Dropped::default(),
         };
@@ -147,7 +151,7 @@ impl JobCore {
             phase: Phase::Initializing,
             pending: (0..regions.count()).collect(),
             restarts: RestartPolicy::new(spec.options.restart_strategy, spec.options.restart_seed),
-            attempts: AttemptRecord::new(spec.recorded_attempt),
+            attempts: AttemptRecord::new(spec.recorded_attempts.clone()),
             coordinator,
             alignment: WatermarkGroups::of(&graph),
             scaling,
@@ -165,6 +169,16 @@ impl JobCore {
     /// Takes one input and appends what is to be done about it. A clock that goes backwards is taken to stand still.
     pub fn step(&mut self, now: Timestamp, input: Input, out: &mut Vec<Command>) {
         self.now = self.now.max(now);
+        if let Some(input) = self.step_adoption(input, out) {
+            self.step_job(input, out);
+        }
+        self.align_watermarks(out);
+        self.review_slots(out);
+        self.coordinate(out);
+        debug_assert_eq!(self.check(), Ok(()));
+    }
+
+    fn step_job(&mut self, input: Input, out: &mut Vec<Command>) {
         match input {
             Input::Start => self.start(out),
             Input::SlotsOffered(slots) => self.slots_offered(slots, out),
@@ -190,16 +204,14 @@ impl JobCore {
             Input::CheckpointRequested { request } => self.checkpoint_requested(request, out),
             Input::CheckpointStored { checkpoint, result } => self.checkpoint_stored(checkpoint, result, out),
             Input::PointerRead { checkpoint, result } => self.pointer_read(checkpoint, &result, out),
+            Input::Present(presence) => self.present_too_late(*presence, out),
         }
-        self.align_watermarks(out);
-        self.review_slots(out);
-        self.coordinate(out);
-        debug_assert_eq!(self.check(), Ok(()));
     }
 
     /// When [`Input::DeadlineReached`] is due, if no other input comes before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let of_phase = match &self.phase {
+            Phase::Adopting(adoption) => Some(adoption.until),
             Phase::Waiting => self.attempts.retry_at(),
             Phase::Restarting { .. } => self.restarting_due().into_iter().chain(self.attempts.retry_at()).min(),
             // What is waited for then has deadlines of its own.
@@ -220,9 +232,9 @@ impl JobCore {
     fn deadline_reached(&mut self, out: &mut Vec<Command>) {
         self.checkpoints_deadline(out);
         match &self.phase {
-            Phase::Waiting => self.attempt_deadline(out),
+            Phase::Waiting => self.attempts_deadline(out),
             Phase::Restarting { .. } => {
-                self.attempt_deadline(out);
+                self.attempts_deadline(out);
                 self.restarting_deadline(out);
             }
             Phase::Stopping(_) => self.stopping_deadline(out),

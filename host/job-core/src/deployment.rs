@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use millrace_graph::{JobEdge, JobVertex, SlotSharing};
 use millrace_protocol::{ChannelId, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment, TaskRestore};
-use millrace_types::{AllocationId, AttemptId, NodeId, SlotId, TaskManagerId};
+use millrace_types::{AllocationId, AttemptId, ExecutionState, NodeId, SlotId, TaskManagerId, Timestamp};
 
 use crate::spec::JobSpec;
 
@@ -34,7 +34,13 @@ impl Placement<'_> {
     }
 
     /// The deployment of a subtask.
-    pub fn deployment(&self, vertex: usize, subtask: u32, restore: Option<TaskRestore>) -> TaskDeployment {
+    pub fn deployment(
+        &self,
+        vertex: usize,
+        subtask: u32,
+        restore: Option<TaskRestore>,
+        timestamps: BTreeMap<ExecutionState, Timestamp>,
+    ) -> TaskDeployment {
         let spec = self.spec;
         let mut settings = spec.settings.clone();
         settings.checkpoints.periodic = spec.checkpoints.interval_ms.is_some();
@@ -60,6 +66,7 @@ impl Placement<'_> {
             outputs: self.outputs(vertex, subtask),
             settings,
             restore,
+            timestamps,
         }
     }
 

@@ -51,9 +51,9 @@ impl JobCore {
         if self.ids_written(written) || self.pointer_written(written, out) {
             return;
         }
-        if self.attempt_written(written) {
+        if self.attempts_written(written) {
             if self.goes_on() {
-                self.record_attempt(out);
+                self.record_attempts(out);
                 self.deploy_if_ready(out);
             }
             return;
@@ -74,7 +74,7 @@ impl JobCore {
     }
 
     pub(crate) fn metadata_write_failed(&mut self, failed: WriteId, out: &mut Vec<Command>) {
-        if self.attempt_write_failed(failed) || self.ids_write_failed(failed) || self.pointer_write_failed(failed, out)
+        if self.attempts_write_failed(failed) || self.ids_write_failed(failed) || self.pointer_write_failed(failed, out)
         {
             return;
         }

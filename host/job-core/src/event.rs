@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use millrace_protocol::{
-    CheckpointAck, CheckpointDecline, SplitAssignment, SplitRequest, TaskDeployment, TaskFigures, TaskReport,
+    CheckpointAck, CheckpointDecline, Presence, SplitAssignment, SplitRequest, TaskDeployment, TaskFigures, TaskReport,
     WatermarkLimit,
 };
 use millrace_types::{
-    AllocationId, AttemptId, Barrier, CheckpointId, Failure, JobStatus, NodeId, SlotId, TaskManagerId,
+    AllocationId, AttemptId, Barrier, CheckpointId, Failure, JobStatus, NodeId, SlotId, Takeover, TaskManagerId,
 };
 
 use crate::checkpoints::CompletedCheckpoint;
@@ -150,6 +150,8 @@ pub enum Input {
         /// Whether the metadata store has its pointer, by a linearizable read; or why that is not known.
         result: Result<bool, String>,
     },
+    /// A TaskManager has tasks of the job that an earlier leader deployed.
+    Present(Box<Presence>),
     /// The time that [`crate::JobCore::next_deadline`] named has come.
     DeadlineReached,
 }
@@ -212,13 +214,13 @@ pub enum Command {
         /// The work.
         assignment: SplitAssignment,
     },
-    /// Store that attempt numbers up to this one are given out; the answer is [`Input::MetadataWritten`] or
+    /// Store under which attempt numbers each vertex's tasks run from now on; the answer is [`Input::MetadataWritten`] or
     /// [`Input::MetadataWriteFailed`]. No task is deployed under a number before that.
-    PersistAttempt {
+    PersistAttempts {
         /// Names the write.
         write: WriteId,
-        /// The highest number.
-        attempt: u32,
+        /// The numbers, by vertex.
+        attempts: Vec<u32>,
     },
     /// Store that the job has ended; the answer is [`Input::MetadataWritten`] or [`Input::MetadataWriteFailed`].
     PersistStatus {
@@ -326,6 +328,22 @@ pub enum Command {
         attempt: AttemptId,
         /// How far.
         limit: WatermarkLimit,
+    },
+    /// Tell a task that it goes on under this leader: [`millrace_protocol::ToTaskManager::Adopt`].
+    AdoptTask {
+        /// Where it runs.
+        task_manager: TaskManagerId,
+        /// The task.
+        attempt: AttemptId,
+        /// The newest checkpoint that is complete.
+        completed: Option<CheckpointId>,
+        /// The highest id that an earlier leader may have given to a checkpoint.
+        over: CheckpointId,
+    },
+    /// Store how the job was taken over. It is for people: nothing waits for it.
+    RecordTakeover {
+        /// How.
+        takeover: Takeover,
     },
     /// The job has ended and its end is durable. The last command.
     JobEnded {

@@ -44,8 +44,10 @@ impl JobCore {
                 }
             }
             (Phase::Stopping(_), None) => history.add_concurrent(entry, max),
-            // The job's end is decided.
-            (Phase::Persisting { .. } | Phase::Ended, None) => self.drop_message(DropReason::TooLate),
+            // Nothing of it was deployed yet, or the job's end is decided.
+            (Phase::Adopting(_) | Phase::Persisting { .. } | Phase::Ended, None) => {
+                self.drop_message(DropReason::TooLate)
+            }
         }
     }
 

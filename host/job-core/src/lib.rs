@@ -15,6 +15,7 @@
 //! checkpoint that they can read; without any, at the beginning of their input. With the adaptive scheduler the job runs
 //! at the parallelism that its slots allow.
 
+mod adopting;
 mod alignment;
 mod attempts;
 mod checkpoints;
@@ -40,6 +41,7 @@ mod view;
 mod waiting;
 
 pub use crate::core::JobCore;
+pub use adopting::AdoptionOptions;
 pub use checkpoints::{
     CHECKPOINT_OPTIONS, CheckpointCounts, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions,
     CheckpointStatus, CheckpointSummary, CheckpointView, CheckpointsView, CompletedCheckpoint, Figures, InFlightState,

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millrace_types::{ExecutionState, Failure, FailureKind, JobStatus, Timestamp};
+use millrace_types::{ExecutionState, Failure, FailureKind, JobStatus, NodeId, Timestamp};
 
 use crate::core::{JobCore, Patience, Phase, Splits};
 use crate::event::{Command, EnumerationId};
@@ -39,7 +39,7 @@ impl JobCore {
             self.stop_task(task, out);
         }
         self.update_slots_needed(out);
-        self.record_attempt(out);
+        self.record_attempts(out);
         self.show_waiting(None);
     }
 
@@ -164,12 +164,16 @@ impl JobCore {
             if known.is_some_and(|state| state.source.is_some()) {
                 continue;
             }
-            self.enumerations += 1;
-            let enumeration = EnumerationId(self.enumerations);
-            self.splits.insert(node, Splits::Listing(Some(enumeration)));
-            self.view.splits.remove(&node);
-            let parallelism = self.spec.graph.vertices[vertex].parallelism;
-            out.push(Command::EnumerateSplits { node, parallelism, enumeration });
+            self.enumerate_splits_of(node, self.spec.graph.vertices[vertex].parallelism, out);
         }
+    }
+
+    /// Asks for the splits of a source.
+    pub(crate) fn enumerate_splits_of(&mut self, node: NodeId, parallelism: u32, out: &mut Vec<Command>) {
+        self.enumerations += 1;
+        let enumeration = EnumerationId(self.enumerations);
+        self.splits.insert(node, Splits::Listing(Some(enumeration)));
+        self.view.splits.remove(&node);
+        out.push(Command::EnumerateSplits { node, parallelism, enumeration });
     }
 }

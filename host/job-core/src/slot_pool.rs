@@ -60,6 +60,16 @@ impl SlotPool {
         }
     }
 
+    /// Whether a grant is held.
+    pub fn holds(&self, allocation: AllocationId) -> bool {
+        self.held.contains_key(&allocation)
+    }
+
+    /// Takes a slot that was the job's under an earlier leader.
+    pub fn adopt(&mut self, slot: &SlotId, allocation: AllocationId) {
+        self.held.insert(allocation, slot.clone());
+    }
+
     /// Forgets a grant; whether it was held.
     pub fn remove(&mut self, allocation: AllocationId) -> bool {
         self.held.remove(&allocation).is_some()

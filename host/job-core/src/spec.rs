@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use millrace_graph::JobGraph;
 use millrace_protocol::{ComponentRef, TaskSettings};
-use millrace_types::{Digest, Failure, JobId, TenantId};
+use millrace_types::{Digest, Failure, JobId, Takeover, TenantId, Timestamp};
 
+use crate::adopting::AdoptionOptions;
 use crate::checkpoints::{CheckpointOptions, StartFrom, StoredCheckpoint};
 use crate::restart::RestartStrategy;
 use crate::scaling::AdaptiveOptions;
@@ -70,8 +71,14 @@ pub struct JobSpec {
     /// The number of its tasks' first attempts: higher than all that earlier lives of the JobManager gave out, so that
     /// messages of earlier lives are stale.
     pub first_attempt: u32,
-    /// The highest attempt number that the metadata store has as given out.
-    pub recorded_attempt: u32,
+    /// The attempt numbers of each vertex's tasks that the metadata store has as given out last.
+    pub recorded_attempts: Vec<u32>,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// How to take over tasks that an earlier leader deployed; `None`: there can be none.
+    pub adoption: Option<AdoptionOptions>,
+    /// How earlier leaders took the job over, the newest last.
+    pub takeovers: Vec<Takeover>,
     /// How its tasks run.
     pub settings: TaskSettings,
     /// How it is treated.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use millrace_protocol::{ReaderSnapshot, SplitId};
+use millrace_protocol::{ReaderPresence, ReaderSnapshot, SplitId, split_digest};
 use millrace_types::{AttemptId, Failure, FailureKind};
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +111,43 @@ impl SplitAssigner {
             }
         }
         assigner
+    }
+
+    /// The splits as readers of an earlier leader have them. With `restored` these are those of the newest checkpoint, which
+    /// lacks splits that were read to their end before; otherwise all there are, in their order.
+    ///
+    /// # Errors
+    /// It cannot be that what the readers say and these splits agree, or splits are left that no reader would ask for.
+    pub fn adopt(mut self, readers: &BTreeMap<AttemptId, &ReaderPresence>, restored: bool) -> Result<Self, String> {
+        for (attempt, reader) in readers {
+            let finished: BTreeSet<_> = reader.finished.iter().collect();
+            for (id, digest) in &reader.received {
+                let Some(split) = self.splits.get_mut(id) else {
+                    // It was read to its end in front of the checkpoint.
+                    if restored {
+                        continue;
+                    }
+                    return Err(format!("a reader has split {}, which there is not", id.0));
+                };
+                if split_digest(&split.split) != *digest {
+                    return Err(format!("a reader has another split {} than there is now", id.0));
+                }
+                if split.to.replace(*attempt).is_some() {
+                    return Err(format!("two readers have split {}", id.0));
+                }
+                split.finished = finished.contains(id);
+                self.assigned += 1;
+                self.finished += u32::from(split.finished);
+            }
+            self.given.insert(*attempt, reader.received.iter().map(|(id, _)| *id).collect());
+        }
+        let waits = |(id, split): (&SplitId, &Split)| split.to.is_none().then_some(*id);
+        self.waiting = self.splits.iter().filter_map(waits).collect();
+        self.dealt.clear();
+        if !self.waiting.is_empty() && readers.values().all(|reader| reader.no_more) {
+            return Err(format!("{} splits are left, and the readers were told that none are", self.waiting.len()));
+        }
+        Ok(self)
     }
 
     /// Notes what a reader has finished and gives it its part of what others held, or else the next split.

@@ -11,7 +11,7 @@ use crate::tasks::Task;
 impl JobCore {
     pub(crate) fn cancel_requested(&mut self, out: &mut Vec<Command>) {
         match self.phase {
-            Phase::Initializing | Phase::Waiting | Phase::Running | Phase::Restarting { .. } => {
+            Phase::Initializing | Phase::Adopting(_) | Phase::Waiting | Phase::Running | Phase::Restarting { .. } => {
                 self.stop(JobStatus::Cancelling, out);
             }
             // As in Flink, a failing job that is cancelled ends as a cancelled one.

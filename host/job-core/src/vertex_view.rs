@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millrace_protocol::TaskFigures;
+use millrace_protocol::{TaskFigures, TaskPresence};
 use millrace_types::{ExecutionState, Failure, TaskManagerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,19 @@ impl SubtaskView {
             task_manager: None,
             timestamps: [(ExecutionState::Created, now)].into(),
             figures: TaskFigures::default(),
+            failure: None,
+            earlier: Vec::new(),
+        }
+    }
+
+    /// An attempt that an earlier leader deployed, as its TaskManager reports it.
+    pub(crate) fn adopted(task_manager: &TaskManagerId, task: &TaskPresence) -> Self {
+        Self {
+            state: task.state,
+            attempt: task.attempt.attempt,
+            task_manager: Some(task_manager.clone()),
+            timestamps: task.timestamps.clone(),
+            figures: task.figures,
             failure: None,
             earlier: Vec::new(),
         }

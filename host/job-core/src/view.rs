@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use millrace_graph::JobGraph;
-use millrace_types::{CheckpointId, ExecutionState, JobId, JobStatus, NodeId, TenantId, Timestamp};
+use millrace_types::{CheckpointId, ExecutionState, JobId, JobStatus, NodeId, Takeover, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoints::CheckpointsView;
@@ -91,6 +91,8 @@ pub struct JobView {
     pub restart_strategy: RestartStrategy,
     /// Its failures.
     pub exceptions: Arc<ExceptionHistory>,
+    /// How leaders took it over, the newest last, at most [`millrace_types::TAKEOVERS_MAX`].
+    pub takeovers: Vec<Takeover>,
     /// Its checkpoints and savepoints.
     pub checkpoints: Arc<CheckpointsView>,
     /// The messages that its JobMaster dropped.

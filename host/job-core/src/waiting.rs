@@ -17,6 +17,14 @@ impl JobCore {
         if !matches!(self.phase, Phase::Initializing) {
             return self.drop_message(DropReason::AlreadyAnswered);
         }
+        match self.spec.adoption.filter(|_| self.unfit.is_none()) {
+            Some(options) => self.begin_adoption(options, out),
+            None => self.begin(out),
+        }
+    }
+
+    /// Collects what the tasks need to run for the first time under this leader.
+    pub(crate) fn begin(&mut self, out: &mut Vec<Command>) {
         self.phase = Phase::Waiting;
         self.view.enter(JobStatus::Created, self.now);
         if let Some(scaling) = &mut self.scaling {
@@ -34,7 +42,7 @@ impl JobCore {
             self.choose_restore(region);
             self.enumerate_splits(region, out);
         }
-        self.record_attempt(out);
+        self.record_attempts(out);
         self.deploy_if_ready(out);
     }
 
@@ -116,17 +124,20 @@ impl JobCore {
 
     /// Tells the ResourceManager how many slots the job needs, if that has changed.
     pub(crate) fn update_slots_needed(&mut self, out: &mut Vec<Command>) {
-        let needed = self.slots_needed();
-        if needed != self.slots.needed() {
-            self.slots.set_needed(needed);
-            out.push(Command::RequestSlots { count: needed });
+        if self.slots_needed() != self.slots.needed() {
+            self.request_slots_needed(out);
         }
+    }
+
+    /// Tells the ResourceManager how many slots the job needs.
+    pub(crate) fn request_slots_needed(&mut self, out: &mut Vec<Command>) {
+        self.slots.set_needed(self.slots_needed());
+        out.push(Command::RequestSlots { count: self.slots.needed() });
     }
 
     /// Asks again for slots that were lost, so that the ResourceManager says again what is lacking.
     pub(crate) fn replace_lost_slots(&mut self, out: &mut Vec<Command>) {
-        self.slots.set_needed(self.slots_needed());
-        out.push(Command::RequestSlots { count: self.slots.needed() });
+        self.request_slots_needed(out);
         if !matches!(self.phase, Phase::Running) {
             self.show_waiting(None);
         }
@@ -136,7 +147,6 @@ impl JobCore {
     pub(crate) fn show_waiting(&mut self, cluster_slots: Option<(u32, u32)>) {
         let known = self.view.waiting.as_ref().and_then(|waiting| waiting.cluster_slots);
         let unlisted = self.splits.iter().filter(|(_, splits)| matches!(splits, Splits::Listing(Some(_))));
-        let attempt = self.attempt_wanted();
         let restart_at = match self.phase {
             Phase::Restarting { restart_at, .. } if restart_at > self.now => Some(restart_at),
             _ => None,
@@ -148,7 +158,7 @@ impl JobCore {
             tasks_stopping: self.stopping_tasks().len() as u32,
             restart_at,
             sources: unlisted.map(|(node, _)| *node).collect(),
-            unrecorded_attempt: Some(attempt).filter(|attempt| *attempt > self.attempts.recorded),
+            unrecorded_attempt: self.attempt_unrecorded(),
             unsettled_checkpoint: self.coordinator.unsettled(),
         });
     }
@@ -160,7 +170,7 @@ impl JobCore {
             _ => return,
         }
         let has_slots = if self.scaling.is_some() { self.adapt_to_slots(out) } else { self.slots.is_complete() };
-        let recorded = self.attempt_wanted() <= self.attempts.recorded;
+        let recorded = self.attempt_unrecorded().is_none();
         let listed = self.splits.values().all(|splits| matches!(splits, Splits::Listed(_)));
         if recorded && listed && has_slots {
             self.deploy(out);
@@ -198,15 +208,16 @@ impl JobCore {
             .collect();
         for task in tasks {
             let Task { vertex, subtask } = task;
+            self.enter(task, ExecutionState::Deploying);
+            let timestamps = self.subtask(task).timestamps.clone();
             let placement = Placement {
                 spec: &self.spec,
                 sharing: &self.sharing,
                 slots: &self.assigned_slots,
                 attempts: &attempts,
             };
-            let deployment = placement.deployment(vertex, subtask, self.restore_of(task));
+            let deployment = placement.deployment(vertex, subtask, self.restore_of(task), timestamps);
             let task_manager = placement.task_manager(vertex, subtask).clone();
-            self.enter(task, ExecutionState::Deploying);
             self.subtask_mut(task).task_manager = Some(task_manager.clone());
             out.push(Command::Deploy { task_manager, task: Box::new(deployment) });
         }

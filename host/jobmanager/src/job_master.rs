@@ -199,10 +199,25 @@ impl JobMaster {
                 self.beside(enumerate(services, self.spec.clone(), node, parallelism, enumeration));
                 None
             }
-            Command::PersistAttempt { write, attempt } => {
-                self.beside(persist_attempt(services, self.spec.clone(), write, attempt));
+            Command::PersistAttempts { write, attempts } => {
+                self.beside(persist_attempts(services, self.spec.clone(), write, attempts));
                 None
             }
+            Command::RecordTakeover { takeover } => {
+                tracing::info!(%job, adopted = takeover.adopted, reason = %takeover.reason, "the job was taken over");
+                tokio::spawn(async move {
+                    let command = MetadataCommand::RecordTakeover { tenant, job, takeover };
+                    if let Err(error) = services.metadata.propose(command).await {
+                        tracing::warn!(%job, %error, "the job's takeover could not be recorded");
+                    }
+                });
+                None
+            }
+            Command::AdoptTask { task_manager, attempt, completed, over } => Some(Box::pin(async move {
+                let message = ToTaskManager::Adopt { epoch, attempt, completed, over };
+                let _ = services.gateways.send(&task_manager, message).await;
+                None
+            })),
             Command::PersistStatus { write, status, view } => {
                 self.beside(persist(services, self.spec.clone(), write, status, view));
                 None
@@ -285,12 +300,12 @@ impl JobMaster {
 }
 
 /// Writes that attempt numbers are given out.
-async fn persist_attempt(services: Arc<Services>, spec: Arc<JobSpec>, write: WriteId, attempt: u32) -> Input {
-    let command = MetadataCommand::RecordAttempt { tenant: spec.tenant.clone(), job: spec.job, attempt };
+async fn persist_attempts(services: Arc<Services>, spec: Arc<JobSpec>, write: WriteId, attempts: Vec<u32>) -> Input {
+    let command = MetadataCommand::RecordAttempts { tenant: spec.tenant.clone(), job: spec.job, attempts };
     match services.metadata.propose(command).await {
         Ok(_) => Input::MetadataWritten { write },
         Err(error) => {
-            tracing::warn!(job = %spec.job, attempt, %error, "an attempt could not be recorded, which is tried again");
+            tracing::warn!(job = %spec.job, %error, "attempts could not be recorded, which is tried again");
             Input::MetadataWriteFailed { write, reason: error.to_string() }
         }
     }

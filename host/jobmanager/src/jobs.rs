@@ -74,6 +74,7 @@ impl Dispatcher {
         let folder = start::checkpoint_folder(services, &settings, job).await?;
         let name = settings.name().unwrap_or(&plan.stream_graph.name).to_owned();
         let encode = |error: postcard::Error| DispatcherError::Internal(format!("a graph cannot be encoded: {error}"));
+        let submitted_at = clock::now();
         let submission = JobSubmission {
             id: job,
             name: name.clone(),
@@ -84,11 +85,12 @@ impl Dispatcher {
             graph_digest: plan.graph_digest,
             stream_graph: Bytes::from(postcard::to_stdvec(&plan.stream_graph).map_err(encode)?),
             job_graph: Bytes::from(postcard::to_stdvec(&plan.job_graph).map_err(encode)?),
-            submitted_at: clock::now(),
+            submitted_at,
             submitted_in: services.epoch,
         };
         let command = Command::AddJob { tenant: tenant.clone(), job: Box::new(submission) };
         services.metadata.propose(command).await?;
+        let recorded_attempts = vec![0; plan.job_graph.vertices.len()];
         let spec = JobSpec {
             job,
             tenant: tenant.clone(),
@@ -100,7 +102,10 @@ impl Dispatcher {
             default_parallelism: parallelism,
             // Recorded with the job itself.
             first_attempt: 0,
-            recorded_attempt: 0,
+            recorded_attempts,
+            submitted_at,
+            adoption: None,
+            takeovers: Vec::new(),
             settings: settings.task_settings(&services.options, &checkpoints, &folder),
             checkpoints,
             restored: Vec::new(),

@@ -45,6 +45,9 @@ pub struct JobManagerOptions {
     pub retention: JobRetention,
     /// The ResourceManager's limits and timeouts.
     pub resources: ResourceOptions,
+    /// How long a new leader waits for reports of tasks that outlived the one before, in milliseconds; `None`: there are
+    /// none, as TaskManagers end with their leader.
+    pub adoption_timeout_ms: Option<u64>,
     /// Rows of `collect` sinks that wait for their client, per job, in bytes; then the job waits.
     pub results_bytes_max: usize,
 }
@@ -66,6 +69,7 @@ impl Default for JobManagerOptions {
             sandbox_limits: SandboxLimits::default(),
             retention: JobRetention::default(),
             resources: ResourceOptions::default(),
+            adoption_timeout_ms: None,
             results_bytes_max: 8 * 1024 * 1024,
         }
     }

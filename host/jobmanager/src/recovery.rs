@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use millrace_job_core::{JobSpec, Retention};
+use millrace_graph::JobGraph;
+use millrace_job_core::{AdoptionOptions, JobSpec, Retention};
 use millrace_metadata_core::{Applied, Command, JobRecord};
 use millrace_types::{Failure, FailureKind, JobStatus, TenantId};
 
@@ -85,10 +86,16 @@ async fn end(services: &Services, tenant: &TenantId, record: &JobRecord, status:
     }
 }
 
+/// The attempt numbers that were given out last, by vertex.
+fn recorded_attempts(record: &JobRecord, graph: &JobGraph) -> Vec<u32> {
+    let recorded = record.attempts.iter().copied().chain(std::iter::repeat(0));
+    recorded.take(graph.vertices.len()).collect()
+}
+
 /// What a JobMaster needs, from what was written about the job.
 async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> Result<JobSpec, Failure> {
     let submission = &record.submission;
-    let graph = postcard::from_bytes(&submission.job_graph).map_err(|error| {
+    let graph: JobGraph = postcard::from_bytes(&submission.job_graph).map_err(|error| {
         Failure::new(FailureKind::Internal, format!("the stored graph cannot be read: {error}"))
             .with_remedy("it was written by another version of Millrace: submit the job again")
     })?;
@@ -116,6 +123,7 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
     let begun_at = start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0);
     let bundle = bundles::stored_bundle(services, tenant, submission.bundle.digest()).await?;
     let components = services.planner.component_refs(&bundle).await?;
+    let recorded_attempts = recorded_attempts(record, &graph);
     Ok(JobSpec {
         job: submission.id,
         tenant: tenant.clone(),
@@ -126,7 +134,13 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
         args: submission.args.clone(),
         default_parallelism: submission.default_parallelism,
         first_attempt: record.highest_attempt.checked_add(1).ok_or_else(used_up)?,
-        recorded_attempt: record.highest_attempt,
+        recorded_attempts,
+        submitted_at: submission.submitted_at,
+        adoption: services
+            .options
+            .adoption_timeout_ms
+            .map(|timeout_ms| AdoptionOptions { epoch: services.epoch, timeout_ms }),
+        takeovers: record.takeovers.clone(),
         settings: settings.task_settings(&services.options, &checkpoints, &folder),
         checkpoints,
         restored,

@@ -22,7 +22,21 @@ pub(crate) async fn run(mut inbox: mpsc::Receiver<ToJobManager>, resources: Reso
 /// they stay in order.
 pub(crate) async fn route(message: ToJobManager, resources: &ResourceManager, jobs: &JobRegistry) {
     match message {
-        ToJobManager::Register(registration) => resources.send(ResourceInput::Registered(registration)).await,
+        ToJobManager::Register(registration) => {
+            let strays = registration.allocated.iter().filter(|(_, _, job)| jobs.master(*job).is_none());
+            let slots: Vec<_> = strays.map(|(slot, allocation, _)| (slot.clone(), *allocation)).collect();
+            resources.send(ResourceInput::Registered(registration)).await;
+            if !slots.is_empty() {
+                // Their jobs have ended: nobody else would give them back.
+                resources.send(ResourceInput::SlotsReleased { slots }).await;
+            }
+        }
+        ToJobManager::Present(presence) => {
+            let job = presence.job;
+            if let Some(master) = jobs.master(job) {
+                tell(&master, job, JobInput::Present(presence)).await;
+            }
+        }
         ToJobManager::Heartbeat(heartbeat) => {
             figures(&heartbeat, jobs).await;
             resources.send(ResourceInput::Heartbeat(heartbeat)).await;

@@ -32,8 +32,8 @@ struct Handler(Arc<Services>);
 
 #[async_trait]
 impl ControlHandler for Handler {
-    fn epoch(&self) -> LeaderEpoch {
-        self.0.epoch
+    fn leading(&self) -> Result<LeaderEpoch, Option<String>> {
+        Ok(self.0.epoch)
     }
 
     fn connected(&self, id: &TaskManagerId, link: TaskManagerLink) -> Result<(), String> {

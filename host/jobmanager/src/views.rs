@@ -116,6 +116,7 @@ pub(crate) fn view_of_record(tenant: &TenantId, record: &JobRecord) -> JobView {
         restart_strategy: stated_strategy(record),
         checkpoints: Arc::new(checkpoints_of(record)),
         exceptions: Arc::new(exceptions),
+        takeovers: record.takeovers.clone(),
         dropped: Dropped::default(),
     }
 }

@@ -34,7 +34,8 @@ impl MetadataState {
             Command::ArchiveJob { tenant, job, details } => self.archive_job(&tenant, job, &details),
             Command::ExpireJobs { now, retention } => Ok(self.expire_jobs(now, retention)),
             Command::BlobsDeleted { blobs } => Ok(self.blobs_deleted(&blobs)),
-            Command::RecordAttempt { tenant, job, attempt } => self.record_attempt(&tenant, job, attempt),
+            Command::RecordAttempts { tenant, job, attempts } => self.record_attempts(&tenant, job, attempts),
+            Command::RecordTakeover { tenant, job, takeover } => self.record_takeover(&tenant, job, takeover),
             Command::RecordCheckpointId { tenant, job, epoch, checkpoint } => {
                 self.record_checkpoint_id(&tenant, job, epoch, checkpoint)
             }

@@ -5,7 +5,9 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use millrace_types::{BlobKey, BundleId, CheckpointId, Failure, JobId, JobStatus, LeaderEpoch, TenantId, Timestamp};
+use millrace_types::{
+    BlobKey, BundleId, CheckpointId, Failure, JobId, JobStatus, LeaderEpoch, Takeover, TenantId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{BundleRecord, CheckpointPointer, JobRetention, JobSubmission};
@@ -103,14 +105,14 @@ pub enum Command {
         /// The blobs.
         blobs: Vec<BlobKey>,
     },
-    /// Attempt numbers of a job's tasks up to this one are given out, if they were not.
-    RecordAttempt {
+    /// A job's tasks run under these attempt numbers from now on.
+    RecordAttempts {
         /// Who owns it.
         tenant: TenantId,
         /// The job.
         job: JobId,
-        /// The highest number.
-        attempt: u32,
+        /// The numbers, by vertex: at most [`crate::limits::VERTICES_PER_JOB_MAX`].
+        attempts: Vec<u32>,
     },
     /// Checkpoint ids of a job up to this one are given out, if they were not.
     RecordCheckpointId {
@@ -136,6 +138,15 @@ pub enum Command {
         add: Option<Box<CheckpointPointer>>,
         /// Those that are retained from now on, by id.
         retained: BTreeSet<CheckpointId>,
+    },
+    /// A leader has taken a job over.
+    RecordTakeover {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The job.
+        job: JobId,
+        /// How.
+        takeover: Takeover,
     },
 }
 

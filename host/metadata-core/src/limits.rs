@@ -37,6 +37,12 @@ pub const HISTORY_JOBS_PER_TENANT_MAX: usize = 1_000;
 /// What a tenant's ended jobs may take, in bytes, archived details included. Those that ended first leave.
 pub const HISTORY_BYTES_PER_TENANT_MAX: u64 = 64 * 1024 * 1024;
 
+/// The most vertices of a job.
+pub const VERTICES_PER_JOB_MAX: usize = 10_000;
+
+/// The longest reason of a takeover that is kept, in bytes; longer ones are cut.
+pub const TAKEOVER_REASON_BYTES_MAX: usize = 1_024;
+
 /// The most checkpoints of a job that are retained at a time, a claimed savepoint included.
 pub const CHECKPOINTS_PER_JOB_MAX: usize = 100;
 

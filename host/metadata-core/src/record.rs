@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use millrace_types::{
-    BlobKey, BlobKind, BundleId, CheckpointId, Digest, Failure, JobId, JobStatus, LeaderEpoch, SnapshotKind, TenantId,
-    Timestamp,
+    BlobKey, BlobKind, BundleId, CheckpointId, Digest, Failure, JobId, JobStatus, LeaderEpoch, SnapshotKind, Takeover,
+    TenantId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,11 @@ pub struct JobRecord {
     pub components: BTreeMap<String, Digest>,
     /// The highest attempt number of its tasks that was given out: later ones are higher, whoever the leader is.
     pub highest_attempt: u32,
+    /// The attempt numbers of its vertices' tasks that were given out last, in the order of its graph; one that is
+    /// missing is 0. A leader adopts no others.
+    pub attempts: Vec<u32>,
+    /// How leaders took it over, the newest last.
+    pub takeovers: Vec<Takeover>,
     /// Its status.
     pub status: JobStatus,
     /// When it last entered each status.

@@ -71,6 +71,8 @@ impl From<Job> for JobRecord {
             submission: old.submission,
             components: old.components,
             highest_attempt: old.highest_attempt,
+            attempts: Vec::new(),
+            takeovers: Vec::new(),
             status: old.status,
             status_times: old.status_times,
             failure: old.failure,

@@ -141,9 +141,9 @@ pub(crate) struct JobManager {
 #[command(after_help = "Example:
   millrace taskmanager --jobmanager jm.example:6123 --slots 4 --listen 10.0.0.7:0 --file-root /data")]
 pub(crate) struct TaskManager {
-    /// The JobManager's RPC address; `jobmanager.rpc.address` and `.port` unless stated.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) jobmanager: Option<String>,
+    /// A JobManager's RPC address; may be repeated for a group. `jobmanager.rpc.*` unless stated.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub(crate) jobmanager: Vec<String>,
     /// The number of slots; the processor cores unless stated.
     #[arg(long)]
     pub(crate) slots: Option<u32>,

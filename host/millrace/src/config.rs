@@ -53,6 +53,9 @@ pub(crate) const DATA_ADDRESS: &str = "taskmanager.host";
 pub(crate) const DATA_PORT: &str = "taskmanager.data.port";
 pub(crate) const RESOURCE_ID: &str = "taskmanager.resource-id";
 pub(crate) const REGISTRATION_TIMEOUT: &str = "taskmanager.registration.timeout";
+pub(crate) const ORPHAN_TIMEOUT: &str = "taskmanager.leader-loss.timeout";
+pub(crate) const ADOPTION_TIMEOUT: &str = "jobmanager.adoption.timeout";
+pub(crate) const RPC_PEERS: &str = "jobmanager.rpc.peers";
 pub(crate) const SLOTS: &str = "taskmanager.numberOfTaskSlots";
 pub(crate) const PARALLELISM: &str = "parallelism.default";
 pub(crate) const BUFFER_TIMEOUT: &str = "execution.buffer-timeout.interval";
@@ -101,7 +104,15 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(DATA_ADDRESS, Kind::Text, "127.0.0.1", "the address at which a TaskManager takes records of others"),
     option(DATA_PORT, Kind::Count, "0", "its port; 0 takes a free one"),
     option(RESOURCE_ID, Kind::Text, "", "what a TaskManager's ids begin with; its machine and process unless set"),
+    option(
+        RPC_PEERS,
+        Kind::Text,
+        "",
+        "the RPC addresses of all JobManagers, HOST:PORT separated by ','; else the one above",
+    ),
     option(REGISTRATION_TIMEOUT, Kind::Duration, "5 min", "how long a TaskManager looks for a JobManager"),
+    option(ORPHAN_TIMEOUT, Kind::Duration, "30 s", "how long tasks run on while their TaskManager looks for a leader"),
+    option(ADOPTION_TIMEOUT, Kind::Duration, "3 s", "how long a new leader waits for the tasks of the one before"),
     option(SLOTS, Kind::Count, "0", "the slots of a TaskManager; 0: the processor cores"),
     option(PARALLELISM, Kind::Count, "1", "the parallelism of operators and runs that state none"),
     option(BUFFER_TIMEOUT, Kind::Duration, "5 ms", "how long a partly filled batch waits for more rows"),

@@ -37,8 +37,8 @@ struct Handler {
 
 #[async_trait]
 impl ControlHandler for Handler {
-    fn epoch(&self) -> LeaderEpoch {
-        LeaderEpoch(7)
+    fn leading(&self) -> Result<LeaderEpoch, Option<String>> {
+        Ok(LeaderEpoch(7))
     }
 
     fn connected(&self, id: &TaskManagerId, link: TaskManagerLink) -> Result<(), String> {
@@ -132,6 +132,7 @@ fn registration(id: &str) -> ToJobManager {
         data_address: Some("127.0.0.1:1".to_owned()),
         cpu_cores: 2,
         memory_bytes: 1,
+        allocated: vec![],
     })
 }
 

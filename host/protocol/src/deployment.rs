@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use millrace_graph::{Format, JobVertex, Partitioning};
 use millrace_types::{
-    AllocationId, AttemptId, BUFFER_TIMEOUT_MS, Digest, JobId, NodeId, SandboxLimits, StateBackendKind, TaskManagerId,
-    TenantId,
+    AllocationId, AttemptId, BUFFER_TIMEOUT_MS, Digest, ExecutionState, JobId, NodeId, SandboxLimits, StateBackendKind,
+    TaskManagerId, TenantId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -167,4 +167,6 @@ pub struct TaskDeployment {
     pub settings: TaskSettings,
     /// What it begins with; `None`: nothing.
     pub restore: Option<TaskRestore>,
+    /// When the attempt entered each state so far, for the leaders after this one.
+    pub timestamps: BTreeMap<ExecutionState, Timestamp>,
 }

@@ -7,7 +7,7 @@ use millrace_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{CheckpointAck, CheckpointDecline};
+use crate::{CheckpointAck, CheckpointDecline, Presence};
 
 /// A split's number within its source, given by the JobMaster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct TaskManagerRegistration {
     pub cpu_cores: u32,
     /// Memory of its machine, in bytes.
     pub memory_bytes: u64,
+    /// The slots that an earlier leader has granted and that are not free yet, and to which job.
+    pub allocated: Vec<(SlotId, AllocationId, JobId)>,
 }
 
 /// A TaskManager is alive.
@@ -147,4 +149,7 @@ pub enum ToJobManager {
         /// The watermark, in milliseconds since 1970.
         watermark: i64,
     },
+    /// To a JobMaster: what of its job is here. Behind [`Self::Register`] to a leader that is new, before all else that
+    /// tasks say; in several parts where there are many tasks.
+    Present(Box<Presence>),
 }

@@ -10,6 +10,7 @@
 mod checkpoint;
 mod deployment;
 mod job_manager;
+mod presence;
 mod task_manager;
 
 pub use checkpoint::{
@@ -24,4 +25,5 @@ pub use job_manager::{
     CollectedRows, SplitId, SplitRequest, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, TaskReport,
     ToJobManager,
 };
+pub use presence::{ACKNOWLEDGED_TOLD_MAX, PRESENCE_TASKS_MAX, Presence, ReaderPresence, TaskPresence, split_digest};
 pub use task_manager::{LogRequest, SlotRequest, SplitAssignment, ToTaskManager};

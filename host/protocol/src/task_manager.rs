@@ -138,4 +138,17 @@ pub enum ToTaskManager {
         /// How far.
         limit: WatermarkLimit,
     },
+    /// The leader goes on with a task that an earlier one deployed. What it has prepared for the completed checkpoint, or
+    /// an earlier one, is to be committed; other checkpoints up to `over` will not be complete, also those of which the
+    /// task hears only later.
+    Adopt {
+        /// The leader.
+        epoch: LeaderEpoch,
+        /// The task.
+        attempt: AttemptId,
+        /// The newest checkpoint that is complete.
+        completed: Option<CheckpointId>,
+        /// The highest id that a leader before may have given to a checkpoint.
+        over: CheckpointId,
+    },
 }

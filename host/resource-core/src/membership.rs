@@ -10,7 +10,7 @@ use crate::core::ResourceCore;
 use crate::dropped::DropReason;
 use crate::event::Command;
 use crate::registry::TaskManager;
-use crate::slot::SlotState;
+use crate::slot::{Grant, SlotState};
 
 /// The longest id of a TaskManager, in bytes.
 const ID_BYTES_MAX: usize = 256;
@@ -33,15 +33,30 @@ impl ResourceCore {
             let reason = format!("{} has registered from its address {address}, so it has ended", registration.id);
             self.task_manager_lost(&former, &reason, out);
         }
+        let slots = self.granted_before(&registration);
         let task_manager = TaskManager {
             last_heartbeat: self.now,
             memory_free_bytes: registration.memory_bytes,
             metrics: Arc::default(),
-            slots: vec![SlotState::Free; registration.slots as usize],
+            slots,
             registration,
         };
         self.registry.known.insert(task_manager.registration.id.clone(), task_manager);
         self.unplaced_changes = true;
+    }
+
+    /// The slots of a new TaskManager: those that an earlier leader granted stay with their jobs, which keep them or give
+    /// them back.
+    fn granted_before(&mut self, registration: &TaskManagerRegistration) -> Vec<SlotState> {
+        let mut slots = vec![SlotState::Free; registration.slots as usize];
+        for (slot, allocation, job) in &registration.allocated {
+            let grant = Grant { allocation: *allocation, job: *job };
+            match slots.get_mut(slot.index as usize).filter(|_| slot.task_manager == registration.id) {
+                Some(state) => *state = SlotState::Allocated { grant, since: self.now },
+                None => self.drop_message(DropReason::UnknownSlot),
+            }
+        }
+        slots
     }
 
     /// The TaskManager that took records where this one does: both cannot, so the older one is gone, and nobody has to

@@ -172,6 +172,17 @@ impl BarrierAligner {
         }
     }
 
+    /// The JobMaster has given all checkpoints up to this one up, also those whose barriers are still to come.
+    pub fn aborted_upto(&mut self, checkpoint: CheckpointId, out: &mut Vec<AlignerCommand>) {
+        let next = CheckpointId(checkpoint.0.saturating_add(1));
+        let left = self.waiting.split_off(&next);
+        let given_up = std::mem::replace(&mut self.waiting, left);
+        if given_up.values().any(Waiting::has_blocked) {
+            out.push(AlignerCommand::UnblockAll);
+        }
+        self.over(checkpoint);
+    }
+
     /// Time has passed.
     pub fn on_time(&mut self, now: Timestamp, out: &mut Vec<AlignerCommand>) {
         self.settle_all(now, out);

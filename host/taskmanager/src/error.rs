@@ -31,6 +31,9 @@ pub enum TaskManagerError {
     /// No JobManager has taken it.
     #[error("no JobManager has taken this TaskManager: {0}; is its --jobmanager address right, and does it run?")]
     Registration(ControlError),
+    /// Nobody could be asked.
+    #[error("no JobManager is named: give --jobmanager HOST:PORT")]
+    NoJobManager,
     /// It cannot take records from other TaskManagers.
     #[error(transparent)]
     DataPlane(#[from] DataPlaneError),

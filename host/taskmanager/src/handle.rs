@@ -60,6 +60,11 @@ impl TaskManagerHandle {
         self.0.gauges.figures()
     }
 
+    /// Whether it has stopped.
+    pub fn has_stopped(&self) -> bool {
+        *self.0.stopped.borrow()
+    }
+
     /// Cancels what runs, waits a limited time for it, and stops.
     pub async fn shutdown(&self) {
         // One that has stopped takes no message.

@@ -27,6 +27,7 @@ mod stale;
 mod task_table;
 mod threads;
 mod time_account;
+mod witness;
 
 pub use components::ComponentSource;
 pub use error::TaskManagerError;

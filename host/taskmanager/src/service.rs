@@ -159,6 +159,7 @@ impl TaskManager {
             data_address: self.link.as_ref().map(|link| link.plane.address().to_owned()),
             cpu_cores: u32::try_from(self.options.cores).unwrap_or(u32::MAX),
             memory_bytes,
+            allocated: Vec::new(),
         }));
     }
 
@@ -202,6 +203,12 @@ impl TaskManager {
             }
             ToTaskManager::CheckpointAborted { attempt, checkpoint, .. } => {
                 self.tasks.order(attempt, TaskOrder::Aborted(checkpoint))
+            }
+            ToTaskManager::Adopt { attempt, completed, over, .. } => {
+                if let Some(completed) = completed {
+                    self.tasks.order(attempt, TaskOrder::Completed(completed))?;
+                }
+                self.tasks.order(attempt, TaskOrder::AbortedUpto(over))
             }
             ToTaskManager::DrainSource { attempt, .. } => self.tasks.order(attempt, TaskOrder::Drain),
             ToTaskManager::LimitWatermark { attempt, limit, .. } => self.tasks.order(attempt, TaskOrder::Limit(limit)),
@@ -279,6 +286,7 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::CheckpointCompleted { epoch, .. }
         | ToTaskManager::CheckpointAborted { epoch, .. }
         | ToTaskManager::DrainSource { epoch, .. }
-        | ToTaskManager::LimitWatermark { epoch, .. } => *epoch,
+        | ToTaskManager::LimitWatermark { epoch, .. }
+        | ToTaskManager::Adopt { epoch, .. } => *epoch,
     }
 }

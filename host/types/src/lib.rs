@@ -13,6 +13,7 @@ mod key_group;
 mod limits;
 mod quantity;
 mod status;
+mod takeover;
 mod time;
 
 pub use blob::{BlobKey, BlobKind};
@@ -33,4 +34,5 @@ pub use limits::{
 };
 pub use quantity::{QuantityError, format_bytes, parse_bytes, parse_duration_ms};
 pub use status::{ExecutionState, JobStatus};
+pub use takeover::{TAKEOVERS_MAX, Takeover};
 pub use time::{EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME, Timestamp};

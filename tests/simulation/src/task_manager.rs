@@ -41,6 +41,7 @@ impl TaskManager {
             data_address: None,
             cpu_cores: 1,
             memory_bytes: 0,
+            allocated: Vec::new(),
         })
     }
 
@@ -91,6 +92,10 @@ impl TaskManager {
                 self.order(attempt, TaskOrder::Aborted(checkpoint));
             }
             ToTaskManager::DrainSource { attempt, .. } => self.order(attempt, TaskOrder::Drain),
+            ToTaskManager::Adopt { attempt, completed, over, .. } => {
+                completed.into_iter().for_each(|completed| self.order(attempt, TaskOrder::Completed(completed)));
+                self.order(attempt, TaskOrder::AbortedUpto(over));
+            }
             ToTaskManager::CollectAcknowledged { .. } | ToTaskManager::LimitWatermark { .. } => {}
         }
         None
@@ -173,6 +178,7 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::CheckpointCompleted { epoch, .. }
         | ToTaskManager::CheckpointAborted { epoch, .. }
         | ToTaskManager::DrainSource { epoch, .. }
-        | ToTaskManager::LimitWatermark { epoch, .. } => *epoch,
+        | ToTaskManager::LimitWatermark { epoch, .. }
+        | ToTaskManager::Adopt { epoch, .. } => *epoch,
     }
 }

@@ -22,6 +22,7 @@ mod slow_consumer;
 mod stated_graphs;
 mod style;
 mod survival;
+mod takeover;
 mod tools;
 mod traces;
 mod wire_fuzz;

@@ -36,6 +36,11 @@ impl IdBlock {
         self.next <= self.recorded
     }
 
+    /// The highest id that may have been used.
+    pub fn last_before(&self) -> CheckpointId {
+        CheckpointId(self.next.saturating_sub(1))
+    }
+
     /// Whether an id may have been used.
     pub fn was_used(&self, id: CheckpointId) -> bool {
         id.0 < self.next

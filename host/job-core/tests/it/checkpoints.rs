@@ -224,7 +224,7 @@ fn a_pointer_whose_write_failed_is_read_before_anything_else_happens() {
         assert_eq!(kinds(&commands), ["cancel"; 3].into_iter().chain(["attempt"]).collect::<Vec<_>>());
         let stopped = cancelled(&commands);
         stopped.into_iter().for_each(|task| drop(harness.report(task, ExecutionState::Canceled)));
-        let Some(Command::PersistAttempt { write, .. }) = commands.last() else { panic!("{commands:?}") };
+        let Some(Command::PersistAttempts { write, .. }) = commands.last() else { panic!("{commands:?}") };
         assert_eq!(harness.step(Input::MetadataWritten { write: *write }), []);
         let waiting = harness.core.view().waiting.clone().unwrap();
         assert_eq!(waiting.unsettled_checkpoint, Some(FIRST));

@@ -85,8 +85,14 @@ impl Cluster {
     pub fn register_at(&mut self, name: &str, address: Option<&str>) {
         self.alive.insert(tm(name));
         let data_address = address.map(str::to_owned);
-        let registration =
-            TaskManagerRegistration { id: tm(name), slots: 2, data_address, cpu_cores: 2, memory_bytes: 0 };
+        let registration = TaskManagerRegistration {
+            id: tm(name),
+            slots: 2,
+            data_address,
+            cpu_cores: 2,
+            memory_bytes: 0,
+            allocated: vec![],
+        };
         self.tell_manager(resources::Input::Registered(registration));
     }
 
@@ -204,7 +210,7 @@ impl Cluster {
             Command::EnumerateSplits { node, enumeration, .. } => {
                 self.send_job(Input::SplitsEnumerated { node, enumeration, result: Ok(vec![]) });
             }
-            Command::PersistAttempt { write, .. } | Command::PersistStatus { write, .. } => {
+            Command::PersistAttempts { write, .. } | Command::PersistStatus { write, .. } => {
                 self.send_job(Input::MetadataWritten { write });
             }
             Command::Deploy { task_manager, task } => {

@@ -9,7 +9,7 @@ use millrace_graph::{
 };
 use millrace_job_core::{CheckpointOptions, JobOptions, JobSpec};
 use millrace_protocol::{ComponentRef, TaskSettings};
-use millrace_types::{Digest, JobId, NodeId, SandboxLimits, TenantId};
+use millrace_types::{Digest, JobId, NodeId, SandboxLimits, TenantId, Timestamp};
 
 pub const JOB: JobId = JobId::from_bytes([1; 16]);
 
@@ -78,6 +78,7 @@ fn component(byte: u8) -> ComponentRef {
 }
 
 pub fn spec(graph: JobGraph) -> JobSpec {
+    let recorded_attempts = vec![0; graph.vertices.len()];
     JobSpec {
         job: JOB,
         tenant: TenantId::default_tenant(),
@@ -88,7 +89,10 @@ pub fn spec(graph: JobGraph) -> JobSpec {
         args: vec!["--input".to_owned()],
         default_parallelism: 1,
         first_attempt: 0,
-        recorded_attempt: 0,
+        recorded_attempts,
+        submitted_at: Timestamp(1_000),
+        adoption: None,
+        takeovers: Vec::new(),
         settings: TaskSettings::default(),
         options: JobOptions { exceptions_max: 2, ..JobOptions::default() },
         checkpoints: CheckpointOptions::default(),

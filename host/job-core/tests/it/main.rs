@@ -1,6 +1,7 @@
 //! Tests of a job's core through its public API.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
 
+mod adopting;
 mod alignment;
 mod cancelling;
 mod checkpoint_properties;

@@ -40,7 +40,7 @@ fn restart(harness: &mut Harness, failed: AttemptId, why: Failure) -> Vec<TaskDe
     let writes: Vec<_> = commands
         .iter()
         .filter_map(|command| match command {
-            Command::PersistAttempt { write, .. } => Some(*write),
+            Command::PersistAttempts { write, .. } => Some(*write),
             _ => None,
         })
         .collect();

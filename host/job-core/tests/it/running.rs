@@ -59,7 +59,7 @@ fn a_task_may_finish_without_having_said_anything_before() {
 fn messages_of_other_attempts_and_other_jobs_are_dropped_by_name() {
     let mut recovered = spec(word_count());
     recovered.first_attempt = 3;
-    recovered.recorded_attempt = 3;
+    recovered.recorded_attempts = vec![3, 3];
     let mut harness = Harness::of(recovered);
     let attempt = harness.attempt(0, 0);
     assert_eq!(attempt.attempt, 3);

@@ -248,7 +248,7 @@ fn it_restarts_right_behind_a_checkpoint_and_the_splits_are_dealt_out_again() {
     let commands = harness.step(Input::MetadataWritten { write });
     assert_eq!(kinds(&commands), ["completed", "completed", "cancel", "cancel", "attempt"]);
     assert_eq!(harness.status(), JobStatus::Restarting);
-    let Some(Command::PersistAttempt { write, attempt: 1 }) = commands.last() else { panic!("{commands:?}") };
+    let Some(Command::PersistAttempts { write, .. }) = commands.last() else { panic!("{commands:?}") };
     harness.step(Input::MetadataWritten { write: *write });
     harness.report(source, ExecutionState::Canceled);
     let commands = harness.report(count, ExecutionState::Canceled);
@@ -267,7 +267,7 @@ fn it_restarts_right_behind_a_checkpoint_and_the_splits_are_dealt_out_again() {
     // And with a slot less one reader gets what both held.
     let commands = harness.step(Input::SlotsLost(vec![allocation(2)]));
     let recorded = commands.iter().find_map(|command| match command {
-        Command::PersistAttempt { write, .. } => Some(*write),
+        Command::PersistAttempts { write, .. } => Some(*write),
         _ => None,
     });
     harness.step(Input::MetadataWritten { write: recorded.unwrap() });

@@ -37,8 +37,9 @@ pub struct World {
     requested: u32,
     slots_max: u32,
     /// Attempt numbers that are being written, and the highest that is.
-    attempt_writes: BTreeMap<WriteId, u32>,
-    recorded: u32,
+    attempt_writes: BTreeMap<WriteId, Vec<u32>>,
+    /// By vertex.
+    recorded: Vec<u32>,
     spares: u32,
     pub snapshots: Snapshots,
 }
@@ -53,7 +54,7 @@ impl World {
         let mut spec = spec(graph);
         spec.checkpoints = checkpoints;
         spec.options.adaptive = adaptive;
-        (spec.first_attempt, spec.recorded_attempt) = (1, 0);
+        spec.first_attempt = 1;
         spec.options.restart_strategy = strategy;
         spec.options.attempts_max = ATTEMPTS_MAX;
         let slots_max = millrace_graph::required_slots(&spec.graph);
@@ -73,7 +74,7 @@ impl World {
             requested: 0,
             slots_max,
             attempt_writes: BTreeMap::new(),
-            recorded: 0,
+            recorded: Vec::new(),
             spares: 0,
             snapshots: Snapshots::default(),
         }
@@ -122,8 +123,9 @@ impl World {
             Input::TaskReported(report) if report.state.is_terminal() => drop(self.running.remove(&report.attempt)),
             Input::DeployFailed { attempt, .. } => drop(self.running.remove(attempt)),
             Input::MetadataWritten { write } => {
-                let written = self.attempt_writes.remove(write);
-                self.recorded = self.recorded.max(written.unwrap_or(0));
+                if let Some(written) = self.attempt_writes.remove(write) {
+                    self.recorded = written;
+                }
             }
             // The first answer counts.
             Input::MetadataWriteFailed { write, .. } => drop(self.attempt_writes.remove(write)),
@@ -201,9 +203,10 @@ impl World {
                 assert!(self.deployed.contains(&attempt), "only what was deployed is told to stop");
             }
             Command::AssignSplits { assignment, .. } => assert!(self.deployed.contains(&assignment.attempt)),
-            Command::PersistAttempt { write, attempt } => {
-                assert!(attempt > self.recorded, "what is recorded is not written again");
-                self.attempt_writes.insert(write, attempt);
+            Command::PersistAttempts { write, attempts } => {
+                assert_ne!(attempts, self.recorded, "what is recorded is not written again");
+                assert!(self.recorded.iter().zip(&attempts).all(|(old, new)| old <= new), "{attempts:?}");
+                self.attempt_writes.insert(write, attempts);
                 self.last_write = Some(write.0);
             }
             Command::PersistStatus { write, status, .. } => {
@@ -227,7 +230,13 @@ impl World {
     fn observe_deployment(&mut self, attempt: AttemptId, task_manager: TaskManagerId, allocation: AllocationId) {
         assert!(self.holds(allocation), "no deployment into a slot that is lost or given back");
         assert_eq!(self.accepted[&allocation].task_manager, task_manager);
-        assert!(attempt.attempt <= self.recorded, "{attempt:?} is not recorded: {}", self.recorded);
+        let vertex = self.core.view().graph.vertex_index(attempt.vertex).unwrap();
+        assert_eq!(
+            self.recorded.get(vertex),
+            Some(&attempt.attempt),
+            "{attempt:?} is not recorded: {:?}",
+            self.recorded
+        );
         let same = |other: &&AttemptId| (other.vertex, other.subtask) == (attempt.vertex, attempt.subtask);
         assert_eq!(self.running.keys().find(same), None, "one live attempt per subtask");
         let used = |other: &&AttemptId| same(other) && other.attempt >= attempt.attempt;

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_types::{Failure, JobId, JobStatus, TenantId, Timestamp};
+use millrace_types::{Failure, JobId, JobStatus, Takeover, TenantId, Timestamp};
 
 use crate::command::Applied;
 use crate::limits::{
-    DETAILS_BYTES_MAX, FAILURE_LINE_BYTES_MAX, JOB_BYTES_MAX, NAME_BYTES_MAX, UNFINISHED_BYTES_PER_TENANT_MAX,
-    UNFINISHED_JOBS_PER_TENANT_MAX,
+    DETAILS_BYTES_MAX, FAILURE_LINE_BYTES_MAX, JOB_BYTES_MAX, NAME_BYTES_MAX, TAKEOVER_REASON_BYTES_MAX,
+    UNFINISHED_BYTES_PER_TENANT_MAX, UNFINISHED_JOBS_PER_TENANT_MAX, VERTICES_PER_JOB_MAX,
 };
 use crate::record::{JobRecord, JobSubmission, blobs_of};
-use crate::rejection::{Rejection, check_count, check_size};
+use crate::rejection::{Rejection, check_at_most, check_count, check_size};
 use crate::state::MetadataState;
 
 impl MetadataState {
@@ -34,6 +34,8 @@ impl MetadataState {
         let record = JobRecord {
             components: bundle.components.clone(),
             highest_attempt: 0,
+            attempts: Vec::new(),
+            takeovers: Vec::new(),
             status: JobStatus::Initializing,
             status_times: BTreeMap::from([(JobStatus::Initializing, job.submitted_at)]),
             failure: None,
@@ -86,18 +88,39 @@ impl MetadataState {
         Ok(Applied { condemned, expired, ..Applied::done() })
     }
 
-    pub(super) fn record_attempt(&mut self, tenant: &TenantId, id: JobId, attempt: u32) -> Result<Applied, Rejection> {
-        let job = self.job(tenant, id).ok_or(Rejection::NoSuchJob(id))?;
+    pub(super) fn record_attempts(
+        &mut self,
+        tenant: &TenantId,
+        id: JobId,
+        attempts: Vec<u32>,
+    ) -> Result<Applied, Rejection> {
+        check_at_most("the number of the job's vertices", attempts.len(), VERTICES_PER_JOB_MAX)?;
+        let job = self.unfinished_job(tenant, id)?;
+        job.highest_attempt = attempts.iter().copied().max().unwrap_or(0).max(job.highest_attempt);
+        job.attempts = attempts;
+        Ok(Applied::done())
+    }
+
+    pub(super) fn record_takeover(
+        &mut self,
+        tenant: &TenantId,
+        id: JobId,
+        takeover: Takeover,
+    ) -> Result<Applied, Rejection> {
+        let job = self.unfinished_job(tenant, id)?;
+        let mut reason = String::from(takeover.reason);
+        clip(&mut reason, TAKEOVER_REASON_BYTES_MAX);
+        Takeover { reason: reason.into(), ..takeover }.remember(&mut job.takeovers);
+        Ok(Applied::done())
+    }
+
+    /// A job that has not ended, to be changed.
+    fn unfinished_job(&mut self, tenant: &TenantId, id: JobId) -> Result<&mut JobRecord, Rejection> {
+        let job = self.tenant_mut(tenant).and_then(|state| state.jobs.get_mut(&id)).ok_or(Rejection::NoSuchJob(id))?;
         if job.status.is_terminal() {
             return Err(Rejection::JobEnded { job: id, status: job.status });
         }
-        if job.highest_attempt >= attempt {
-            return Ok(Applied::unchanged());
-        }
-        let Some(state) = self.tenant_mut(tenant) else { return Err(Rejection::NoSuchJob(id)) };
-        let Some(job) = state.jobs.get_mut(&id).map(Arc::make_mut) else { return Err(Rejection::NoSuchJob(id)) };
-        job.highest_attempt = attempt;
-        Ok(Applied::done())
+        Ok(Arc::make_mut(job))
     }
 
     pub(super) fn archive_job(&mut self, tenant: &TenantId, id: JobId, details: &Bytes) -> Result<Applied, Rejection> {

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::support::{add_bundle, blob, bundle, done, job_id, set_checkpoints, set_status, submission, tenant};
 use bytes::Bytes;
+use millrace_metadata_core::limits::{TAKEOVER_REASON_BYTES_MAX, VERTICES_PER_JOB_MAX};
 use millrace_metadata_core::{
     Applied, CheckpointPointer, Command, JobRetention, MetadataState, Rejection, Response, limits,
 };
-use millrace_types::{BlobKind, CheckpointId, Failure, FailureKind, JobStatus, LeaderEpoch, TenantId, Timestamp};
+use millrace_types::{
+    BlobKind, CheckpointId, Failure, FailureKind, JobStatus, LeaderEpoch, TAKEOVERS_MAX, Takeover, TenantId, Timestamp,
+};
 
 #[test]
 fn every_leader_has_an_epoch_of_its_own() {
@@ -163,13 +166,26 @@ fn attempt_numbers_only_grow_and_outlive_the_leader() {
     let tenant = tenant(0);
     add_bundle(&mut state, &tenant, 1, &[]);
     done(&mut state, Command::AddJob { tenant: tenant.clone(), job: Box::new(submission(1, 1)) });
-    let record = |attempt| Command::RecordAttempt { tenant: tenant.clone(), job: job_id(1), attempt };
+    let record =
+        |attempt| Command::RecordAttempts { tenant: tenant.clone(), job: job_id(1), attempts: vec![0, attempt] };
     let highest = |state: &MetadataState| state.job(&tenant, job_id(1)).unwrap().highest_attempt;
     assert_eq!(highest(&state), 0, "the first number is given out with the job");
     assert!(done(&mut state, record(3)).changed);
-    assert!(!done(&mut state, record(2)).changed);
+    done(&mut state, record(2));
     done(&mut state, Command::BeginEpoch);
     assert_eq!(highest(&state), 3);
+    assert_eq!(state.job(&tenant, job_id(1)).unwrap().attempts, [0, 2], "those that were given out last");
+    let many = vec![1; VERTICES_PER_JOB_MAX + 1];
+    let many = Command::RecordAttempts { tenant: tenant.clone(), job: job_id(1), attempts: many };
+    assert!(matches!(state.apply(many), Err(Rejection::OutOfRange { .. })));
+    for at in 0..20 {
+        let reason = "why".repeat(1_000).into();
+        let takeover = Takeover { epoch: LeaderEpoch(1), at: Timestamp(at), adopted: at > 0, reason };
+        done(&mut state, Command::RecordTakeover { tenant: tenant.clone(), job: job_id(1), takeover });
+    }
+    let takeovers = &state.job(&tenant, job_id(1)).unwrap().takeovers;
+    assert_eq!((takeovers.len(), takeovers[0].at), (TAKEOVERS_MAX, Timestamp(4)));
+    assert!(takeovers[0].reason.len() <= TAKEOVER_REASON_BYTES_MAX);
     set_status(&mut state, &tenant, 1, JobStatus::Failed, 9);
     assert!(matches!(state.apply(record(4)), Err(Rejection::JobEnded { .. })));
     assert_eq!(highest(&state), 3);
@@ -264,7 +280,7 @@ fn tenants_do_not_see_each_other() {
         Command::AddJob { tenant: theirs.clone(), job: Box::new(submission(2, 1)) },
         crate::support::status_command(&theirs, 1, JobStatus::Canceled, 1),
         Command::ArchiveJob { tenant: theirs.clone(), job: job_id(1), details: Bytes::new() },
-        Command::RecordAttempt { tenant: theirs.clone(), job: job_id(1), attempt: 1 },
+        Command::RecordAttempts { tenant: theirs.clone(), job: job_id(1), attempts: vec![1] },
         Command::RecordCheckpointId { tenant: theirs.clone(), job: job_id(1), epoch: state.epoch(), checkpoint: 1 },
         set_checkpoints(&theirs, 1, state.epoch().0, Some(1), &[1]),
         Command::RemoveBundle { tenant: TenantId::new("nobody").unwrap(), bundle: bundle(1, &[]).id },

@@ -107,7 +107,8 @@ impl World {
             Step::Attempt { tenant: number, job, attempt } => {
                 let (tenant, job) = (tenant(number), job_id(job));
                 let before = self.state.job(&tenant, job).map(|job| job.highest_attempt);
-                let recorded = self.apply(Command::RecordAttempt { tenant: tenant.clone(), job, attempt });
+                let recorded =
+                    self.apply(Command::RecordAttempts { tenant: tenant.clone(), job, attempts: vec![attempt] });
                 let after = self.state.job(&tenant, job).map(|job| job.highest_attempt);
                 let expected = if recorded.is_some() { before.max(Some(attempt)) } else { before };
                 assert_eq!(after, expected, "attempt numbers only grow");

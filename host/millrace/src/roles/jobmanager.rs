@@ -20,7 +20,7 @@ pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
     let plan = Plan::new(&options.common)?;
     block_on(async move {
         let stop = stop_signal()?;
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.roots.clone()).await?;
+        let core = Core::start(&plan.configuration, &plan.data_dir, plan.roots.clone(), true).await?;
         let control = plan.listen(&core.job_manager)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
         announce(&server, control);
@@ -67,13 +67,21 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Opens the stores and starts the JobManager.
-    pub(crate) async fn start(configuration: &Configuration, data_dir: &Path, roots: FileRoots) -> Result<Self> {
+    /// Opens the stores and starts the JobManager. With `adopts` there may be tasks that outlived an earlier one.
+    pub(crate) async fn start(
+        configuration: &Configuration,
+        data_dir: &Path,
+        roots: FileRoots,
+        adopts: bool,
+    ) -> Result<Self> {
         folder::create_private(data_dir)?;
         let (metadata, handle) = MetadataService::open(&MetadataOptions::new(data_dir.join("metadata.redb")))?;
         let blobs = BlobStore::open_local(&data_dir.join("blobs"))?;
         let sandbox = setup::sandbox(data_dir)?;
-        let options = setup::job_manager_options(configuration, data_dir, roots)?;
+        let mut options = setup::job_manager_options(configuration, data_dir, roots)?;
+        if adopts {
+            options.adoption_timeout_ms = Some(configuration.duration_ms(config::ADOPTION_TIMEOUT)?);
+        }
         let job_manager = JobManager::start(options, handle, blobs.clone(), sandbox.clone()).await?;
         Ok(Self { job_manager, blobs, sandbox, metadata })
     }

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, bail};
 use millrace_connectors::FileRoots;
 use millrace_jobmanager::{JobManagerOptions, inline_bytes, state_backend};
 use millrace_metadata_core::JobRetention;
@@ -35,6 +35,18 @@ pub(crate) fn set_address(
 /// `HOST:PORT` of two options.
 pub(crate) fn address(configuration: &Configuration, host: &'static str, port: &'static str) -> String {
     format!("{}:{}", configuration.text(host), configuration.text(port))
+}
+
+/// The RPC addresses of the JobManagers.
+pub(crate) fn job_managers(configuration: &Configuration) -> Result<Vec<String>> {
+    let peers = configuration.text(config::RPC_PEERS);
+    let peers: Vec<String> =
+        peers.split(',').map(str::trim).filter(|peer| !peer.is_empty()).map(str::to_owned).collect();
+    if let Some(wrong) = peers.iter().find(|peer| peer.rsplit_once(':').is_none_or(|(host, _)| host.is_empty())) {
+        bail!("\"{wrong}\" is no address of a JobManager: write HOST:PORT");
+    }
+    let only = || vec![address(configuration, config::RPC_ADDRESS, config::RPC_PORT)];
+    Ok(if peers.is_empty() { only() } else { peers })
 }
 
 /// The first address that a `HOST:PORT` stands for.

@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Standalone) -> Result<()> {
     let task_manager = setup::task_manager_options(&configuration, id, data_dir.clone(), roots.clone())?;
     block_on(async move {
         let stop = stop_signal()?;
-        let core = Core::start(&configuration, &data_dir, roots).await?;
+        let core = Core::start(&configuration, &data_dir, roots, false).await?;
         let slots = task_manager.slots;
         let task_manager = start_task_manager(task_manager, &core)?;
         core.job_manager.wait_for_slots(slots).await;

@@ -18,8 +18,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(options: &cli::TaskManager) -> Result<()> {
     let mut configuration = Configuration::load(options.config.config.as_deref(), &options.config.define)?;
-    let jobmanager = options.jobmanager.as_deref();
-    setup::set_address(&mut configuration, "--jobmanager", jobmanager, config::RPC_ADDRESS, config::RPC_PORT)?;
+    if !options.jobmanager.is_empty() {
+        configuration.set(config::RPC_PEERS, options.jobmanager.join(","), "--jobmanager")?;
+    }
     let data = options.listen.as_deref();
     setup::set_address(&mut configuration, "--listen", data, config::DATA_ADDRESS, config::DATA_PORT)?;
     if let Some(slots) = options.slots {
@@ -34,10 +35,11 @@ pub(crate) fn run(options: &cli::TaskManager) -> Result<()> {
     let data = setup::address(&configuration, config::DATA_ADDRESS, config::DATA_PORT);
     task_manager.data = Some(DataPlaneOptions::new(data));
     let remote = RemoteOptions {
-        jobmanager: setup::address(&configuration, config::RPC_ADDRESS, config::RPC_PORT),
+        jobmanagers: setup::job_managers(&configuration)?,
         connect_timeout: CONNECT_TIMEOUT,
         heartbeat_timeout: Duration::from_millis(configuration.duration_ms(config::HEARTBEAT_TIMEOUT)?),
         registration_timeout: Duration::from_millis(configuration.duration_ms(config::REGISTRATION_TIMEOUT)?),
+        orphan_timeout: Duration::from_millis(configuration.duration_ms(config::ORPHAN_TIMEOUT)?),
     };
     block_on(async move {
         let stop = stop_signal()?;

@@ -52,6 +52,7 @@ pub enum ControlEvent {
 /// A connection to a JobManager that has welcomed this TaskManager.
 #[derive(Debug)]
 pub struct ControlClient {
+    jobmanager: String,
     epoch: LeaderEpoch,
     incoming: Streaming<FromJobManager>,
     logs: mpsc::Sender<FromTaskManager>,
@@ -86,6 +87,9 @@ impl ControlClient {
             match incoming.message().await {
                 Ok(Some(FromJobManager::Welcome { epoch })) => Ok((epoch, incoming)),
                 Ok(Some(FromJobManager::Refused { reason })) => Err(ControlError::Refused { reason }),
+                Ok(Some(FromJobManager::NotLeader { leader })) => {
+                    Err(ControlError::NotLeader { address: options.jobmanager.clone(), leader })
+                }
                 Ok(Some(_)) => Err(unreachable("it spoke before it welcomed this TaskManager".to_owned())),
                 Ok(None) => Err(unreachable("it closed the connection at once".to_owned())),
                 Err(status) => Err(unreachable(describe(&status))),
@@ -96,7 +100,8 @@ impl ControlClient {
             .await
             .map_err(|_| unreachable(format!("it did not answer within {} ms", waited.as_millis())))??;
         let components = ComponentClient { channel };
-        Ok(Self { epoch, incoming, logs, components, heartbeat_timeout: options.heartbeat_timeout })
+        let jobmanager = options.jobmanager.clone();
+        Ok(Self { jobmanager, epoch, incoming, logs, components, heartbeat_timeout: options.heartbeat_timeout })
     }
 
     /// The leader that this is.
@@ -126,6 +131,9 @@ impl ControlClient {
                 }
                 Some(FromJobManager::Alive | FromJobManager::Welcome { .. }) => {}
                 Some(FromJobManager::Refused { reason }) => return Err(ControlError::Refused { reason }),
+                Some(FromJobManager::NotLeader { leader }) => {
+                    return Err(ControlError::NotLeader { address: self.jobmanager.clone(), leader });
+                }
                 None => return Err(ControlError::Closed { reason: "it was closed by the JobManager".to_owned() }),
             }
         }

@@ -35,6 +35,14 @@ pub enum ControlError {
         /// Why, and what to do.
         reason: String,
     },
+    /// Another JobManager leads, or none.
+    #[error("the JobManager at {address} is not the leader{}", leader.as_ref().map_or(String::new(), |leader| format!(": {leader} is")))]
+    NotLeader {
+        /// Who said so.
+        address: String,
+        /// The leader's address, if it is known.
+        leader: Option<String>,
+    },
     /// The connection is gone.
     #[error("the connection to the JobManager has ended: {reason}")]
     Closed {

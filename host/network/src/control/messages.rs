@@ -6,7 +6,7 @@ use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// The version of the messages. Both sides must have the same one: a cluster runs one version of Millrace.
-pub const CONTROL_VERSION: u32 = 1;
+pub const CONTROL_VERSION: u32 = 2;
 
 /// The path of the stream of messages.
 pub(crate) const CONNECT_PATH: &str = "/millrace.Control/Connect";
@@ -64,6 +64,11 @@ pub(crate) enum FromJobManager {
         request: u64,
         /// Which lines.
         log: LogRequest,
+    },
+    /// The JobManager is not the leader, or no longer; the connection ends behind this.
+    NotLeader {
+        /// Where the leader takes TaskManagers, `HOST:PORT`, if that is known.
+        leader: Option<String>,
     },
 }
 

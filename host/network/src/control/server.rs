@@ -46,8 +46,9 @@ pub struct ControlServerOptions {
 /// What the JobManager does with what TaskManagers say.
 #[async_trait]
 pub trait ControlHandler: Send + Sync + 'static {
-    /// The leader that speaks.
-    fn epoch(&self) -> LeaderEpoch;
+    /// The leader that speaks; an error: this JobManager does not lead, and where the leader takes TaskManagers, if that
+    /// is known.
+    fn leading(&self) -> Result<LeaderEpoch, Option<String>>;
 
     /// A TaskManager has connected. An error refuses it and is told to it. A second connection of one id is the
     /// handler's to refuse.

@@ -30,10 +30,10 @@ pub(crate) fn open(shared: Arc<Shared>, incoming: Streaming<FromTaskManager>) ->
     let (cut, cut_off) = oneshot::channel::<()>();
     tokio::spawn(async move {
         let link = TaskManagerLink::new(sender.clone());
-        let reason = run(&shared, incoming, &link).await;
+        let last = run(&shared, incoming, &link).await;
         link.abandon();
         // Whoever holds the link keeps the queue open: this last message ends the stream.
-        let last = sender.send(FromJobManager::Refused { reason });
+        let last = sender.send(last);
         let _ = tokio::time::timeout(HANDSHAKE_TIMEOUT, last).await.inspect_err(|_| drop(cut));
         drop(admission);
     });
@@ -56,26 +56,36 @@ fn until_refused(
             message = receiver.recv() => message?,
             _ = &mut cut_off => return None,
         };
-        let ended = matches!(message, FromJobManager::Refused { .. });
+        let ended = matches!(message, FromJobManager::Refused { .. } | FromJobManager::NotLeader { .. });
         Some((Ok(message), (receiver, cut_off, ended)))
     })
 }
 
 /// Welcomes a TaskManager and serves it; gives what to tell it at the end.
-async fn run(shared: &Shared, mut incoming: Streaming<FromTaskManager>, link: &TaskManagerLink) -> String {
+async fn run(shared: &Shared, mut incoming: Streaming<FromTaskManager>, link: &TaskManagerLink) -> FromJobManager {
     let id = match hello(shared, &mut incoming).await {
         Ok(id) => id,
-        Err(reason) => return reason,
+        Err(reason) => return FromJobManager::Refused { reason },
+    };
+    let epoch = match shared.handler.leading() {
+        Ok(epoch) => epoch,
+        Err(leader) => {
+            shared.refuse("not-leader");
+            return FromJobManager::NotLeader { leader };
+        }
     };
     // In front of whatever others send through the link.
-    link.try_push(FromJobManager::Welcome { epoch: shared.handler.epoch() });
+    link.try_push(FromJobManager::Welcome { epoch });
     if let Err(reason) = shared.handler.connected(&id, link.clone()) {
         shared.refuse("not-wanted");
-        return reason;
+        return FromJobManager::Refused { reason };
     }
     let reason = serve(shared, &id, &mut incoming, link).await;
     shared.handler.disconnected(&id, &reason).await;
-    reason
+    match shared.handler.leading() {
+        Ok(_) => FromJobManager::Refused { reason },
+        Err(leader) => FromJobManager::NotLeader { leader },
+    }
 }
 
 async fn hello(shared: &Shared, incoming: &mut Streaming<FromTaskManager>) -> Result<TaskManagerId, String> {
@@ -182,6 +192,7 @@ fn sender(message: &ToJobManager) -> Option<&TaskManagerId> {
         ToJobManager::Heartbeat(heartbeat) => Some(&heartbeat.id),
         ToJobManager::SlotFreed { slot, .. } => Some(&slot.task_manager),
         ToJobManager::OfferSlots { slots, .. } => slots.first().map(|(slot, _)| &slot.task_manager),
+        ToJobManager::Present(presence) => Some(&presence.task_manager),
         ToJobManager::TaskReport(_)
         | ToJobManager::SplitRequest(_)
         | ToJobManager::Collected(_)

@@ -27,7 +27,14 @@ pub fn grant(number: u64) -> AllocationId {
 }
 
 pub fn registration(name: &str, slots: u32) -> TaskManagerRegistration {
-    TaskManagerRegistration { id: tm(name), slots, data_address: None, cpu_cores: 2, memory_bytes: 1 << 30 }
+    TaskManagerRegistration {
+        id: tm(name),
+        slots,
+        data_address: None,
+        cpu_cores: 2,
+        memory_bytes: 1 << 30,
+        allocated: vec![],
+    }
 }
 
 impl Harness {

@@ -73,6 +73,25 @@ fn one_that_wakes_has_to_come_back_under_a_new_id() {
 }
 
 #[test]
+fn slots_that_an_earlier_leader_granted_stay_with_their_jobs() {
+    let mut harness = Harness::new();
+    let allocated =
+        vec![(slot("a", 1), grant(91), job(1)), (slot("a", 7), grant(92), job(1)), (slot("b", 0), grant(93), job(1))];
+    harness.step(Input::Registered(TaskManagerRegistration { allocated, ..registration("a", 2) }));
+    assert_eq!(harness.core.dropped().of(DropReason::UnknownSlot), 2, "slots that it does not have");
+    // The job takes it over and gets the other one too; another job gets none.
+    harness.accept(slot("a", 1), grant(91));
+    assert_eq!(requests(&harness.request(1, 2)), [(slot("a", 0), grant(1), job(1))]);
+    let commands = harness.request(2, 1);
+    assert!(matches!(&commands[..], [Command::NotifyLacking { free: 0, total: 2, .. }]), "{commands:?}");
+    // What is given back is free once its TaskManager has freed it.
+    let commands = harness.step(Input::SlotsReleased { slots: vec![(slot("a", 1), grant(91))] });
+    assert!(matches!(&commands[0], Command::FreeSlot { allocation, .. } if *allocation == grant(91)), "{commands:?}");
+    let commands = harness.step(Input::SlotFreed { slot: slot("a", 1), allocation: grant(91) });
+    assert_eq!(requests(&commands).len(), 1);
+}
+
+#[test]
 fn the_address_of_records_is_one_task_managers() {
     let at = |name: &str, slots, address: Option<&str>| {
         let data_address = address.map(str::to_owned);

@@ -68,6 +68,10 @@ impl Told {
         self.tell(|aligner, out| aligner.aborted(CheckpointId(checkpoint), out))
     }
 
+    fn aborted_upto(&mut self, checkpoint: u64) -> Vec<String> {
+        self.tell(|aligner, out| aligner.aborted_upto(CheckpointId(checkpoint), out))
+    }
+
     fn at(&mut self, now: u64) -> Vec<String> {
         self.tell(|aligner, out| aligner.on_time(Timestamp(now), out))
     }
@@ -114,6 +118,24 @@ fn an_abort_counts_before_during_and_after() {
     assert_eq!(task.aborted(3), NONE);
     assert_eq!(task.barrier(1, 4), NONE);
     assert_eq!(task.barrier(1, 5), ["block 1"]);
+}
+
+#[test]
+fn a_new_leader_gives_up_all_that_an_earlier_one_may_have_begun() {
+    let mut task = Told::new(2, Alignment::Aligned);
+    task.barrier(0, 3);
+    assert_eq!(task.aborted_upto(64), ["unblock"]);
+    assert_eq!(task.barrier(1, 3), NONE);
+    // One that the old leader began and that is still on its way.
+    assert_eq!([task.barrier(0, 4), task.barrier(1, 64)], [NONE; 2]);
+    assert_eq!(task.triggered(60), NONE);
+    assert_eq!(task.barrier(1, 65), ["block 1"]);
+    assert_eq!(task.barrier(0, 65), ["take 65", "unblock"]);
+    let mut task = Told::new(2, Alignment::None);
+    task.barrier(0, 3);
+    task.barrier(0, 4);
+    assert_eq!(task.aborted_upto(3), NONE, "nothing was blocked");
+    assert_eq!(task.barrier(1, 4), ["take 4"]);
 }
 
 #[test]

@@ -68,18 +68,16 @@ impl TaskCheckpoints {
 
     /// What the JobMaster says of checkpoints that have been taken.
     pub(crate) async fn heed(&mut self, orders: &Orders, chain: &mut Chain) -> Result<(), TaskError> {
-        if let Some(aborted) = orders.aborted.last() {
-            self.newest = self.newest.max(Some(*aborted));
-            if self.stopping.is_some_and(|stopping| orders.aborted.contains(&stopping)) {
-                self.stopping = None;
-            }
-        }
+        self.newest = self.newest.max(orders.aborted.last().copied()).max(orders.aborted_upto);
         if let Some(completed) = orders.completed {
             chain.commit(completed).await?;
             if self.stopping.is_some_and(|stopping| stopping <= completed) {
                 chain.stop();
                 self.stopped = true;
             }
+        }
+        if !self.stopped && self.stopping.is_some_and(|stopping| orders.has_aborted(stopping)) {
+            self.stopping = None;
         }
         Ok(())
     }

@@ -150,10 +150,14 @@ impl Inputs {
         let mut commands = Vec::new();
         for aborted in &orders.aborted {
             self.aligner.aborted(*aborted, &mut commands);
-            if self.unfinished.as_ref().is_some_and(|snapshot| snapshot.barrier.checkpoint == *aborted) {
-                self.gate.abandon_capture(*aborted);
-                self.give_up_capture(checkpoints, "it was aborted").await?;
-            }
+        }
+        if let Some(upto) = orders.aborted_upto {
+            self.aligner.aborted_upto(upto, &mut commands);
+        }
+        let capturing = self.unfinished.as_ref().map(|snapshot| snapshot.barrier.checkpoint);
+        if let Some(aborted) = capturing.filter(|checkpoint| orders.has_aborted(*checkpoint)) {
+            self.gate.abandon_capture(aborted);
+            self.give_up_capture(checkpoints, "it was aborted").await?;
         }
         for barrier in orders.triggers.into_values() {
             self.aligner.triggered(&Arc::new(barrier), wall_clock(), &mut commands);

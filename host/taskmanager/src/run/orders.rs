@@ -22,6 +22,8 @@ pub(crate) enum TaskOrder {
     Trigger(Barrier),
     Completed(CheckpointId),
     Aborted(CheckpointId),
+    /// All up to this one that are not complete are aborted, also those of which the task hears only later.
+    AbortedUpto(CheckpointId),
     Drain,
     Limit(WatermarkLimit),
 }
@@ -34,6 +36,8 @@ pub(crate) struct Orders {
     /// The newest that is complete.
     pub completed: Option<CheckpointId>,
     pub aborted: BTreeSet<CheckpointId>,
+    /// All up to this one.
+    pub aborted_upto: Option<CheckpointId>,
     pub drain: bool,
     pub limits: BTreeMap<NodeId, EventTime>,
 }
@@ -44,13 +48,20 @@ impl Orders {
         self.triggers.extend(later.triggers);
         self.completed = self.completed.max(later.completed);
         self.aborted.extend(later.aborted);
+        self.aborted_upto = self.aborted_upto.max(later.aborted_upto);
         self.drain |= later.drain;
         self.limits.extend(later.limits);
         self.bound();
     }
 
+    /// Whether a checkpoint that is not complete was aborted.
+    pub(crate) fn has_aborted(&self, checkpoint: CheckpointId) -> bool {
+        self.aborted.contains(&checkpoint) || Some(checkpoint) <= self.aborted_upto
+    }
+
     fn bound(&mut self) {
-        self.triggers.retain(|checkpoint, _| !self.aborted.contains(checkpoint));
+        let over = self.aborted_upto;
+        self.triggers.retain(|checkpoint, _| !self.aborted.contains(checkpoint) && Some(*checkpoint) > over);
         while self.triggers.len() > CHECKPOINTS_MAX {
             self.triggers.pop_first();
         }
@@ -61,7 +72,7 @@ impl Orders {
 
     fn is_empty(&self) -> bool {
         let nothing = self.triggers.is_empty() && self.completed.is_none() && self.aborted.is_empty();
-        nothing && !self.drain && self.limits.is_empty()
+        nothing && self.aborted_upto.is_none() && !self.drain && self.limits.is_empty()
     }
 }
 
@@ -88,6 +99,9 @@ impl OrderBox {
                 TaskOrder::Completed(checkpoint) => orders.completed = orders.completed.max(Some(checkpoint)),
                 TaskOrder::Aborted(checkpoint) => {
                     orders.aborted.insert(checkpoint);
+                }
+                TaskOrder::AbortedUpto(checkpoint) => {
+                    orders.aborted_upto = orders.aborted_upto.max(Some(checkpoint));
                 }
                 TaskOrder::Drain => orders.drain = true,
                 TaskOrder::Limit(limit) => {

@@ -117,6 +117,7 @@ impl Pipeline {
                         ..TaskSettings::default()
                     },
                     restore: None,
+                    timestamps: BTreeMap::new(),
                 });
             }
         }

@@ -52,18 +52,16 @@ impl TaskCheckpoints {
     }
 
     pub(crate) fn heed(&mut self, orders: &Orders, chain: &mut Chain, env: &mut Env<'_>) -> Result<(), TaskError> {
-        if let Some(aborted) = orders.aborted.last() {
-            self.newest = self.newest.max(Some(*aborted));
-            if self.stopping.is_some_and(|stopping| orders.aborted.contains(&stopping)) {
-                self.stopping = None;
-            }
-        }
+        self.newest = self.newest.max(orders.aborted.last().copied()).max(orders.aborted_upto);
         if let Some(completed) = orders.completed {
             chain.commit(completed, env)?;
             if self.stopping.is_some_and(|stopping| stopping <= completed) {
                 chain.stop(env)?;
                 self.stopped = true;
             }
+        }
+        if !self.stopped && self.stopping.is_some_and(|stopping| orders.has_aborted(stopping)) {
+            self.stopping = None;
         }
         Ok(())
     }

@@ -145,9 +145,13 @@ impl Inputs {
         let mut commands = Vec::new();
         for aborted in &orders.aborted {
             self.aligner.aborted(*aborted, &mut commands);
-            if self.capture.as_ref().is_some_and(|capture| capture.snapshot.barrier.checkpoint == *aborted) {
-                self.end_capture(checkpoints, env);
-            }
+        }
+        if let Some(upto) = orders.aborted_upto {
+            self.aligner.aborted_upto(upto, &mut commands);
+        }
+        let capturing = self.capture.as_ref().map(|capture| capture.snapshot.barrier.checkpoint);
+        if capturing.is_some_and(|checkpoint| orders.has_aborted(checkpoint)) {
+            self.end_capture(checkpoints, env);
         }
         for barrier in orders.triggers.into_values() {
             self.aligner.triggered(&Arc::new(barrier), env.now, &mut commands);

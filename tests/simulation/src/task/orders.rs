@@ -10,6 +10,7 @@ pub(crate) enum TaskOrder {
     Trigger(Barrier),
     Completed(CheckpointId),
     Aborted(CheckpointId),
+    AbortedUpto(CheckpointId),
     Drain,
 }
 
@@ -19,7 +20,15 @@ pub(crate) struct Orders {
     pub(crate) triggers: BTreeMap<CheckpointId, Barrier>,
     pub(crate) completed: Option<CheckpointId>,
     pub(crate) aborted: BTreeSet<CheckpointId>,
+    pub(crate) aborted_upto: Option<CheckpointId>,
     pub(crate) drain: bool,
+}
+
+impl Orders {
+    /// Whether a checkpoint that is not complete was aborted.
+    pub(crate) fn has_aborted(&self, checkpoint: CheckpointId) -> bool {
+        self.aborted.contains(&checkpoint) || Some(checkpoint) <= self.aborted_upto
+    }
 }
 
 /// Where a task's orders wait for it.
@@ -36,11 +45,17 @@ impl OrderBox {
                 orders.triggers.remove(&checkpoint);
                 orders.aborted.insert(checkpoint);
             }
+            TaskOrder::AbortedUpto(checkpoint) => {
+                orders.aborted_upto = orders.aborted_upto.max(Some(checkpoint));
+            }
             TaskOrder::Drain => orders.drain = true,
         }
     }
 
     pub(crate) fn take(&mut self) -> Option<Orders> {
-        self.0.take()
+        let mut taken = self.0.take()?;
+        let over = taken.aborted_upto;
+        taken.triggers.retain(|checkpoint, _| Some(*checkpoint) > over);
+        Some(taken)
     }
 }

@@ -134,6 +134,7 @@ impl World {
             ToJobManager::CheckpointAcknowledged(ack) => (ack.attempt.job, JobInput::CheckpointAcknowledged(ack)),
             ToJobManager::CheckpointDeclined(decline) => (decline.attempt.job, JobInput::CheckpointDeclined(decline)),
             ToJobManager::AwaitingCheckpoint { attempt } => (attempt.job, JobInput::AwaitingCheckpoint { attempt }),
+            ToJobManager::Present(presence) => (presence.job, JobInput::Present(presence)),
             ToJobManager::Collected(_) | ToJobManager::WatermarkReached { .. } => return,
         };
         self.tell_job(job, input);

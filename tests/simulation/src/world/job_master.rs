@@ -69,12 +69,15 @@ impl World {
                 self.drained = true;
                 self.tell_task_manager(&task_manager, ToTaskManager::DrainSource { epoch, attempt });
             }
-            Command::PersistAttempt { write, attempt } => self.propose(epoch, Change::Attempt { write, attempt }),
+            Command::PersistAttempts { write, attempts } => self.propose(epoch, Change::Attempts { write, attempts }),
             Command::PersistStatus { write, status, .. } => {
                 let stop = self.master().and_then(|master| master.stop.clone());
                 self.propose(epoch, Change::Status { write, status, stop });
             }
-            Command::LimitWatermark { .. } => {}
+            Command::AdoptTask { task_manager, attempt, completed, over } => {
+                self.tell_task_manager(&task_manager, ToTaskManager::Adopt { epoch, attempt, completed, over });
+            }
+            Command::LimitWatermark { .. } | Command::RecordTakeover { .. } => {}
             Command::JobEnded { .. } => self.job_master_ended(),
             checkpoint => self.execute_checkpoint(epoch, job, checkpoint),
         }

@@ -13,9 +13,9 @@ use super::{Event, World, tenant};
 /// What is to be decided.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    Attempt {
+    Attempts {
         write: WriteId,
-        attempt: u32,
+        attempts: Vec<u32>,
     },
     Ids {
         write: WriteId,
@@ -108,7 +108,7 @@ impl World {
                 let result = if known { Ok(found) } else { Err("the metadata store does not answer".to_owned()) };
                 Input::PointerRead { checkpoint, result }
             }
-            Change::Attempt { write, .. }
+            Change::Attempts { write, .. }
             | Change::Ids { write, .. }
             | Change::Status { write, .. }
             | Change::Pointer { write, .. } => {
@@ -139,7 +139,7 @@ impl World {
     pub(crate) fn apply(&mut self, proposal: &Proposal) -> bool {
         let (tenant, job, epoch) = (tenant(), proposal.job, proposal.epoch);
         let command = match proposal.change.clone() {
-            Change::Attempt { attempt, .. } => Command::RecordAttempt { tenant, job, attempt },
+            Change::Attempts { attempts, .. } => Command::RecordAttempts { tenant, job, attempts },
             Change::Ids { upto, .. } => Command::RecordCheckpointId { tenant, job, epoch, checkpoint: upto },
             Change::Read { .. } => Command::RecordCheckpointId { tenant, job, epoch, checkpoint: 0 },
             Change::Status { status, .. } => {
