@@ -18,6 +18,10 @@ pub struct TaskManagerFigures {
     pub tasks: usize,
     /// Instances of guests in the process's sandbox.
     pub instances: u64,
+    /// Components that are compiled and kept.
+    pub components: u64,
+    /// How often a component was compiled.
+    pub compilations: u64,
     /// Channels between tasks.
     pub channels: usize,
     /// Channels that wait for one of their ends.
@@ -49,6 +53,8 @@ impl Gauges {
         TaskManagerFigures {
             tasks: self.tasks.load(Ordering::Acquire),
             instances: self.sandbox.instances_in_use(),
+            components: self.sandbox.components_ready(),
+            compilations: self.sandbox.compilations(),
             channels: self.exchange.budget().live_channels(),
             waiting_channels: self.exchange.waiting_channels(),
             connections: data.connections + data.half_open,
@@ -74,6 +80,8 @@ impl Gauges {
             ("Status.JVM.FileDescriptor.Open", process.open_files),
             ("Status.Millrace.Tasks", figures.tasks as u64),
             ("Status.Millrace.Instances", figures.instances),
+            ("Status.Millrace.Components", figures.components),
+            ("Status.Millrace.Compilations", figures.compilations),
             ("Status.Millrace.Channels", figures.channels as u64),
             ("Status.Millrace.WaitingChannels", figures.waiting_channels as u64),
             ("Status.Millrace.Connections", figures.connections as u64),

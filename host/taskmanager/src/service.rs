@@ -23,6 +23,7 @@ use crate::handle::{Inbound, Inner, TaskManagerHandle};
 use crate::log::TaskLogs;
 use crate::machine;
 use crate::options::TaskManagerOptions;
+use crate::prefetch::Prefetches;
 use crate::run::{TaskEnvironment, TaskOrder, task_report};
 use crate::slots::{EpochFence, SlotTable};
 use crate::stale::{StaleCounts, StaleReason};
@@ -48,6 +49,7 @@ pub struct TaskManager {
     gauges: Gauges,
     outbox: VecDeque<ToJobManager>,
     link: Option<DataLink>,
+    prefetches: Prefetches,
 }
 
 impl TaskManager {
@@ -81,7 +83,9 @@ impl TaskManager {
             outbound: outbound.clone(),
             scratch: scratch(&options)?,
         };
-        let tasks = TaskTable::new(Arc::new(environment), logs.clone(), runtime, Arc::clone(&live));
+        let environment = Arc::new(environment);
+        let prefetches = Prefetches::start(Arc::clone(&environment));
+        let tasks = TaskTable::new(environment, logs.clone(), runtime, Arc::clone(&live));
         let gauges = Gauges { logs, exchange, data, sandbox, stale: stale.clone(), tasks: live };
         let (inbound, messages) = mpsc::channel(INBOUND_MAX);
         let (stopping, stopped) = watch::channel(false);
@@ -95,6 +99,7 @@ impl TaskManager {
             gauges,
             outbox: VecDeque::new(),
             link,
+            prefetches,
             options,
         };
         tokio::spawn(async move {
@@ -205,6 +210,10 @@ impl TaskManager {
             }
             ToTaskManager::DrainSource { attempt, .. } => self.tasks.order(attempt, TaskOrder::Drain),
             ToTaskManager::LimitWatermark { attempt, limit, .. } => self.tasks.order(attempt, TaskOrder::Limit(limit)),
+            ToTaskManager::Prefetch { tenant, components, .. } => {
+                self.prefetches.add(&tenant, components);
+                Ok(())
+            }
         }
     }
 
@@ -279,6 +288,7 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::CheckpointCompleted { epoch, .. }
         | ToTaskManager::CheckpointAborted { epoch, .. }
         | ToTaskManager::DrainSource { epoch, .. }
-        | ToTaskManager::LimitWatermark { epoch, .. } => *epoch,
+        | ToTaskManager::LimitWatermark { epoch, .. }
+        | ToTaskManager::Prefetch { epoch, .. } => *epoch,
     }
 }

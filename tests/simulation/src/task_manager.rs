@@ -91,7 +91,9 @@ impl TaskManager {
                 self.order(attempt, TaskOrder::Aborted(checkpoint));
             }
             ToTaskManager::DrainSource { attempt, .. } => self.order(attempt, TaskOrder::Drain),
-            ToTaskManager::CollectAcknowledged { .. } | ToTaskManager::LimitWatermark { .. } => {}
+            ToTaskManager::CollectAcknowledged { .. }
+            | ToTaskManager::LimitWatermark { .. }
+            | ToTaskManager::Prefetch { .. } => {}
         }
         None
     }
@@ -173,6 +175,7 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::CheckpointCompleted { epoch, .. }
         | ToTaskManager::CheckpointAborted { epoch, .. }
         | ToTaskManager::DrainSource { epoch, .. }
-        | ToTaskManager::LimitWatermark { epoch, .. } => *epoch,
+        | ToTaskManager::LimitWatermark { epoch, .. }
+        | ToTaskManager::Prefetch { epoch, .. } => *epoch,
     }
 }

@@ -16,6 +16,7 @@ mod layers;
 mod lifecycle;
 mod nexmark;
 mod processes;
+mod recovery;
 mod rest_shapes;
 mod savepoints;
 mod slow_consumer;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -23,6 +24,18 @@ use crate::store::StoreData;
 
 type Key = (TenantId, Digest);
 type Outcome = Result<CompiledComponent, ComponentError>;
+
+/// By how much a child gives way that compiles what nobody waits for yet.
+const AHEAD_NICENESS: i32 = 10;
+
+/// Who waits for a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CompileUrgency {
+    /// A task or a user.
+    Awaited,
+    /// Nobody yet: compiling gives way to whatever else the machine has to do.
+    Ahead,
+}
 
 /// A component that is ready, or that somebody is getting ready.
 #[derive(Default)]
@@ -56,6 +69,8 @@ pub(crate) struct Compiler {
     directory: PrivateDirectory,
     compatibility: String,
     children: Semaphore,
+    /// How often a child has compiled a component.
+    compiled: AtomicU64,
     entries: Mutex<Entries>,
 }
 
@@ -74,6 +89,7 @@ impl Compiler {
             directory,
             compatibility: engine::compatibility(engine),
             children: Semaphore::new(options.compile.children_max.max(1)),
+            compiled: AtomicU64::new(0),
             entries: Mutex::default(),
         })
     }
@@ -84,10 +100,16 @@ impl Compiler {
     }
 
     /// The component, compiled once however many ask at the same time.
-    pub(crate) async fn get(self: &Arc<Self>, tenant: &TenantId, digest: &Digest, bytes: Bytes) -> Outcome {
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        digest: &Digest,
+        bytes: Bytes,
+        urgency: CompileUrgency,
+    ) -> Outcome {
         let key = (tenant.clone(), *digest);
         let cell = self.entries().ready_cell(&key);
-        let outcome = cell.get_or_init(|| self.produce(&key, bytes)).await.clone();
+        let outcome = cell.get_or_init(|| self.produce(&key, bytes, urgency)).await.clone();
         let mut entries = self.entries();
         match &outcome {
             Ok(_) => entries.evict_ready(self.options.cache.components_max),
@@ -97,11 +119,28 @@ impl Compiler {
         outcome
     }
 
-    async fn produce(self: &Arc<Self>, key: &Key, bytes: Bytes) -> Outcome {
+    /// The component if it is ready.
+    pub(crate) fn ready(&self, tenant: &TenantId, digest: &Digest) -> Option<CompiledComponent> {
+        self.entries().use_ready(&(tenant.clone(), *digest))
+    }
+
+    /// How many components are ready, and how many there may be.
+    pub(crate) fn ready_count(&self) -> (usize, usize) {
+        let entries = self.entries();
+        let is_ready = |ready: &&Ready| matches!(ready.cell.get(), Some(Ok(_)));
+        (entries.ready.values().filter(is_ready).count(), self.options.cache.components_max)
+    }
+
+    /// How often a component was compiled.
+    pub(crate) fn compiled_count(&self) -> u64 {
+        self.compiled.load(Ordering::Relaxed)
+    }
+
+    async fn produce(self: &Arc<Self>, key: &Key, bytes: Bytes, urgency: CompileUrgency) -> Outcome {
         let known = self.entries().use_file(key);
         let file = match known {
             Some(file) => file,
-            None => self.compile(key, bytes).await?,
+            None => self.compile(key, bytes, urgency).await?,
         };
         let (this, (tenant, digest)) = (Arc::clone(self), key.clone());
         blocking(move || {
@@ -111,7 +150,12 @@ impl Compiler {
         .await
     }
 
-    async fn compile(self: &Arc<Self>, key: &Key, bytes: Bytes) -> Result<CodeFile, ComponentError> {
+    async fn compile(
+        self: &Arc<Self>,
+        key: &Key,
+        bytes: Bytes,
+        urgency: CompileUrgency,
+    ) -> Result<CodeFile, ComponentError> {
         let (limits, digest, checked) = (self.options.inspect, key.1, bytes.clone());
         let info = blocking(move || check(&checked, &digest, &limits)).await?;
         let path = self.path(key).map_err(|error| compiler(&error))?;
@@ -120,6 +164,10 @@ impl Compiler {
             address_space_bytes_max: self.options.compile.address_space_bytes_max,
             artifact_bytes_max: self.options.compile.artifact_bytes_max,
             component_bytes_max: self.options.inspect.component_bytes_max,
+            niceness: match urgency {
+                CompileUrgency::Awaited => 0,
+                CompileUrgency::Ahead => AHEAD_NICENESS,
+            },
             output: path.clone(),
         };
         let _permit = self.children.acquire().await.map_err(|error| compiler(&error))?;
@@ -127,6 +175,7 @@ impl Compiler {
         // What a child that was killed left behind.
         let _ = std::fs::remove_file(path.with_extension("tmp"));
         result?;
+        self.compiled.fetch_add(1, Ordering::Relaxed);
         let bytes = std::fs::metadata(&path).map_err(|error| compiler(&error))?.len();
         let file = CodeFile { path, info, bytes, used: 0 };
         self.entries().add_file(key, file.clone(), self.options.cache.file_bytes_max);
@@ -150,6 +199,13 @@ impl Entries {
         let ready = self.ready.entry(key.clone()).or_default();
         ready.used = used;
         Arc::clone(&ready.cell)
+    }
+
+    fn use_ready(&mut self, key: &Key) -> Option<CompiledComponent> {
+        let used = self.tick();
+        let ready = self.ready.get_mut(key)?;
+        ready.used = used;
+        ready.cell.get()?.as_ref().ok().cloned()
     }
 
     fn forget_ready(&mut self, key: &Key, cell: &Arc<OnceCell<Outcome>>) {
