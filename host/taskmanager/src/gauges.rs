@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use millrace_network::{DataPlane, Exchange};
 use millrace_sandbox::Sandbox;
 
+use millrace_storage::{LocalCopies, LocalFigures};
+
 use crate::log::TaskLogs;
 use crate::machine;
 use crate::stale::StaleCounts;
@@ -32,6 +34,8 @@ pub struct TaskManagerFigures {
     pub refused_frames: BTreeMap<&'static str, u64>,
     /// Messages that were dropped, by reason.
     pub stale: BTreeMap<&'static str, u64>,
+    /// Copies of state on the process's own disks.
+    pub local_state: LocalFigures,
     /// Lines of tasks' logs that were dropped because the disk was too slow.
     pub log_lines_dropped: u64,
 }
@@ -43,6 +47,7 @@ pub(crate) struct Gauges {
     pub exchange: Exchange,
     pub data: Option<DataPlane>,
     pub sandbox: Sandbox,
+    pub local_state: Option<LocalCopies>,
     pub stale: StaleCounts,
     pub tasks: Arc<AtomicUsize>,
 }
@@ -60,6 +65,7 @@ impl Gauges {
             connections: data.connections + data.half_open,
             refused_frames: data.refused,
             stale: self.stale.by_name(),
+            local_state: self.local_state.as_ref().map(LocalCopies::figures).unwrap_or_default(),
             log_lines_dropped: self.logs.lines_dropped(),
         }
     }
@@ -87,6 +93,10 @@ impl Gauges {
             ("Status.Millrace.Connections", figures.connections as u64),
             ("Status.Millrace.RefusedFrames", figures.refused_frames.values().sum()),
             ("Status.Millrace.StaleMessages", figures.stale.values().sum()),
+            ("Status.Millrace.LocalState.Copies", figures.local_state.copies),
+            ("Status.Millrace.LocalState.Bytes", figures.local_state.bytes),
+            ("Status.Millrace.LocalState.RestoredLocalBytes", figures.local_state.restored_local_bytes),
+            ("Status.Millrace.LocalState.RestoredRemoteBytes", figures.local_state.restored_remote_bytes),
             ("Status.Millrace.LogLinesDropped", figures.log_lines_dropped),
         ];
         named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

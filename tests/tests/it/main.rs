@@ -14,6 +14,7 @@ mod examples;
 mod fuzz_targets;
 mod layers;
 mod lifecycle;
+mod local_state;
 mod nexmark;
 mod processes;
 mod recovery;

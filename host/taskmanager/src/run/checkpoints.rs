@@ -75,6 +75,7 @@ impl TaskCheckpoints {
             }
         }
         if let Some(completed) = orders.completed {
+            self.uploads.completed(completed);
             chain.commit(completed).await?;
             if self.stopping.is_some_and(|stopping| stopping <= completed) {
                 chain.stop();
