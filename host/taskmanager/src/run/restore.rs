@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_protocol::{OperatorRestore, StateBlob, TaskDeployment, TaskRestore};
+use millrace_protocol::{OperatorRestore, StateBlob, StateSegment, TaskDeployment, TaskRestore};
 use millrace_state::{ChainSegment, KeyedBackend, OperatorState, SegmentChain, SegmentInput};
 use millrace_storage::{CheckpointStore, CheckpointStoreError};
 use millrace_task_core::{Clock, Timer, TimerService};
@@ -83,13 +83,16 @@ impl Restorer {
     }
 
     fn restore_keyed(&mut self, node: NodeId, uid: &str, operator: &OperatorRestore) -> Result<(), Failure> {
+        let handle =
+            |segment: &StateSegment| SegmentHandle { blob: segment.blob.clone(), folder: self.foreign.clone() };
+        let handles: Vec<_> = operator.keyed.iter().flatten().map(handle).collect();
+        let sources = self.copies.restore_all(&handles, &self.runtime).map_err(|error| unreadable(&error))?;
+        let mut opened = handles.into_iter().zip(sources);
         let mut inputs = Vec::with_capacity(operator.keyed.len());
         let mut chain = Vec::with_capacity(operator.keyed.len());
         for subtask in &operator.keyed {
             let (mut segments, mut handles) = (Vec::new(), Vec::new());
-            for segment in subtask {
-                let handle = SegmentHandle { blob: segment.blob.clone(), folder: self.foreign.clone() };
-                let source = self.copies.restore(&handle).map_err(|error| unreadable(&error))?;
+            for (segment, (handle, source)) in subtask.iter().zip(&mut opened) {
                 let (key_groups, bytes) = (segment.key_groups, segment.blob.byte_len());
                 segments.push(SegmentInput { source, key_groups });
                 handles.push(ChainSegment { handle, key_groups, bytes });

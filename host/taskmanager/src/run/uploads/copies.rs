@@ -10,12 +10,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use millrace_protocol::{CheckpointSettings, StateBlob};
 use millrace_storage::{CheckpointStoreError, CopyKey, CopyOwner, CopyWriter, LocalCopies};
 use millrace_types::{AttemptId, CheckpointId, JobId, VertexId};
+use tokio::runtime::Handle;
 
 use super::blob::BlobReader;
 use super::writing::open_segment;
 use super::{Chains, SegmentHandle};
 use crate::log::Level;
 use crate::run::shared::TaskShared;
+
+/// Segments that are opened at the same time for one restore.
+const OPENED_AT_ONCE_MAX: usize = 8;
 
 /// A task's way to copies. A clone is of the same task.
 #[derive(Debug, Clone)]
@@ -73,8 +77,39 @@ impl TaskCopies {
         Some(BlobReader::File { file: Arc::new(file), name: format!("the local copy of {path}") })
     }
 
+    /// Opens the segments that the task is restored from, some at a time: each is read in full to be checked. Blocks.
+    pub(crate) fn restore_all(
+        &self,
+        handles: &[SegmentHandle],
+        runtime: &Handle,
+    ) -> Result<Vec<BlobReader>, CheckpointStoreError> {
+        let mut opened = Vec::with_capacity(handles.len());
+        for some in handles.chunks(OPENED_AT_ONCE_MAX) {
+            if some.iter().filter(|handle| handle.blob.path().is_some()).count() < 2 {
+                for handle in some {
+                    opened.push(self.restore(handle)?);
+                }
+                continue;
+            }
+            std::thread::scope(|scope| {
+                let open = |handle| {
+                    scope.spawn(move || {
+                        let _context = runtime.enter();
+                        self.restore(handle)
+                    })
+                };
+                let threads: Vec<_> = some.iter().map(open).collect();
+                for thread in threads {
+                    opened.push(thread.join().unwrap_or(Err(CheckpointStoreError::Closed))?);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(opened)
+    }
+
     /// Opens a segment that the task is restored from: its copy, or else its file, which is then copied. Blocks.
-    pub(crate) fn restore(&self, handle: &SegmentHandle) -> Result<BlobReader, CheckpointStoreError> {
+    fn restore(&self, handle: &SegmentHandle) -> Result<BlobReader, CheckpointStoreError> {
         if let Some(copy) = self.find(handle) {
             self.restored.local_bytes.fetch_add(handle.blob.byte_len(), Ordering::Relaxed);
             return Ok(copy);
