@@ -102,6 +102,8 @@ pub struct JobCore {
     pub(crate) splits: BTreeMap<NodeId, Splits>,
     /// Where each shared slot is, by its number, from its first deployment until it is lost.
     pub(crate) assigned_slots: BTreeMap<u32, (SlotId, AllocationId)>,
+    /// Where each shared slot was when it was deployed last: copies of its tasks' state may be there.
+    pub(crate) former_slots: BTreeMap<u32, SlotId>,
     /// Subtasks whose state is not terminal.
     pub(crate) unfinished: u32,
     pub(crate) now: Timestamp,
@@ -148,6 +150,7 @@ impl JobCore {
             splits: graph.sources().map(|(_, node, _)| (node, Splits::Listing(None))).collect(),
             unfinished: graph.vertices.iter().map(|vertex| vertex.parallelism).sum(),
             assigned_slots: BTreeMap::new(),
+            former_slots: BTreeMap::new(),
             phase: Phase::Initializing,
             pending: (0..regions.count()).collect(),
             restarts: RestartPolicy::new(spec.options.restart_strategy, spec.options.restart_seed),

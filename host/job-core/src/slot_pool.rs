@@ -99,3 +99,52 @@ impl SlotPool {
         slots
     }
 }
+
+/// Gives each shared slot that lacks one a slot: the very one that it had, else another one of the same TaskManager, else
+/// what is left, in order. Those for which there is none get none.
+pub(crate) fn give_back(
+    former: &BTreeMap<u32, SlotId>,
+    vacant: &[u32],
+    mut free: Vec<(SlotId, AllocationId)>,
+) -> BTreeMap<u32, (SlotId, AllocationId)> {
+    let mut given = BTreeMap::new();
+    let same_slot: fn(&SlotId, &SlotId) -> bool = |had, slot| had == slot;
+    let same_place: fn(&SlotId, &SlotId) -> bool = |had, slot| had.task_manager == slot.task_manager;
+    for fits in [same_slot, same_place] {
+        for number in vacant {
+            let Some(had) = former.get(number).filter(|_| !given.contains_key(number)) else { continue };
+            if let Some(position) = free.iter().position(|(slot, _)| fits(had, slot)) {
+                given.insert(*number, free.remove(position));
+            }
+        }
+    }
+    let others: Vec<u32> = vacant.iter().copied().filter(|number| !given.contains_key(number)).collect();
+    given.extend(others.into_iter().zip(free));
+    given
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_goes_back_to_where_it_was_and_what_is_left_in_order() {
+        let slot = |name: &str, index| SlotId { task_manager: TaskManagerId(name.to_owned()), index };
+        let grant = |name: &str, index, n: u8| (slot(name, index), AllocationId::from_bytes([n; 16]));
+        let free = vec![grant("a", 0, 1), grant("a", 1, 2), grant("b", 0, 3), grant("c", 0, 4)];
+        let given = |former: &[(u32, SlotId)], vacant: &[u32], free: &[(SlotId, AllocationId)]| {
+            let given = give_back(&former.iter().cloned().collect(), vacant, free.to_vec());
+            given.into_iter().map(|(number, (slot, _))| (number, slot)).collect::<Vec<_>>()
+        };
+        let in_order = [(0, slot("a", 0)), (1, slot("a", 1)), (2, slot("b", 0)), (3, slot("c", 0))];
+        assert_eq!(given(&[], &[0, 1, 2, 3], &free), in_order);
+        // Slot 1 of b is gone and slot 0 is as good; that of 0 was on a TaskManager that is gone.
+        let former = [(0, slot("dead", 0)), (1, slot("b", 1)), (2, slot("a", 0)), (3, slot("a", 1))];
+        let expected = [(0, slot("c", 0)), (1, slot("b", 0)), (2, slot("a", 0)), (3, slot("a", 1))];
+        assert_eq!(given(&former, &[0, 1, 2, 3], &free), expected);
+        // The very slot comes before another one of the same TaskManager, whoever is asked first.
+        let former = [(0, slot("a", 7)), (1, slot("a", 0))];
+        assert_eq!(given(&former, &[0, 1], &free[..2]), [(0, slot("a", 1)), (1, slot("a", 0))]);
+        assert_eq!(given(&former, &[0, 1], &free[..1]), [(1, slot("a", 0))]);
+    }
+}

@@ -7,7 +7,7 @@ use crate::core::{JobCore, Phase, Splits};
 use crate::deployment::Placement;
 use crate::dropped::DropReason;
 use crate::event::{Command, EnumerationId};
-use crate::slot_pool::Offer;
+use crate::slot_pool::{self, Offer};
 use crate::split_assigner::SplitAssigner;
 use crate::tasks::Task;
 use crate::view::Waiting;
@@ -179,12 +179,14 @@ impl JobCore {
         }
     }
 
-    /// Gives the shared slots that have none those that nothing is assigned to, each in order.
+    /// Gives the shared slots that have none those that nothing is assigned to: each one of the TaskManager that it was on,
+    /// if there is one, the others in order.
     fn fill_vacant_slots(&mut self) {
         let assigned = |slot: &(SlotId, AllocationId)| self.assigned_slots.values().any(|taken| taken == slot);
         let free: Vec<_> = self.slots.in_order().into_iter().filter(|slot| !assigned(slot)).collect();
         let vacant: Vec<u32> = (0..self.sharing.required_slots()).filter(|slot| self.slot_is_vacant(*slot)).collect();
-        self.assigned_slots.extend(vacant.into_iter().zip(free));
+        self.assigned_slots.extend(slot_pool::give_back(&self.former_slots, &vacant, free));
+        self.former_slots = self.assigned_slots.iter().map(|(number, (slot, _))| (*number, slot.clone())).collect();
     }
 
     /// Deploys all tasks that wait at once: their channels find each other wherever and whenever they come up.

@@ -20,6 +20,7 @@ use crate::options::JobManagerOptions;
 use crate::planner::Planner;
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
+use crate::warming::Warming;
 use crate::{recovery, router, task_managers};
 
 /// Messages from TaskManagers that wait to be routed.
@@ -37,6 +38,7 @@ pub(crate) struct Services {
     pub(crate) registry: JobRegistry,
     pub(crate) resources: ResourceManager,
     pub(crate) operations: Operations,
+    pub(crate) warming: Warming,
     /// Where TaskManagers of other processes connect, if they may.
     pub(crate) control: Mutex<Option<ControlServer>>,
 }
@@ -61,6 +63,8 @@ impl JobManager {
         let registry = JobRegistry::default();
         let resources = ResourceManager::spawn(options.resources, epoch, gateways.clone(), registry.clone());
         let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), options.file_roots.clone());
+        let warming = Warming::default();
+        warming.spawn(epoch, &resources, gateways.clone());
         let (inbox, receiver) = mpsc::channel(INBOX_MAX);
         tokio::spawn(router::run(receiver, resources.clone(), registry.clone()));
         let services = Arc::new(Services {
@@ -74,6 +78,7 @@ impl JobManager {
             registry,
             resources,
             operations: Operations::default(),
+            warming,
             control: Mutex::default(),
         });
         recovery::delete_condemned(&services).await;

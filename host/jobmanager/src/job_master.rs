@@ -22,6 +22,7 @@ use crate::registry::JobEntry;
 use crate::results::Results;
 use crate::shell::{self, Driven};
 use crate::views::{live_tasks, root_failure, task_manager_of};
+use crate::warming::all_run;
 use crate::{bundles, clock, recovery};
 use checkpoints::Described;
 pub(crate) use checkpoints::delete_all;
@@ -65,6 +66,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
         results,
         described: BTreeMap::new(),
         inbox: inbox_sender,
+        warmed: false,
         done: false,
     };
     let services = services.clone();
@@ -82,6 +84,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
             bury(&services, &spec, &fault.to_string()).await;
         }
         services.operations.job_ended(spec.job);
+        services.warming.job_ended(spec.job);
         services.registry.ended(spec.job);
     });
 }
@@ -122,6 +125,8 @@ struct JobMaster {
     /// Checkpoints whose descriptions are durable and whose pointers are not.
     described: BTreeMap<CheckpointId, Described>,
     inbox: mpsc::Sender<MasterInput>,
+    /// Its tasks have run: all TaskManagers are to have its components.
+    warmed: bool,
     done: bool,
 }
 
@@ -186,6 +191,10 @@ impl JobMaster {
         self.core.step(now, input, &mut commands);
         out.extend(commands.into_iter().map(MasterCommand::Core));
         self.note_attempts();
+        if !self.warmed && all_run(self.core.view()) {
+            self.warmed = true;
+            self.services.warming.job_runs(&self.spec);
+        }
         self.view.send_replace(self.core.view().clone());
     }
 

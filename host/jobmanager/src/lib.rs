@@ -34,6 +34,7 @@ mod shell;
 mod start;
 mod task_managers;
 mod views;
+mod warming;
 
 pub use cluster::JobManager;
 pub use dispatcher::{Dispatcher, Overview};

@@ -35,6 +35,11 @@ pub struct JobManagerOptions {
     pub inline_bytes_max: u32,
     /// What keyed state is kept in: Flink's `state.backend.type`.
     pub state_backend: StateBackendKind,
+    /// Whether state is copied to the disks of the TaskManagers that have it: Flink's
+    /// `execution.checkpointing.local-backup.enabled`; `None`: where such copies are read.
+    pub local_backup: Option<bool>,
+    /// Whether tasks that come back are restored from such copies: Flink's `execution.state-recovery.from-local`.
+    pub from_local: bool,
     /// Which folders file connectors may reach.
     pub file_roots: FileRoots,
     /// What a bundle may be.
@@ -60,6 +65,8 @@ impl Default for JobManagerOptions {
             restart: RestartOptions::default(),
             scheduler: SchedulerOptions::default(),
             checkpoints: CheckpointOptions::default(),
+            local_backup: None,
+            from_local: false,
             checkpoint_dir: PathBuf::from("/var/lib/millrace/checkpoints"),
             savepoint_dir: None,
             inline_bytes_max: CheckpointSettings::default().inline_bytes_max,

@@ -44,6 +44,11 @@ impl ResourceManager {
         self.task_managers.borrow().clone()
     }
 
+    /// The TaskManagers as they become.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Vec<TaskManagerView>> {
+        self.task_managers.clone()
+    }
+
     /// States where the consumers of a task's channels take records. One that is gone keeps none: its own loss fails
     /// the attempt.
     pub(crate) fn fill_addresses(&self, task: &mut TaskDeployment) {

@@ -23,6 +23,8 @@ pub(crate) const CHECKPOINT_DIR: &str = "execution.checkpointing.dir";
 pub(crate) const SAVEPOINT_DIR: &str = "execution.checkpointing.savepoint-dir";
 const INLINE_MAX: &str = "execution.checkpointing.data-inline-threshold";
 const STATE_BACKEND: &str = "state.backend.type";
+const LOCAL_BACKUP: &str = "execution.checkpointing.local-backup.enabled";
+const FROM_LOCAL: &str = "execution.state-recovery.from-local";
 const RECOVERY_PATH: &str = "execution.state-recovery.path";
 const RECOVERY_CLAIM: &str = "execution.state-recovery.claim-mode";
 const RECOVERY_SKIP: &str = "execution.state-recovery.ignore-unclaimed-state";
@@ -40,6 +42,8 @@ pub const RUN_OPTIONS: &[(&str, &str)] = &[
     (SAVEPOINT_DIR, "where the job's savepoints are written, within the roots of file connectors"),
     (INLINE_MAX, "state of at most so many bytes stands in a checkpoint's metadata instead of a file"),
     (STATE_BACKEND, "what keyed state is kept in: hashmap or redb"),
+    (LOCAL_BACKUP, "whether state is copied to the disks of the TaskManagers that have it"),
+    (FROM_LOCAL, "whether tasks that come back are restored from such copies"),
     (RECOVERY_PATH, "the savepoint or retained checkpoint that the job begins with"),
     (RECOVERY_CLAIM, "who owns it afterwards: NO_CLAIM (nobody deletes it) or CLAIM (the job does)"),
     (RECOVERY_SKIP, "whether state of operators that the application does not have is left out"),
@@ -63,6 +67,8 @@ pub struct RunSettings {
     savepoint_dir: Option<String>,
     inline_bytes_max: Option<u32>,
     state_backend: Option<StateBackendKind>,
+    local_backup: Option<bool>,
+    from_local: Option<bool>,
     recovery: StateRecovery,
 }
 
@@ -171,9 +177,11 @@ impl RunSettings {
             SAVEPOINT_DIR => self.savepoint_dir = text(),
             INLINE_MAX => self.inline_bytes_max = Some(inline_bytes(value)?),
             STATE_BACKEND => self.state_backend = Some(state_backend(value)?),
+            LOCAL_BACKUP => self.local_backup = Some(flag(value)?),
+            FROM_LOCAL => self.from_local = Some(flag(value)?),
             RECOVERY_PATH => self.recovery.path = text(),
             RECOVERY_CLAIM => self.recovery.claim = value.parse()?,
-            _ => self.recovery.allow_non_restored_state = value.parse().map_err(|_| "write true or false")?,
+            _ => self.recovery.allow_non_restored_state = flag(value)?,
         }
         Ok(())
     }
@@ -237,12 +245,15 @@ impl RunSettings {
         checkpoints: &CheckpointOptions,
         folder: &Path,
     ) -> TaskSettings {
+        let from_local = self.from_local.unwrap_or(options.from_local);
         TaskSettings {
             state_backend: self.state_backend.unwrap_or(options.state_backend),
             checkpoints: CheckpointSettings {
                 folder: folder.to_string_lossy().into_owned(),
                 inline_bytes_max: self.inline_bytes_max.unwrap_or(options.inline_bytes_max),
                 periodic: checkpoints.interval_ms.is_some(),
+                local_backup: self.local_backup.or(options.local_backup).unwrap_or(from_local),
+                from_local,
             },
             buffer_timeout_ms: self.buffer_timeout_ms.unwrap_or(options.buffer_timeout_ms),
             discard_instances_seed: self.discard_instances_seed,
@@ -255,6 +266,11 @@ pub fn inline_bytes(value: &str) -> Result<u32, String> {
     let bytes = parse_bytes(value).map_err(|error| error.to_string())?;
     let bytes = Some(bytes).filter(|bytes| *bytes <= INLINE_BYTES_MAX).and_then(|bytes| u32::try_from(bytes).ok());
     bytes.ok_or_else(|| format!("at most {} may be stored inline", millrace_types::format_bytes(INLINE_BYTES_MAX)))
+}
+
+/// Reads `true` or `false`.
+fn flag(value: &str) -> Result<bool, String> {
+    value.trim().parse().map_err(|_| "write true or false".to_owned())
 }
 
 /// Reads the name of a state backend.
@@ -314,11 +330,33 @@ mod tests {
         assert_eq!((checkpoints.interval_ms, checkpoints.timeout_ms), (Some(60_000), 7_000));
         let tasks = settings.task_settings(&cluster, &checkpoints, Path::new("/c/j"));
         assert_eq!(tasks.state_backend, StateBackendKind::Redb);
-        let expected = CheckpointSettings { folder: "/c/j".to_owned(), inline_bytes_max: 1024, periodic: true };
+        let expected = CheckpointSettings {
+            folder: "/c/j".to_owned(),
+            inline_bytes_max: 1024,
+            periodic: true,
+            ..CheckpointSettings::default()
+        };
         assert_eq!(tasks.checkpoints, expected);
         assert_eq!((settings.recovery().path.as_deref(), settings.recovery().claim), (Some("/s"), ClaimMode::Claim));
         let restarts = settings.job_options(&cluster).unwrap().restart_strategy;
         assert!(matches!(restarts, RestartStrategy::ExponentialDelay(_)), "{restarts}");
+    }
+
+    #[test]
+    fn state_is_copied_where_copies_are_read_unless_it_says_otherwise() {
+        let copies = |cluster: (Option<bool>, bool), run: &[(&str, &str)]| {
+            let cluster = JobManagerOptions { local_backup: cluster.0, from_local: cluster.1, ..Default::default() };
+            let options = run.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            let settings = RunSettings::parse(&options).unwrap();
+            let tasks = settings.task_settings(&cluster, &cluster.checkpoints, Path::new("/c/j"));
+            (tasks.checkpoints.local_backup, tasks.checkpoints.from_local)
+        };
+        assert_eq!(copies((None, false), &[]), (false, false));
+        assert_eq!(copies((None, true), &[]), (true, true));
+        assert_eq!(copies((None, false), &[(FROM_LOCAL, "true")]), (true, true));
+        assert_eq!(copies((None, true), &[(FROM_LOCAL, "false")]), (false, false));
+        assert_eq!(copies((Some(false), false), &[(FROM_LOCAL, "true")]), (false, true));
+        assert_eq!(copies((Some(false), false), &[(LOCAL_BACKUP, "true")]), (true, false));
     }
 
     #[test]

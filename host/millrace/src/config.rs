@@ -31,6 +31,8 @@ enum Kind {
     Inline,
     /// The name of a state backend.
     Backend,
+    /// `true` or `false`; empty: not set.
+    Flag,
 }
 
 /// One option.
@@ -76,6 +78,10 @@ pub(crate) const CHECKPOINT_DIR: &str = "execution.checkpointing.dir";
 pub(crate) const SAVEPOINT_DIR: &str = "execution.checkpointing.savepoint-dir";
 pub(crate) const INLINE_MAX: &str = "execution.checkpointing.data-inline-threshold";
 pub(crate) const STATE_BACKEND: &str = "state.backend.type";
+pub(crate) const LOCAL_BACKUP: &str = "execution.checkpointing.local-backup.enabled";
+pub(crate) const LOCAL_DIRS: &str = "execution.checkpointing.local-backup.dirs";
+pub(crate) const LOCAL_MAX: &str = "execution.checkpointing.local-backup.size-max";
+pub(crate) const FROM_LOCAL: &str = "execution.state-recovery.from-local";
 
 const fn restart(index: usize) -> OptionSpec {
     let millrace_jobmanager::RestartOption { key, default, description } = RESTART_OPTIONS[index];
@@ -162,6 +168,25 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     ),
     option(SAVEPOINT_DIR, Kind::Text, "", "where savepoints are written for which no folder is named"),
     option(INLINE_MAX, Kind::Inline, "20 kb", "state of at most so many bytes stands in a checkpoint's metadata"),
+    option(
+        FROM_LOCAL,
+        Kind::Flag,
+        "false",
+        "whether tasks that come back are restored from copies on the same machine",
+    ),
+    option(
+        LOCAL_BACKUP,
+        Kind::Flag,
+        "",
+        "whether such copies are made; as execution.state-recovery.from-local unless set",
+    ),
+    option(
+        LOCAL_DIRS,
+        Kind::Text,
+        "",
+        "where they are kept, separated by ':'; local-state in the data folder unless set",
+    ),
+    option(LOCAL_MAX, Kind::Memory, "10 gb", "what they may take on the disks of a TaskManager"),
     option(STATE_BACKEND, Kind::Backend, "hashmap", "what keyed state is kept in: hashmap (memory) or redb (disk)"),
 ];
 
@@ -211,6 +236,7 @@ impl Configuration {
             Kind::Scheduler => SchedulerOptions::default().set(key, &value).map_err(Into::into),
             Kind::Checkpoints => CheckpointOptions::default().set(key, &value).map_err(Into::into),
             Kind::Inline => inline_bytes(&value).map(drop).map_err(|what| anyhow!(what)),
+            Kind::Flag => flag(&value).map(drop),
             Kind::Backend => state_backend(&value).map(drop).map_err(|what| anyhow!(what)),
         };
         checked.with_context(|| format!("{origin} sets {key}"))?;
@@ -232,6 +258,11 @@ impl Configuration {
     /// An option that is a number.
     pub(crate) fn count(&self, key: &'static str) -> Result<u32> {
         self.text(key).parse().with_context(|| format!("{key} is not a whole number"))
+    }
+
+    /// An option that is true or false, if it is set.
+    pub(crate) fn flag(&self, key: &'static str) -> Result<Option<bool>> {
+        flag(self.text(key)).with_context(|| key.to_owned())
     }
 
     /// An option that is an amount of memory, in bytes.
@@ -271,6 +302,14 @@ impl Configuration {
     /// An option that is a span of time, in milliseconds.
     pub(crate) fn duration_ms(&self, key: &'static str) -> Result<u64> {
         parse_duration_ms(self.text(key)).with_context(|| key.to_owned())
+    }
+}
+
+/// Reads `true` or `false`, or nothing.
+fn flag(value: &str) -> Result<Option<bool>> {
+    match value.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| anyhow!("\"{value}\" is neither true nor false")),
     }
 }
 

@@ -106,11 +106,22 @@ pub struct CheckpointSettings {
     /// Whether checkpoints are taken without being asked for: then transactions are committed by them, and a bounded
     /// task with transactions ends with a last one. Otherwise there are savepoints alone.
     pub periodic: bool,
+    /// Whether state that is written or restored is copied to the TaskManager's own disk: Flink's
+    /// `execution.checkpointing.local-backup.enabled`.
+    pub local_backup: bool,
+    /// Whether such copies are read where they are: Flink's `execution.state-recovery.from-local`.
+    pub from_local: bool,
 }
 
 impl Default for CheckpointSettings {
     fn default() -> Self {
-        Self { folder: String::new(), inline_bytes_max: 20 * 1024, periodic: false }
+        Self {
+            folder: String::new(),
+            inline_bytes_max: 20 * 1024,
+            periodic: false,
+            local_backup: false,
+            from_local: false,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use millrace_types::{
-    AllocationId, AttemptId, Barrier, CheckpointId, JobId, LeaderEpoch, NodeId, SlotId, TenantId, VertexId,
+    AllocationId, AttemptId, Barrier, CheckpointId, Digest, JobId, LeaderEpoch, NodeId, SlotId, TenantId, VertexId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -150,5 +150,14 @@ pub enum ToTaskManager {
         completed: Option<CheckpointId>,
         /// The highest id that a leader before may have given to a checkpoint.
         over: CheckpointId,
+    },
+    /// A job runs: have its components compiled before one of its tasks comes here, when nothing else is to be done.
+    Prefetch {
+        /// The leader that asks.
+        epoch: LeaderEpoch,
+        /// The job's owner.
+        tenant: TenantId,
+        /// The SHA-256 of each component.
+        components: Vec<Digest>,
     },
 }

@@ -12,5 +12,5 @@ mod directory;
 mod parent;
 mod request;
 
-pub(crate) use cache::Compiler;
+pub(crate) use cache::{CompileUrgency, Compiler};
 pub use child::compile_child_main;

@@ -10,7 +10,7 @@ use wasmtime::component::Linker;
 
 use crate::builder::{self, BuildInput};
 use crate::capability;
-use crate::compile::Compiler;
+use crate::compile::{CompileUrgency, Compiler};
 use crate::component::CompiledComponent;
 use crate::engine::run_engine;
 use crate::error::{ComponentError, GuestError, SandboxError};
@@ -58,7 +58,41 @@ impl Sandbox {
         digest: &Digest,
         bytes: Bytes,
     ) -> Result<CompiledComponent, ComponentError> {
-        self.0.compiler.get(tenant, digest, bytes).await
+        self.0.compiler.get(tenant, digest, bytes, CompileUrgency::Awaited).await
+    }
+
+    /// The same for a component that nobody waits for yet. Whoever asks for it meanwhile waits for this compilation.
+    ///
+    /// # Errors
+    /// As [`Sandbox::compile`].
+    pub async fn compile_ahead(
+        &self,
+        tenant: &TenantId,
+        digest: &Digest,
+        bytes: Bytes,
+    ) -> Result<CompiledComponent, ComponentError> {
+        self.0.compiler.get(tenant, digest, bytes, CompileUrgency::Ahead).await
+    }
+
+    /// A component that is compiled, if it is.
+    pub fn compiled(&self, tenant: &TenantId, digest: &Digest) -> Option<CompiledComponent> {
+        self.0.compiler.ready(tenant, digest)
+    }
+
+    /// Whether one more component can be kept without another one having to go.
+    pub fn has_room(&self) -> bool {
+        let (ready, ready_max) = self.0.compiler.ready_count();
+        ready < ready_max
+    }
+
+    /// How many compiled components are kept.
+    pub fn components_ready(&self) -> u64 {
+        self.0.compiler.ready_count().0 as u64
+    }
+
+    /// How often a component was compiled in this life of the process.
+    pub fn compilations(&self) -> u64 {
+        self.0.compiler.compiled_count()
     }
 
     /// Runs a component's builder in an instance of its own.

@@ -8,12 +8,14 @@
 //! - A [`Bundle`] exists only if its manifest is complete and every component that it names is there and is a component
 //!   by its first bytes. What is inside a component is not looked at here.
 //! - A file of a [`CheckpointStore`] is durable when its description is returned, and is read against that description.
+//! - [`LocalCopies`] are of use and never needed: each stands for a file of a [`CheckpointStore`].
 //! - [`write_bundle`] gives the same bytes for the same input.
 
 mod blob_store;
 mod bundle;
 mod checkpoint;
 mod digest;
+mod local;
 mod manifest;
 
 pub use blob_store::{BlobStore, StorageError};
@@ -22,6 +24,7 @@ pub use checkpoint::{
     CheckpointFileWriter, CheckpointStore, CheckpointStoreError, ListedFile, METADATA_FILE, RangedFile,
 };
 pub use digest::digest_of;
+pub use local::{CopyKey, CopyOwner, CopyWriter, LocalCopies, LocalFigures};
 pub use manifest::{
     Application, Capabilities, ComponentLimits, ComponentSpec, Duration, Manifest, ManifestEdge, ManifestError,
     ManifestGraph, ManifestNode, MemorySize, NativeSpec,

@@ -1,4 +1,5 @@
-//! The compiled components of the tasks that run here: fetched and compiled once, however many tasks need one.
+//! The compiled components of the tasks that run here: fetched and compiled once, however many tasks need one, and ahead
+//! of its tasks where the JobManager says which are likely to come.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -42,11 +43,27 @@ impl Components {
     pub(crate) async fn get(&self, tenant: &TenantId, digest: Digest) -> Result<(Held, CompiledComponent), Failure> {
         let held = self.hold(tenant, digest);
         let compile = || async {
+            if let Some(component) = self.sandbox.compiled(tenant, &digest) {
+                return Ok(component);
+            }
             let bytes = self.source.fetch(tenant, &digest).await?;
             self.sandbox.compile(tenant, &digest, bytes).await.map_err(Failure::from)
         };
         let component = held.get_or_try_init(compile).await?.clone();
         Ok((held, component))
+    }
+
+    /// Has a component compiled that no task needs yet, unless others would have to go for it. Whether it is ready.
+    pub(crate) async fn prefetch(&self, tenant: &TenantId, digest: Digest) -> Result<bool, Failure> {
+        if self.sandbox.compiled(tenant, &digest).is_some() {
+            return Ok(true);
+        }
+        if !self.sandbox.has_room() {
+            return Ok(false);
+        }
+        let bytes = self.source.fetch(tenant, &digest).await?;
+        let compiled = self.sandbox.compile_ahead(tenant, &digest, bytes).await;
+        compiled.map(|_| true).map_err(Failure::from)
     }
 
     fn hold(&self, tenant: &TenantId, digest: Digest) -> Held {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use millrace_network::{DataPlane, Exchange};
 use millrace_sandbox::Sandbox;
 
+use millrace_storage::{LocalCopies, LocalFigures};
+
 use crate::log::TaskLogs;
 use crate::machine;
 use crate::stale::StaleCounts;
@@ -18,6 +20,10 @@ pub struct TaskManagerFigures {
     pub tasks: usize,
     /// Instances of guests in the process's sandbox.
     pub instances: u64,
+    /// Components that are compiled and kept.
+    pub components: u64,
+    /// How often a component was compiled.
+    pub compilations: u64,
     /// Channels between tasks.
     pub channels: usize,
     /// Channels that wait for one of their ends.
@@ -28,6 +34,8 @@ pub struct TaskManagerFigures {
     pub refused_frames: BTreeMap<&'static str, u64>,
     /// Messages that were dropped, by reason.
     pub stale: BTreeMap<&'static str, u64>,
+    /// Copies of state on the process's own disks.
+    pub local_state: LocalFigures,
     /// Lines of tasks' logs that were dropped because the disk was too slow.
     pub log_lines_dropped: u64,
 }
@@ -39,6 +47,7 @@ pub(crate) struct Gauges {
     pub exchange: Exchange,
     pub data: Option<DataPlane>,
     pub sandbox: Sandbox,
+    pub local_state: Option<LocalCopies>,
     pub stale: StaleCounts,
     pub tasks: Arc<AtomicUsize>,
 }
@@ -49,11 +58,14 @@ impl Gauges {
         TaskManagerFigures {
             tasks: self.tasks.load(Ordering::Acquire),
             instances: self.sandbox.instances_in_use(),
+            components: self.sandbox.components_ready(),
+            compilations: self.sandbox.compilations(),
             channels: self.exchange.budget().live_channels(),
             waiting_channels: self.exchange.waiting_channels(),
             connections: data.connections + data.half_open,
             refused_frames: data.refused,
             stale: self.stale.by_name(),
+            local_state: self.local_state.as_ref().map(LocalCopies::figures).unwrap_or_default(),
             log_lines_dropped: self.logs.lines_dropped(),
         }
     }
@@ -74,11 +86,17 @@ impl Gauges {
             ("Status.JVM.FileDescriptor.Open", process.open_files),
             ("Status.Millrace.Tasks", figures.tasks as u64),
             ("Status.Millrace.Instances", figures.instances),
+            ("Status.Millrace.Components", figures.components),
+            ("Status.Millrace.Compilations", figures.compilations),
             ("Status.Millrace.Channels", figures.channels as u64),
             ("Status.Millrace.WaitingChannels", figures.waiting_channels as u64),
             ("Status.Millrace.Connections", figures.connections as u64),
             ("Status.Millrace.RefusedFrames", figures.refused_frames.values().sum()),
             ("Status.Millrace.StaleMessages", figures.stale.values().sum()),
+            ("Status.Millrace.LocalState.Copies", figures.local_state.copies),
+            ("Status.Millrace.LocalState.Bytes", figures.local_state.bytes),
+            ("Status.Millrace.LocalState.RestoredLocalBytes", figures.local_state.restored_local_bytes),
+            ("Status.Millrace.LocalState.RestoredRemoteBytes", figures.local_state.restored_remote_bytes),
             ("Status.Millrace.LogLinesDropped", figures.log_lines_dropped),
         ];
         named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

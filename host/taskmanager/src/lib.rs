@@ -18,6 +18,7 @@ mod log;
 mod machine;
 mod metrics;
 mod options;
+mod prefetch;
 mod remote;
 mod run;
 mod service;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use millrace_connectors::FileRoots;
 use millrace_network::{BufferBudget, CONNECT_TIMEOUT, DataPlaneOptions};
+use millrace_storage::LocalCopies;
 use millrace_types::TaskManagerId;
 
 /// The options of a TaskManager.
@@ -26,6 +27,8 @@ pub struct TaskManagerOptions {
     pub state_memory_bytes: u64,
     /// What a chain's state may take on disk, in bytes.
     pub state_disk_bytes_max: u64,
+    /// Copies of state on the process's own disks, which outlast its lives; `None`: it makes none.
+    pub local_state: Option<LocalCopies>,
     /// How often it says that it is alive.
     pub heartbeat_interval: Duration,
     /// How long a task waits for those that it exchanges records with.
@@ -46,6 +49,7 @@ impl TaskManagerOptions {
             buffer_bytes: BufferBudget::DEFAULT_BYTES,
             state_memory_bytes: 64 * 1024 * 1024,
             state_disk_bytes_max: 256 * 1024 * 1024 * 1024,
+            local_state: None,
             heartbeat_interval: Duration::from_millis(500),
             connect_timeout: CONNECT_TIMEOUT,
             data: None,

@@ -23,6 +23,7 @@ use crate::handle::{Inbound, Inner, TaskManagerHandle};
 use crate::log::TaskLogs;
 use crate::machine;
 use crate::options::TaskManagerOptions;
+use crate::prefetch::Prefetches;
 use crate::run::{TaskEnvironment, TaskOrder, task_report};
 use crate::slots::{EpochFence, SlotTable};
 use crate::stale::{StaleCounts, StaleReason};
@@ -34,6 +35,10 @@ const INBOUND_MAX: usize = 1024;
 
 /// Messages on their way out that the JobManager has not taken. Beyond it no message is taken in.
 const OUTBOX_MAX: usize = 64 * 1024;
+
+/// How long a job may take to ask for a slot again, when an earlier life of this TaskManager has ended, before the copies
+/// of its state are deleted.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long tasks may take to end when the TaskManager stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -48,6 +53,9 @@ pub struct TaskManager {
     gauges: Gauges,
     outbox: VecDeque<ToJobManager>,
     link: Option<DataLink>,
+    prefetches: Prefetches,
+    /// When copies go that are of an earlier life and that no job of this one has asked for.
+    claim_until: Option<Instant>,
 }
 
 impl TaskManager {
@@ -80,9 +88,13 @@ impl TaskManager {
             file_roots: options.file_roots.clone(),
             outbound: outbound.clone(),
             scratch: scratch(&options)?,
+            local_state: options.local_state.clone(),
         };
-        let tasks = TaskTable::new(Arc::new(environment), logs.clone(), runtime, Arc::clone(&live));
-        let gauges = Gauges { logs, exchange, data, sandbox, stale: stale.clone(), tasks: live };
+        let environment = Arc::new(environment);
+        let prefetches = Prefetches::start(Arc::clone(&environment));
+        let tasks = TaskTable::new(environment, logs.clone(), runtime, Arc::clone(&live));
+        let local_state = options.local_state.clone();
+        let gauges = Gauges { logs, exchange, data, sandbox, local_state, stale: stale.clone(), tasks: live };
         let (inbound, messages) = mpsc::channel(INBOUND_MAX);
         let (stopping, stopped) = watch::channel(false);
         let id = options.id.clone();
@@ -95,6 +107,8 @@ impl TaskManager {
             gauges,
             outbox: VecDeque::new(),
             link,
+            prefetches,
+            claim_until: Some(Instant::now() + CLAIM_TIMEOUT),
             options,
         };
         tokio::spawn(async move {
@@ -165,6 +179,10 @@ impl TaskManager {
 
     /// Says that it is alive, unless the last word has not been taken yet.
     fn heartbeat(&mut self) {
+        if self.claim_until.is_some_and(|until| until <= Instant::now()) {
+            self.claim_until = None;
+            self.drop_unclaimed_state();
+        }
         if !self.outbox.is_empty() {
             return;
         }
@@ -212,6 +230,10 @@ impl TaskManager {
             }
             ToTaskManager::DrainSource { attempt, .. } => self.tasks.order(attempt, TaskOrder::Drain),
             ToTaskManager::LimitWatermark { attempt, limit, .. } => self.tasks.order(attempt, TaskOrder::Limit(limit)),
+            ToTaskManager::Prefetch { tenant, components, .. } => {
+                self.prefetches.add(&tenant, components);
+                Ok(())
+            }
         }
     }
 
@@ -231,10 +253,25 @@ impl TaskManager {
 
     /// Frees the slot of a grant that was released, when its last task has ended.
     fn free_if_unused(&mut self, allocation: AllocationId) {
+        let job = self.slots.granted().find(|(_, grant)| grant.allocation == allocation).map(|(_, grant)| grant.job);
         if !self.tasks.uses(allocation)
             && let Some(slot) = self.slots.free(allocation)
         {
             self.outbox.push_back(ToJobManager::SlotFreed { slot, allocation });
+            if self.claim_until.is_none() {
+                self.drop_unclaimed_state();
+            } else if let Some((local_state, job)) = self.options.local_state.as_ref().zip(job)
+                && !self.slots.granted().any(|(_, grant)| grant.job == job)
+            {
+                local_state.retain_jobs(|other| other != job);
+            }
+        }
+    }
+
+    /// Deletes the copies of state of jobs that have no slot here: they have ended, or have gone elsewhere.
+    fn drop_unclaimed_state(&self) {
+        if let Some(local_state) = &self.options.local_state {
+            local_state.retain_jobs(|job| self.slots.granted().any(|(_, grant)| grant.job == job));
         }
     }
 
@@ -287,6 +324,7 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::CheckpointAborted { epoch, .. }
         | ToTaskManager::DrainSource { epoch, .. }
         | ToTaskManager::LimitWatermark { epoch, .. }
-        | ToTaskManager::Adopt { epoch, .. } => *epoch,
+        | ToTaskManager::Adopt { epoch, .. }
+        | ToTaskManager::Prefetch { epoch, .. } => *epoch,
     }
 }

@@ -83,6 +83,7 @@ impl Witness {
             | ToTaskManager::CheckpointCompleted { .. }
             | ToTaskManager::CheckpointAborted { .. }
             | ToTaskManager::LimitWatermark { .. }
+            | ToTaskManager::Prefetch { .. }
             | ToTaskManager::Adopt { .. } => {}
         }
     }

@@ -25,13 +25,16 @@ use stateful::STATEFUL;
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let known: BTreeSet<&str> =
-        QUERIES.iter().map(|query| query.name).chain(STATEFUL.iter().map(|query| query.name)).collect();
+    let queries = QUERIES.iter().map(|query| query.name).chain(STATEFUL.iter().map(|query| query.name));
+    let known: BTreeSet<&str> = queries.chain([RECOVERY]).collect();
     let usage = || format!("usage: millrace-bench [{}]...", Vec::from_iter(known.iter().copied()).join("|"));
     ensure!(wanted.iter().all(|name| known.contains(name.as_str())), usage());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(measure(&wanted))
 }
+
+/// What measures how long a dead TaskManager is missed, beside the names of queries.
+const RECOVERY: &str = "recovery";
 
 /// What `target/bench.json` holds.
 #[derive(Default, Serialize)]
@@ -79,7 +82,9 @@ async fn measure(wanted: &[String]) -> Result<()> {
             println!("{weight}");
             report.checkpoint_weights.push(weight);
         }
-        drop(cluster);
+    }
+    drop(cluster);
+    if is_wanted(RECOVERY) {
         let recovery_ms = recovery::measure(folder.path()).await?;
         println!("\nkill -9 of a TaskManager to the first record processed again: {recovery_ms} ms");
         report.recovery_ms = Some(recovery_ms);

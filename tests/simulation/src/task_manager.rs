@@ -96,7 +96,9 @@ impl TaskManager {
                 completed.into_iter().for_each(|completed| self.order(attempt, TaskOrder::Completed(completed)));
                 self.order(attempt, TaskOrder::AbortedUpto(over));
             }
-            ToTaskManager::CollectAcknowledged { .. } | ToTaskManager::LimitWatermark { .. } => {}
+            ToTaskManager::CollectAcknowledged { .. }
+            | ToTaskManager::LimitWatermark { .. }
+            | ToTaskManager::Prefetch { .. } => {}
         }
         None
     }
@@ -179,6 +181,7 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::CheckpointAborted { epoch, .. }
         | ToTaskManager::DrainSource { epoch, .. }
         | ToTaskManager::LimitWatermark { epoch, .. }
-        | ToTaskManager::Adopt { epoch, .. } => *epoch,
+        | ToTaskManager::Adopt { epoch, .. }
+        | ToTaskManager::Prefetch { epoch, .. } => *epoch,
     }
 }

@@ -335,3 +335,20 @@ fn regions_that_lose_all_their_tasks_at_once_are_one_restart() {
     assert_eq!((harness.core.view().restarts, harness.core.view().exceptions.entries[0].concurrent.len()), (1, 1));
     assert!(harness.all_attempts().iter().all(|attempt| attempt.attempt == 1));
 }
+
+#[test]
+fn tasks_whose_slots_were_all_lost_go_back_to_where_they_were() {
+    let mut harness = two_regions_running();
+    let lost: Vec<_> = [1, 2].into_iter().map(crate::harness::allocation).collect();
+    harness.step(Input::SlotsLost(lost));
+    harness.written(1);
+    harness.splits(0, 1);
+    harness.splits(2, 1);
+    // In order the first subtasks would come to TaskManager 0, and the second to a.
+    harness.step(Input::SlotsOffered(vec![offer("0", 0, 3), offer("a", 1, 4)]));
+    assert_eq!(harness.status(), JobStatus::Running);
+    for vertex in &harness.core.view().vertices {
+        let places: Vec<_> = vertex.subtasks.iter().map(|task| task.task_manager.clone()).collect();
+        assert_eq!(places, [Some(tm("a")), Some(tm("0"))]);
+    }
+}

@@ -10,7 +10,7 @@ use millrace_jobmanager::{JobManagerOptions, inline_bytes, state_backend};
 use millrace_metadata_core::JobRetention;
 use millrace_rest::RestOptions;
 use millrace_sandbox::{CompilerCommand, Sandbox, SandboxOptions};
-use millrace_storage::BundleLimits;
+use millrace_storage::{BundleLimits, LocalCopies, digest_of};
 use millrace_taskmanager::TaskManagerOptions;
 use millrace_types::{SandboxLimits, TaskManagerId};
 
@@ -113,6 +113,8 @@ pub(crate) fn job_manager_options(
         savepoint_dir: folder(configuration, config::SAVEPOINT_DIR)?,
         inline_bytes_max: inline_bytes(configuration.text(config::INLINE_MAX)).map_err(Error::msg)?,
         state_backend: state_backend(configuration.text(config::STATE_BACKEND)).map_err(Error::msg)?,
+        local_backup: configuration.flag(config::LOCAL_BACKUP)?,
+        from_local: configuration.flag(config::FROM_LOCAL)?.unwrap_or_default(),
         file_roots: roots,
         bundle_limits: BundleLimits {
             bundle_bytes_max: configuration.bytes(config::BUNDLE_MAX)?,
@@ -139,6 +141,22 @@ pub(crate) fn heartbeat_interval(configuration: &Configuration) -> Result<Durati
     Ok(Duration::from_millis(configuration.duration_ms(config::HEARTBEAT_INTERVAL)?))
 }
 
+/// Where a TaskManager whose data are below a folder, which no other process uses, keeps copies of state.
+fn local_copies(configuration: &Configuration, data_dir: &Path) -> Result<LocalCopies> {
+    let stated = configuration.text(config::LOCAL_DIRS).split(':').filter(|text| !text.is_empty());
+    // Several processes may share a folder: the name of each one's own part is that of its data folder.
+    let own = digest_of(data_dir.to_string_lossy().as_bytes()).to_string();
+    let own = own.get(..16).unwrap_or(&own).to_owned();
+    let mut folders = Vec::new();
+    for text in stated {
+        folders.push(std::path::absolute(text).context(config::LOCAL_DIRS)?.join(format!("millrace-{own}")));
+    }
+    if folders.is_empty() {
+        folders.push(data_dir.join("local-state"));
+    }
+    LocalCopies::new(folders, configuration.bytes(config::LOCAL_MAX)?).context(config::LOCAL_DIRS)
+}
+
 /// The options of a TaskManager whose data are below a folder.
 pub(crate) fn task_manager_options(
     configuration: &Configuration,
@@ -151,7 +169,9 @@ pub(crate) fn task_manager_options(
         0 => u32::try_from(cores).unwrap_or(1),
         stated => stated,
     };
+    let local_state = local_copies(configuration, &data_dir)?;
     let mut options = TaskManagerOptions::new(id, slots, data_dir);
+    options.local_state = Some(local_state);
     options.cores = cores;
     options.file_roots = roots;
     let buffers = configuration.bytes(config::NETWORK_MEMORY)?;

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use millrace_types::{Digest, TenantId};
 use sha2::Digest as _;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -24,11 +25,31 @@ use crate::store::StoreData;
 type Key = (TenantId, Digest);
 type Outcome = Result<CompiledComponent, ComponentError>;
 
+/// By how much a child gives way that compiles what nobody waits for yet.
+const AHEAD_NICENESS: i32 = 10;
+
+/// Who waits for a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CompileUrgency {
+    /// A task or a user.
+    Awaited,
+    /// Nobody yet: compiling gives way to whatever else the machine has to do.
+    Ahead,
+}
+
 /// A component that is ready, or that somebody is getting ready.
 #[derive(Default)]
 struct Ready {
-    cell: Arc<OnceCell<Outcome>>,
+    making: Arc<Making>,
     used: u64,
+}
+
+/// A component that is being made ready, or is.
+#[derive(Default)]
+struct Making {
+    cell: OnceCell<Outcome>,
+    /// Whether somebody waits for it.
+    awaited: watch::Sender<bool>,
 }
 
 /// A file that a child of this process wrote.
@@ -56,6 +77,10 @@ pub(crate) struct Compiler {
     directory: PrivateDirectory,
     compatibility: String,
     children: Semaphore,
+    /// How often a child has compiled a component.
+    compiled: AtomicU64,
+    /// Tells the files of children apart: one that was killed may not be dead when the next one begins.
+    outputs: AtomicU64,
     entries: Mutex<Entries>,
 }
 
@@ -74,6 +99,8 @@ impl Compiler {
             directory,
             compatibility: engine::compatibility(engine),
             children: Semaphore::new(options.compile.children_max.max(1)),
+            compiled: AtomicU64::new(0),
+            outputs: AtomicU64::new(0),
             entries: Mutex::default(),
         })
     }
@@ -84,24 +111,68 @@ impl Compiler {
     }
 
     /// The component, compiled once however many ask at the same time.
-    pub(crate) async fn get(self: &Arc<Self>, tenant: &TenantId, digest: &Digest, bytes: Bytes) -> Outcome {
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        digest: &Digest,
+        bytes: Bytes,
+        urgency: CompileUrgency,
+    ) -> Outcome {
         let key = (tenant.clone(), *digest);
-        let cell = self.entries().ready_cell(&key);
-        let outcome = cell.get_or_init(|| self.produce(&key, bytes)).await.clone();
+        let making = self.entries().making(&key);
+        let (of, bytes) = (&key, &bytes);
+        let make = |urgency| making.cell.get_or_init(move || self.produce(of, bytes.clone(), urgency));
+        let outcome = match urgency {
+            CompileUrgency::Awaited => {
+                making.awaited.send_replace(true);
+                make(CompileUrgency::Awaited).await.clone()
+            }
+            CompileUrgency::Ahead => {
+                let mut awaited = making.awaited.subscribe();
+                let made = tokio::select! {
+                    biased;
+                    outcome = make(CompileUrgency::Ahead) => Some(outcome.clone()),
+                    // The sender is in `making`.
+                    _ = awaited.wait_for(|awaited| *awaited) => None,
+                };
+                // Whoever waits is not to wait for a child that gives way: that one is dead, and another one at work.
+                match made {
+                    Some(outcome) => outcome,
+                    None => make(CompileUrgency::Awaited).await.clone(),
+                }
+            }
+        };
         let mut entries = self.entries();
         match &outcome {
             Ok(_) => entries.evict_ready(self.options.cache.components_max),
             // A failure is not kept: its cause may pass.
-            Err(_) => entries.forget_ready(&key, &cell),
+            Err(_) => entries.forget_ready(&key, &making),
         }
         outcome
     }
 
-    async fn produce(self: &Arc<Self>, key: &Key, bytes: Bytes) -> Outcome {
+    /// The component if it is ready.
+    pub(crate) fn ready(&self, tenant: &TenantId, digest: &Digest) -> Option<CompiledComponent> {
+        self.entries().use_ready(&(tenant.clone(), *digest))
+    }
+
+    /// How many components are ready, and how many there may be.
+    pub(crate) fn ready_count(&self) -> (usize, usize) {
+        let entries = self.entries();
+        let is_ready = |ready: &&Ready| matches!(ready.making.cell.get(), Some(Ok(_)));
+        (entries.ready.values().filter(is_ready).count(), self.options.cache.components_max)
+    }
+
+    /// How often a component was compiled.
+    pub(crate) fn compiled_count(&self) -> u64 {
+        self.compiled.load(Ordering::Relaxed)
+    }
+
+    async fn produce(self: &Arc<Self>, key: &Key, bytes: Bytes, urgency: CompileUrgency) -> Outcome {
         let known = self.entries().use_file(key);
         let file = match known {
             Some(file) => file,
-            None => self.compile(key, bytes).await?,
+            None => self.compile(key, bytes, urgency).await?,
         };
         let (this, (tenant, digest)) = (Arc::clone(self), key.clone());
         blocking(move || {
@@ -111,7 +182,12 @@ impl Compiler {
         .await
     }
 
-    async fn compile(self: &Arc<Self>, key: &Key, bytes: Bytes) -> Result<CodeFile, ComponentError> {
+    async fn compile(
+        self: &Arc<Self>,
+        key: &Key,
+        bytes: Bytes,
+        urgency: CompileUrgency,
+    ) -> Result<CodeFile, ComponentError> {
         let (limits, digest, checked) = (self.options.inspect, key.1, bytes.clone());
         let info = blocking(move || check(&checked, &digest, &limits)).await?;
         let path = self.path(key).map_err(|error| compiler(&error))?;
@@ -120,13 +196,16 @@ impl Compiler {
             address_space_bytes_max: self.options.compile.address_space_bytes_max,
             artifact_bytes_max: self.options.compile.artifact_bytes_max,
             component_bytes_max: self.options.inspect.component_bytes_max,
+            niceness: match urgency {
+                CompileUrgency::Awaited => 0,
+                CompileUrgency::Ahead => AHEAD_NICENESS,
+            },
             output: path.clone(),
         };
         let _permit = self.children.acquire().await.map_err(|error| compiler(&error))?;
-        let result = parent::run(&self.options.compiler, &self.options.compile, &request, &bytes).await;
-        // What a child that was killed left behind.
-        let _ = std::fs::remove_file(path.with_extension("tmp"));
-        result?;
+        let _unfinished = Unfinished(path.with_extension("tmp"));
+        parent::run(&self.options.compiler, &self.options.compile, &request, &bytes).await?;
+        self.compiled.fetch_add(1, Ordering::Relaxed);
         let bytes = std::fs::metadata(&path).map_err(|error| compiler(&error))?.len();
         let file = CodeFile { path, info, bytes, used: 0 };
         self.entries().add_file(key, file.clone(), self.options.cache.file_bytes_max);
@@ -134,8 +213,19 @@ impl Compiler {
     }
 
     fn path(&self, (tenant, digest): &Key) -> std::io::Result<PathBuf> {
-        let name = format!("{digest}-{}.cwasm", self.compatibility);
+        let number = self.outputs.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{digest}-{}-{number}.cwasm", self.compatibility);
         Ok(self.directory.subdirectory(tenant.as_str())?.join(name))
+    }
+}
+
+/// What a child that was killed may leave behind.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // Mostly there is none.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -145,15 +235,22 @@ impl Entries {
         self.clock
     }
 
-    fn ready_cell(&mut self, key: &Key) -> Arc<OnceCell<Outcome>> {
+    fn making(&mut self, key: &Key) -> Arc<Making> {
         let used = self.tick();
         let ready = self.ready.entry(key.clone()).or_default();
         ready.used = used;
-        Arc::clone(&ready.cell)
+        Arc::clone(&ready.making)
     }
 
-    fn forget_ready(&mut self, key: &Key, cell: &Arc<OnceCell<Outcome>>) {
-        if self.ready.get(key).is_some_and(|ready| Arc::ptr_eq(&ready.cell, cell)) {
+    fn use_ready(&mut self, key: &Key) -> Option<CompiledComponent> {
+        let used = self.tick();
+        let ready = self.ready.get_mut(key)?;
+        ready.used = used;
+        ready.making.cell.get()?.as_ref().ok().cloned()
+    }
+
+    fn forget_ready(&mut self, key: &Key, making: &Arc<Making>) {
+        if self.ready.get(key).is_some_and(|ready| Arc::ptr_eq(&ready.making, making)) {
             self.ready.remove(key);
         }
     }
@@ -161,7 +258,7 @@ impl Entries {
     /// Drops the components that were not used for longest. One that is being made ready stays.
     fn evict_ready(&mut self, components_max: usize) {
         while self.ready.len() > components_max.max(1) {
-            let done = self.ready.iter().filter(|(_, ready)| ready.cell.initialized());
+            let done = self.ready.iter().filter(|(_, ready)| ready.making.cell.initialized());
             let Some(key) = done.min_by_key(|(_, ready)| ready.used).map(|(key, _)| key.clone()) else { return };
             self.ready.remove(&key);
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, nice, setrlimit};
 
 use super::request::{Request, VARIABLE};
 use crate::engine::compile_engine;
@@ -52,6 +52,9 @@ fn limit(request: &Request) -> Result<(), String> {
     for (resource, soft, hard) in limits {
         let limit = Rlimit { current: Some(soft), maximum: Some(hard) };
         setrlimit(resource, limit).map_err(|error| format!("the limit {resource:?} cannot be set: {error}"))?;
+    }
+    if request.niceness > 0 {
+        nice(request.niceness).map_err(|error| format!("its priority cannot be lowered: {error}"))?;
     }
     Ok(())
 }

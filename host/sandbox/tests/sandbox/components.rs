@@ -7,7 +7,7 @@ use bytes::Bytes;
 use millrace_sandbox::{CompilerCommand, ComponentError, InspectLimits, inspect_component};
 use millrace_types::{Digest, Failure, FailureKind, TenantId};
 
-use crate::support::{assert_works, fixture};
+use crate::support::{assert_works, compiler, digest, fixture};
 use crate::wat::Guest;
 
 fn inspect(bytes: &[u8]) -> Result<(), ComponentError> {
@@ -143,4 +143,24 @@ async fn a_compiler_that_is_not_there_is_not_the_components_fault() {
     let error = fixture.try_compile(&Guest::application().component()).await.unwrap_err();
     assert!(matches!(&error, ComponentError::Compiler { message } if message.contains("/nowhere")), "{error}");
     assert_eq!(Failure::from(error).kind, FailureKind::Internal);
+}
+
+/// The compiler stands still for a component that nobody waits for.
+#[tokio::test]
+async fn who_waits_for_a_component_does_not_wait_for_a_compiler_that_gives_way() {
+    let fixture = fixture(|options| {
+        let CompilerCommand { program, args } = compiler();
+        let script = r#"set -- $MILLRACE_COMPILE_REQUEST; [ "$5" = 0 ] || while :; do :; done; exec "$0" "#.to_owned();
+        let script = script + &args.join(" ");
+        let program = program.to_string_lossy().into_owned();
+        options.compiler = CompilerCommand { program: "/bin/sh".into(), args: vec!["-c".to_owned(), script, program] };
+    });
+    let bytes = Bytes::from(Guest::application().component());
+    let (tenant, digest) = (TenantId::default_tenant(), digest(&bytes));
+    // The first one begins, and the second finds it under way.
+    let ahead = fixture.sandbox.compile_ahead(&tenant, &digest, bytes.clone());
+    let (ahead, awaited) = tokio::join!(ahead, fixture.sandbox.compile(&tenant, &digest, bytes.clone()));
+    assert_eq!((ahead.unwrap().digest(), awaited.unwrap().digest()), (digest, digest));
+    assert_eq!((fixture.sandbox.compilations(), fixture.sandbox.components_ready()), (1, 1));
+    assert!(fixture.sandbox.compiled(&tenant, &digest).is_some() && fixture.sandbox.has_room());
 }

@@ -21,7 +21,7 @@ pub struct RangedFile {
 }
 
 impl RangedFile {
-    pub(super) fn open(path: PathBuf, bytes: u64, checksum: u64) -> Result<Self, CheckpointStoreError> {
+    pub(crate) fn open(path: PathBuf, bytes: u64, checksum: u64) -> Result<Self, CheckpointStoreError> {
         let failed = |cause| CheckpointStoreError::read_io(&path, cause);
         let file = File::open(&path).map_err(failed)?;
         check_length(&path, bytes, file.metadata().map_err(failed)?.len())?;

@@ -70,6 +70,7 @@ impl TaskCheckpoints {
     pub(crate) async fn heed(&mut self, orders: &Orders, chain: &mut Chain) -> Result<(), TaskError> {
         self.newest = self.newest.max(orders.aborted.last().copied()).max(orders.aborted_upto);
         if let Some(completed) = orders.completed {
+            self.uploads.completed(completed);
             chain.commit(completed).await?;
             if self.stopping.is_some_and(|stopping| stopping <= completed) {
                 chain.stop();

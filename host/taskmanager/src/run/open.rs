@@ -10,6 +10,7 @@ use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEd
 use millrace_protocol::{OutputChannel, OutputEdge, Rerouting, TaskDeployment, ToJobManager};
 use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
 use millrace_state::{BackendOptions, KeyedBackend, ScratchOptions, StateLimits, Storage};
+use millrace_storage::LocalCopies;
 use millrace_task_core::{TimerLimits, TimerService};
 use millrace_types::{
     BATCH_BYTES, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX, STATE_CACHE_BYTES,
@@ -29,7 +30,7 @@ use crate::run::outlet::{ChainTarget, OpenEdge, Outlet, Reader, Route};
 use crate::run::restore::{self, GuestState};
 use crate::run::segment::{NativeSink, NativeSource, Segment};
 use crate::run::shared::{TaskError, TaskShared};
-use crate::run::uploads::Chains;
+use crate::run::uploads::{Chains, TaskCopies};
 
 /// What the tasks of a TaskManager have in common.
 pub(crate) struct TaskEnvironment {
@@ -43,6 +44,8 @@ pub(crate) struct TaskEnvironment {
     pub outbound: mpsc::Sender<ToJobManager>,
     /// The folder for state that is larger than memory.
     pub scratch: ScratchOptions,
+    /// Copies of state on this machine's disk, if there is a place for them.
+    pub local_state: Option<LocalCopies>,
 }
 
 /// Opens the operators of one task.
@@ -52,6 +55,7 @@ pub(crate) struct Opener<'a> {
     pub shared: &'a Arc<TaskShared>,
     /// The components that the task holds, by name.
     pub components: BTreeMap<String, (Held, millrace_sandbox::CompiledComponent)>,
+    pub copies: TaskCopies,
     /// The acknowledgements of each sink.
     pub acknowledged: &'a BTreeMap<NodeId, watch::Receiver<u64>>,
 }
@@ -342,7 +346,7 @@ impl Opener<'_> {
         let timers = TimerService::new(TimerLimits::default());
         let state = GuestState { backend, timers, chains: Chains::new() };
         let operators = names.iter().map(|(node, (uid, _))| (*node, uid.clone())).collect();
-        let mut state = restore::restore(self.task, operators, state).await?;
+        let mut state = restore::restore(self.task, operators, &self.copies, state).await?;
         state.timers.set_tracking(settings.checkpoints.periodic);
         Ok(state)
     }

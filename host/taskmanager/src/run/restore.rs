@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_protocol::{OperatorRestore, StateBlob, TaskDeployment, TaskRestore};
+use millrace_protocol::{OperatorRestore, StateBlob, StateSegment, TaskDeployment, TaskRestore};
 use millrace_state::{ChainSegment, KeyedBackend, OperatorState, SegmentChain, SegmentInput};
 use millrace_storage::{CheckpointStore, CheckpointStoreError};
 use millrace_task_core::{Clock, Timer, TimerService};
 use millrace_types::{Failure, FailureKind, KeyGroupRange, NodeId};
 use tokio::runtime::Handle;
 
-use crate::run::uploads::{Chains, SegmentHandle, open_segment};
+use crate::run::uploads::{Chains, SegmentHandle, TaskCopies};
 
 /// The state of one guest segment.
 pub(crate) struct GuestState {
@@ -36,6 +36,7 @@ pub(crate) fn unreadable(error: &CheckpointStoreError) -> Failure {
 pub(crate) async fn restore(
     task: &TaskDeployment,
     operators: Vec<(NodeId, String)>,
+    copies: &TaskCopies,
     state: GuestState,
 ) -> Result<GuestState, Failure> {
     let Some(restore) = &task.restore else { return Ok(state) };
@@ -53,6 +54,7 @@ pub(crate) async fn restore(
         subtask: task.attempt.subtask,
         parallelism: vertex.parallelism,
         runtime: Handle::current(),
+        copies: copies.clone(),
         state,
     };
     let restoring = tokio::task::spawn_blocking(move || restorer.restore_all(found));
@@ -67,6 +69,7 @@ struct Restorer {
     subtask: u32,
     parallelism: u32,
     runtime: Handle,
+    copies: TaskCopies,
     state: GuestState,
 }
 
@@ -80,13 +83,16 @@ impl Restorer {
     }
 
     fn restore_keyed(&mut self, node: NodeId, uid: &str, operator: &OperatorRestore) -> Result<(), Failure> {
+        let handle =
+            |segment: &StateSegment| SegmentHandle { blob: segment.blob.clone(), folder: self.foreign.clone() };
+        let handles: Vec<_> = operator.keyed.iter().flatten().map(handle).collect();
+        let sources = self.copies.restore_all(&handles, &self.runtime).map_err(|error| unreadable(&error))?;
+        let mut opened = handles.into_iter().zip(sources);
         let mut inputs = Vec::with_capacity(operator.keyed.len());
         let mut chain = Vec::with_capacity(operator.keyed.len());
         for subtask in &operator.keyed {
             let (mut segments, mut handles) = (Vec::new(), Vec::new());
-            for segment in subtask {
-                let handle = SegmentHandle { blob: segment.blob.clone(), folder: self.foreign.clone() };
-                let source = open_segment(&handle, &self.job_folder).map_err(|error| unreadable(&error))?;
+            for (segment, (handle, source)) in subtask.iter().zip(&mut opened) {
                 let (key_groups, bytes) = (segment.key_groups, segment.blob.byte_len());
                 segments.push(SegmentInput { source, key_groups });
                 handles.push(ChainSegment { handle, key_groups, bytes });

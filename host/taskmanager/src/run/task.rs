@@ -29,7 +29,7 @@ use crate::run::overtaken;
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
 use crate::run::source::SourceDriver;
 use crate::run::stop::{Stop, StopSignal};
-use crate::run::uploads::{UploadPlan, Uploads};
+use crate::run::uploads::{TaskCopies, UploadPlan, Uploads};
 
 /// How long removing unfinished output may take.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -153,8 +153,11 @@ impl Body {
     ) -> Result<(), TaskError> {
         report(environment, shared, ExecutionState::Deploying).await?;
         report(environment, shared, ExecutionState::Initializing).await?;
+        let checkpoints = &task.settings.checkpoints;
+        let copies = TaskCopies::new(environment.local_state.as_ref(), checkpoints, task.attempt);
+        let acknowledged = &links.acknowledged;
         let opener =
-            || Opener { environment, task, shared, components: BTreeMap::new(), acknowledged: &links.acknowledged };
+            || Opener { environment, task, shared, components: BTreeMap::new(), copies: copies.clone(), acknowledged };
         let (connecting, mut opener) = (opener(), opener());
         let ((), writers, ()) =
             tokio::try_join!(self.inputs.connected(), connecting.connect_outputs(), opener.fetch_components())?;
@@ -163,12 +166,16 @@ impl Body {
             return self.end_again(&opener, writers).await;
         }
         let chains = Box::pin(opener.open_segments(writers, &mut self.chain)).await?;
+        if let Some(restore) = &task.restore {
+            copies.restored(restore.checkpoint, &chains, shared);
+        }
         let vertex = &task.vertex;
         let uploads = Uploads::start(UploadPlan {
             settings: task.settings.checkpoints.clone(),
             key_groups: KeyGroupRange::of_subtask(task.attempt.subtask, vertex.parallelism, vertex.max_parallelism),
             max_parallelism: vertex.max_parallelism,
             chains,
+            copies,
             outbound: environment.outbound.clone(),
             shared: Arc::clone(shared),
         });

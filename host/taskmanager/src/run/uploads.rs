@@ -9,6 +9,7 @@
 //!   folder is copied before the first acknowledgement.
 
 mod blob;
+mod copies;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use millrace_protocol::{
     SubtaskSnapshot, ToJobManager,
 };
 use millrace_state::{ChainSegment, MergePolicy, MergeTicket, SealedSegment, SegmentChain};
-use millrace_types::{AttemptId, Failure, FailureKind, KeyGroupRange, SnapshotKind};
+use millrace_types::{AttemptId, CheckpointId, Failure, FailureKind, KeyGroupRange, SnapshotKind};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -27,7 +28,7 @@ use crate::log::Level;
 use crate::run::overtaken;
 use crate::run::shared::{TaskError, TaskShared};
 use crate::run::snapshot::{OperatorParts, OvertakenRecords, Snapshot};
-pub(crate) use writing::open_segment;
+pub(crate) use copies::TaskCopies;
 use writing::{Folder, Writer};
 
 /// Snapshots that were taken and are not durable yet. With more of them the task waits.
@@ -51,6 +52,7 @@ pub(crate) type Chains = BTreeMap<String, SegmentChain<SegmentHandle>>;
 pub(crate) struct Uploads {
     snapshots: Option<mpsc::Sender<Snapshot>>,
     worker: JoinHandle<()>,
+    copies: TaskCopies,
     shared: Arc<TaskShared>,
 }
 
@@ -61,6 +63,8 @@ pub(crate) struct UploadPlan {
     pub max_parallelism: u32,
     /// What was restored.
     pub chains: Chains,
+    /// Copies of its files on this machine's disk.
+    pub copies: TaskCopies,
     pub outbound: mpsc::Sender<ToJobManager>,
     pub shared: Arc<TaskShared>,
 }
@@ -68,7 +72,7 @@ pub(crate) struct UploadPlan {
 impl Uploads {
     /// Starts a worker for one task, on the runtime that this is called on.
     pub(crate) fn start(plan: UploadPlan) -> Self {
-        let shared = Arc::clone(&plan.shared);
+        let (shared, copies) = (Arc::clone(&plan.shared), plan.copies.clone());
         let (snapshots, taken) = mpsc::channel(SNAPSHOTS_MAX);
         let worker = Worker {
             attempt: shared.attempt,
@@ -76,11 +80,12 @@ impl Uploads {
             operators: plan.chains.into_iter().map(|(uid, chain)| (uid, Files::new(chain))).collect(),
             settings: plan.settings,
             key_groups: plan.key_groups,
+            copies: plan.copies,
             outbound: plan.outbound,
             shared: plan.shared,
             merge: None,
         };
-        Self { snapshots: Some(snapshots), worker: tokio::spawn(worker.run(taken)), shared }
+        Self { snapshots: Some(snapshots), worker: tokio::spawn(worker.run(taken)), copies, shared }
     }
 
     /// Takes a snapshot. Waits while too many are under way.
@@ -94,6 +99,11 @@ impl Uploads {
         }
         let gone = Failure::new(FailureKind::Internal, "nobody is there to write the task's part of a checkpoint");
         Err(self.shared.guest_failed(gone))
+    }
+
+    /// A checkpoint is complete.
+    pub(crate) fn completed(&self, checkpoint: CheckpointId) {
+        self.copies.completed(checkpoint);
     }
 
     /// Waits until all that was taken has been told.
@@ -139,6 +149,7 @@ struct Worker {
     operators: BTreeMap<String, Files>,
     settings: CheckpointSettings,
     key_groups: KeyGroupRange,
+    copies: TaskCopies,
     outbound: mpsc::Sender<ToJobManager>,
     shared: Arc<TaskShared>,
     merge: Option<Merge>,
@@ -170,7 +181,12 @@ impl Worker {
             return Err(outcome.err().unwrap_or_else(writing::crashed));
         }
         let message = match outcome {
-            Ok(ack) => ToJobManager::CheckpointAcknowledged(Box::new(ack)),
+            Ok(ack) => {
+                let operators = ack.snapshot.operators.values();
+                let segments = operators.flat_map(|operator| &operator.keyed).map(|segment| &segment.blob);
+                self.copies.acknowledged(checkpoint, segments);
+                ToJobManager::CheckpointAcknowledged(Box::new(ack))
+            }
             Err(failure) => {
                 self.shared.line(Level::Warn, "", &format!("checkpoint {checkpoint} is declined: {failure}"));
                 ToJobManager::CheckpointDeclined(CheckpointDecline { attempt, checkpoint, subsumed: false, failure })

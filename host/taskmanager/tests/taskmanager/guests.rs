@@ -1,12 +1,13 @@
 //! Jobs with a guest between a native source and a native sink.
 
 use millrace_graph::Partitioning;
-use millrace_types::{Digest, ExecutionState, Failure, FailureKind};
+use millrace_protocol::ToTaskManager;
+use millrace_types::{Digest, ExecutionState, Failure, FailureKind, TenantId};
 use sha2::Digest as _;
 
 use crate::graphs::{Pipeline, Relay};
 use crate::relay::{self, FLUSH_MARK, TIMER_ROW};
-use crate::support::{Cluster, allocation, job};
+use crate::support::{Cluster, EPOCH, allocation, job};
 
 const ROWS: u64 = 20_000;
 
@@ -65,6 +66,25 @@ async fn nothing_is_lost_when_instances_are_thrown_away() {
             assert!(*present == 1 && !marks.is_empty() && marks.iter().all(|mark| *mark == FLUSH_MARK), "{answer:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_component_is_compiled_before_its_first_task_and_not_again() {
+    let component = relay::Relay::new().component();
+    let pipeline = pipeline(&component, Partitioning::Rebalance, 1, None);
+    let mut cluster = Cluster::start_with(Some(component.clone()), |_| ());
+    let digest = pipeline.relay.as_ref().unwrap().component;
+    let unknown = Digest::from_bytes([7; 32]);
+    let (tenant, components) = (TenantId::default_tenant(), vec![unknown, digest, digest]);
+    cluster.send(ToTaskManager::Prefetch { epoch: EPOCH, tenant, components }).await;
+    while cluster.handle.figures().components == 0 {
+        // Heartbeats come all the time.
+        cluster.next_of_any_kind().await;
+    }
+    assert_eq!(cluster.handle.figures().compilations, 1, "what has other bytes than its digest says is left out");
+    let (_, outcome) = cluster.run(&pipeline).await;
+    assert!(outcome.last.values().all(|report| report.state == ExecutionState::Finished));
+    assert_eq!(cluster.handle.figures().compilations, 1);
 }
 
 async fn failure_of(relay: relay::Relay) -> Failure {

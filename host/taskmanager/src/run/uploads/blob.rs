@@ -1,12 +1,15 @@
 //! Between the segments of the state and the files of checkpoints: all of it blocks, and runs on threads that may.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use millrace_protocol::StateBlob;
 use millrace_state::SegmentSource;
-use millrace_storage::{CheckpointFileWriter, CheckpointStore, CheckpointStoreError, RangedFile};
+use millrace_storage::{CheckpointFileWriter, CheckpointStore, CheckpointStoreError, CopyWriter, RangedFile};
 use tokio::runtime::Handle;
+
+use super::copies::TaskCopies;
 
 /// Takes the chunks of a blob: few bytes stay in memory, more go to a file.
 pub(super) struct BlobWriter<'a> {
@@ -17,13 +20,33 @@ pub(super) struct BlobWriter<'a> {
     chunks: Vec<Bytes>,
     bytes: usize,
     file: Option<CheckpointFileWriter>,
+    /// The copy of the file, begun with it, on this machine's disk.
+    copies: TaskCopies,
+    copy: Option<CopyWriter>,
     /// What the store said: whoever makes the chunks only passes on that something failed.
     failure: Option<CheckpointStoreError>,
 }
 
 impl<'a> BlobWriter<'a> {
-    pub(super) fn new(store: &'a CheckpointStore, runtime: &'a Handle, path: String, inline_bytes_max: usize) -> Self {
-        Self { store, runtime, path, inline_bytes_max, chunks: Vec::new(), bytes: 0, file: None, failure: None }
+    pub(super) fn new(
+        store: &'a CheckpointStore,
+        runtime: &'a Handle,
+        path: String,
+        inline_bytes_max: usize,
+        copies: TaskCopies,
+    ) -> Self {
+        Self {
+            store,
+            runtime,
+            path,
+            inline_bytes_max,
+            chunks: Vec::new(),
+            bytes: 0,
+            file: None,
+            copies,
+            copy: None,
+            failure: None,
+        }
     }
 
     pub(super) fn append(&mut self, chunk: Bytes) -> io::Result<()> {
@@ -42,9 +65,15 @@ impl<'a> BlobWriter<'a> {
     fn spill(&mut self) -> Result<(), CheckpointStoreError> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(self.runtime.block_on(self.store.begin(&self.path))?),
+            none => {
+                self.copy = self.copies.begin(&self.path);
+                none.insert(self.runtime.block_on(self.store.begin(&self.path))?)
+            }
         };
         for chunk in self.chunks.drain(..) {
+            if let Some(copy) = &mut self.copy {
+                copy.append(&chunk);
+            }
             self.runtime.block_on(file.append(chunk))?;
         }
         Ok(())
@@ -58,7 +87,13 @@ impl<'a> BlobWriter<'a> {
     /// The blob, which is durable if it is a file.
     pub(super) fn finish(self) -> Result<StateBlob, CheckpointStoreError> {
         match self.file {
-            Some(file) => self.runtime.block_on(file.finish()),
+            Some(file) => {
+                let blob = self.runtime.block_on(file.finish())?;
+                if let (Some(copy), StateBlob::File { bytes, checksum, .. }) = (self.copy, &blob) {
+                    copy.finish(*bytes, *checksum);
+                }
+                Ok(blob)
+            }
             None => Ok(StateBlob::Inline(self.chunks.concat().into())),
         }
     }
@@ -67,7 +102,7 @@ impl<'a> BlobWriter<'a> {
 /// A blob that is read in parts.
 pub(crate) enum BlobReader {
     Inline(Bytes),
-    File { file: RangedFile, name: String },
+    File { file: Arc<RangedFile>, name: String },
 }
 
 impl BlobReader {
@@ -76,7 +111,7 @@ impl BlobReader {
         Ok(match blob {
             StateBlob::Inline(bytes) => Self::Inline(bytes.clone()),
             StateBlob::File { path, bytes, checksum } => {
-                let file = store.open_ranged(path, *bytes, *checksum)?;
+                let file = Arc::new(store.open_ranged(path, *bytes, *checksum)?);
                 Self::File { file, name: store.folder().join(path).display().to_string() }
             }
         })

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
 
 use super::blob::{BlobReader, BlobWriter};
+use super::copies::TaskCopies;
 use super::{SegmentHandle, UploadPlan};
 use crate::run::shared::wall_clock;
 
@@ -46,6 +47,7 @@ pub(super) struct Writer {
     next: Arc<AtomicU64>,
     /// A thread that had segments to write has crashed.
     lost: Arc<AtomicBool>,
+    copies: TaskCopies,
     job_folder: Arc<str>,
     inline_bytes_max: usize,
     key_groups: KeyGroupRange,
@@ -73,6 +75,7 @@ impl Writer {
             prefix: format!("{vertex}-{subtask}-{attempt}").into(),
             next: Arc::default(),
             lost: Arc::default(),
+            copies: plan.copies.clone(),
             job_folder: plan.settings.folder.as_str().into(),
             inline_bytes_max: plan.settings.inline_bytes_max as usize,
             key_groups: plan.key_groups,
@@ -99,7 +102,11 @@ impl Writer {
         produce: impl FnOnce(&mut SegmentSink<'_>) -> Result<T, SegmentError>,
     ) -> Result<StateBlob, Failure> {
         let (store, path) = self.place(folder)?;
-        let mut blob = BlobWriter::new(&store, runtime, path, self.inline_bytes_max);
+        let copies = match folder {
+            Folder::Job => self.copies.clone(),
+            Folder::Savepoint(_) => TaskCopies::none(),
+        };
+        let mut blob = BlobWriter::new(&store, runtime, path, self.inline_bytes_max, copies);
         if let Err(error) = produce(&mut |chunk| blob.append(chunk)) {
             let unreadable = || Failure::new(FailureKind::Checkpoint, error.to_string());
             return Err(blob.failure().map_or_else(unreadable, |error| failed(&error)));
@@ -205,7 +212,9 @@ impl Writer {
     ) -> Result<StateBlob, Failure> {
         let mut inputs = Vec::with_capacity(segments.len());
         for ChainSegment { handle, key_groups, .. } in segments {
-            let source = open_segment(&handle, &self.job_folder).map_err(|error| failed(&error))?;
+            let copy = self.copies.find(&handle).map(Ok);
+            let source =
+                copy.unwrap_or_else(|| open_segment(&handle, &self.job_folder)).map_err(|error| failed(&error))?;
             inputs.push(SegmentInput { source, key_groups });
         }
         let options = MergeOptions {
