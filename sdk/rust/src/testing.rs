@@ -28,6 +28,7 @@ mod operator;
 mod pipeline;
 mod random;
 mod route;
+mod stand_ins;
 mod task;
 
 pub use operator::OperatorHarness;
