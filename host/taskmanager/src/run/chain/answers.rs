@@ -106,3 +106,7 @@ impl Chain {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "answers_tests.rs"]
+mod tests;
