@@ -12,7 +12,7 @@ pub enum ConnectorError {
     /// There is no connector of that name.
     #[error("there is no native {kind} \"{name}\"")]
     UnknownConnector {
-        /// `source` or `sink`.
+        /// `source`, `operator` or `sink`.
         kind: &'static str,
         /// The name.
         name: String,
@@ -22,7 +22,7 @@ pub enum ConnectorError {
     /// The options are wrong.
     #[error("the options of the native {kind} \"{connector}\" are wrong: {reason}")]
     Options {
-        /// `source` or `sink`.
+        /// `source`, `operator` or `sink`.
         kind: &'static str,
         /// The connector.
         connector: &'static str,
@@ -132,10 +132,44 @@ pub enum ConnectorError {
         path: String,
     },
     /// A request had no answer in time.
-    #[error("an asynchronous request had no answer within {} ms", after.as_millis())]
+    #[error("a request to {service} had no answer within {} ms", after.as_millis())]
     Timeout {
+        /// Who was asked.
+        service: String,
         /// How long it had.
         after: Duration,
+    },
+    /// The address lies outside the origins that connectors may reach.
+    #[error("the origin \"{origin}\" is not one that HTTP connectors may reach here ({allowed})")]
+    OutsideOrigins {
+        /// The origin.
+        origin: String,
+        /// The origins.
+        allowed: String,
+    },
+    /// The text does not name an origin.
+    #[error("\"{text}\" cannot be allowed as an HTTP origin: {reason}")]
+    Origin {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A request failed.
+    #[error("a request to {service} failed: {reason}")]
+    Request {
+        /// Who was asked.
+        service: String,
+        /// Why.
+        reason: String,
+    },
+    /// A row cannot be asked about.
+    #[error("no request to {service} can be made for a record: {reason}")]
+    BadRow {
+        /// Who was to be asked.
+        service: String,
+        /// What is wrong with the record.
+        reason: String,
     },
     /// Restored rows are not what was kept.
     #[error("the rows of a checkpoint whose requests were under way cannot be read")]
@@ -181,6 +215,13 @@ impl ConnectorError {
             Self::Compression { .. } => {
                 "check the file with `gzip -t`; set \"compression\" to \"none\" if it is not compressed"
             }
+            Self::OutsideOrigins { .. } => {
+                "use one of these origins, or start all processes of the cluster with --http-origin http://HOST:PORT for \
+                 another one"
+            }
+            Self::Origin { .. } => "write http://HOST or http://HOST:PORT",
+            Self::Request { .. } => "see whether the service answers; the job goes on from its last checkpoint",
+            Self::BadRow { .. } => "correct the record in front of the request, or the URL's placeholders",
             Self::Timeout { .. } => "see whether the service answers; else raise the timeout, or lower the capacity",
             Self::BadCommittable { .. } | Self::BadSnapshot => {
                 "restore the job with the version of Millrace that took the checkpoint"

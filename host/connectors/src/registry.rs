@@ -1,14 +1,18 @@
-//! Which connectors there are: from a name and options to a source or a sink.
+//! Which connectors there are: from a name and options to a source, a sink or an operator.
 
 use millrace_graph::{Format, NativeConnector};
 
 use crate::datagen::Datagen;
 use crate::file::{FileSinkPlan, FileSourcePlan};
+use crate::http::HttpLookupPlan;
 use crate::row_sinks::{CollectSink, DiscardSink, NoOptions, PrintSink};
-use crate::{ConnectorError, FileRoots, Sink, SinkContext, SourceContext, SourceReader};
+use crate::{
+    AsyncOperator, ConnectorError, FileRoots, OperatorContext, Reach, Sink, SinkContext, SourceContext, SourceReader,
+};
 
 const SOURCES: [&str; 2] = ["datagen", "file"];
 const SINKS: [&str; 4] = ["collect", "discard", "file", "print"];
+const OPERATORS: [&str; 1] = ["http-lookup"];
 
 /// Which side of the graph a connector stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub enum ConnectorKind {
     Source,
     /// It writes.
     Sink,
+    /// It turns records into others.
+    Operator,
 }
 
 /// A source with its options read.
@@ -56,29 +62,38 @@ impl SinkPlan {
     }
 }
 
+/// The operator of these options.
+fn operator_plan(connector: &NativeConnector) -> Result<HttpLookupPlan, ConnectorError> {
+    match connector.connector.as_str() {
+        "http-lookup" => HttpLookupPlan::parse(&connector.options),
+        name => Err(unknown("operator", name, &OPERATORS)),
+    }
+}
+
 fn unknown(kind: &'static str, name: &str, known: &[&str]) -> ConnectorError {
     ConnectorError::UnknownConnector { kind, name: name.chars().take(80).collect(), known: known.join(", ") }
 }
 
-/// Checks a connector when its application is submitted: that it exists, its options, and that its paths lie within the
-/// roots. Whether there are files is seen later, by [`enumerate_splits`]. Does blocking IO.
+/// Checks a connector when its application is submitted: that it exists, its options, and that its paths and
+/// addresses are within reach. Whether there are files is seen later, by [`enumerate_splits`]. Does blocking IO.
 ///
 /// # Errors
 /// What is wrong, naming the connector, the option or the path.
 pub fn validate_connector(
     kind: ConnectorKind,
     connector: &NativeConnector,
-    roots: &FileRoots,
+    reach: &Reach,
 ) -> Result<(), ConnectorError> {
     match kind {
         ConnectorKind::Source => match SourcePlan::parse(connector)? {
-            SourcePlan::File(plan) => plan.check_paths(roots),
+            SourcePlan::File(plan) => plan.check_paths(&reach.files),
             SourcePlan::Datagen(_) => Ok(()),
         },
         ConnectorKind::Sink => match SinkPlan::parse(connector)? {
-            SinkPlan::File(plan) => plan.check_path(roots),
+            SinkPlan::File(plan) => plan.check_path(&reach.files),
             SinkPlan::Print | SinkPlan::Discard | SinkPlan::Collect => Ok(()),
         },
+        ConnectorKind::Operator => operator_plan(connector)?.check_origin(&reach.http),
     }
 }
 
@@ -120,6 +135,30 @@ pub fn sink_accepts(connector: &NativeConnector, format: Format) -> Result<bool,
     }
 }
 
+/// Whether an edge of that format may end in the operator.
+///
+/// # Errors
+/// An unknown connector, or wrong options.
+pub fn operator_accepts(connector: &NativeConnector, format: Format) -> Result<bool, ConnectorError> {
+    Ok(operator_plan(connector)?.format() == format)
+}
+
+/// What the payloads of an operator's rows are.
+///
+/// # Errors
+/// An unknown connector, or wrong options.
+pub fn operator_format(connector: &NativeConnector) -> Result<Format, ConnectorError> {
+    operator_plan(connector).map(|_| Format::Json)
+}
+
+/// Opens an operator. Does no IO: its first request does.
+///
+/// # Errors
+/// An unknown connector, wrong options, or an address that is out of reach.
+pub fn open_operator(connector: &NativeConnector, context: &OperatorContext) -> Result<AsyncOperator, ConnectorError> {
+    operator_plan(connector)?.open(&context.origins)
+}
+
 /// Makes a reader of a source's splits. Does no IO: the first poll does.
 ///
 /// # Errors
@@ -154,6 +193,7 @@ mod tests {
     use millrace_types::{Failure, FailureKind};
 
     use super::*;
+    use crate::HttpOrigins;
 
     fn connector(name: &str, options: &str) -> NativeConnector {
         NativeConnector { connector: name.to_owned(), options: options.to_owned() }
@@ -161,13 +201,14 @@ mod tests {
 
     #[test]
     fn unknown_connectors_are_refused_with_those_that_there_are() {
-        let roots = FileRoots::none();
+        let reach = Reach { files: FileRoots::none(), http: HttpOrigins::none() };
         for (kind, name, known) in [
             (ConnectorKind::Source, "kafka", "datagen, file"),
             (ConnectorKind::Source, "print", "datagen, file"),
             (ConnectorKind::Sink, "datagen", "collect, discard, file, print"),
+            (ConnectorKind::Operator, "file", "http-lookup"),
         ] {
-            let failure = Failure::from(validate_connector(kind, &connector(name, "{}"), &roots).unwrap_err());
+            let failure = Failure::from(validate_connector(kind, &connector(name, "{}"), &reach).unwrap_err());
             assert_eq!(failure.kind, FailureKind::InvalidApplication);
             assert!(failure.message.contains(name) && failure.remedy.unwrap().contains(known), "{}", failure.message);
         }
@@ -176,9 +217,10 @@ mod tests {
     #[test]
     fn options_and_paths_are_checked_at_submission() {
         let temp = tempfile::tempdir().unwrap();
-        let roots = FileRoots::only([temp.path()]).unwrap();
+        let origins = HttpOrigins::only(["http://127.0.0.1:8080"]).unwrap();
+        let reach = Reach { files: FileRoots::only([temp.path()]).unwrap(), http: origins };
         let inside = temp.path().join("not/yet").display().to_string();
-        let check = |kind, name, options: &str| validate_connector(kind, &connector(name, options), &roots);
+        let check = |kind, name, options: &str| validate_connector(kind, &connector(name, options), &reach);
         for name in ["print", "discard", "collect"] {
             check(ConnectorKind::Sink, name, "").unwrap();
             assert!(check(ConnectorKind::Sink, name, r#"{"x": 1}"#).unwrap_err().to_string().contains("`x`"));
@@ -186,6 +228,9 @@ mod tests {
         check(ConnectorKind::Source, "datagen", r#"{"rows": null}"#).unwrap();
         check(ConnectorKind::Source, "file", &format!(r#"{{"paths": ["{inside}", "{inside}/*.csv"]}}"#)).unwrap();
         check(ConnectorKind::Sink, "file", &format!(r#"{{"path": "{inside}"}}"#)).unwrap();
+        let lookup = |url: &str| check(ConnectorKind::Operator, "http-lookup", &format!(r#"{{"url": "{url}"}}"#));
+        lookup("http://127.0.0.1:8080/{}").unwrap();
+        assert!(matches!(lookup("http://127.0.0.1:8081/{}"), Err(ConnectorError::OutsideOrigins { .. })));
         for path in ["/etc", "/none", "/etc/*"] {
             let source = check(ConnectorKind::Source, "file", &format!(r#"{{"paths": ["{path}"]}}"#));
             let sink = check(ConnectorKind::Sink, "file", &format!(r#"{{"path": "{path}"}}"#));
@@ -201,6 +246,9 @@ mod tests {
             let options = format!(r#"{{"paths": ["/a"], "format": "{options}"}}"#);
             assert_eq!(source_format(&connector("file", &options)).unwrap(), format);
         }
+        let lookup = connector("http-lookup", r#"{"url": "http://a/{}", "format": "fields"}"#);
+        assert!(operator_accepts(&lookup, Format::Fields).unwrap() && !operator_accepts(&lookup, Format::Raw).unwrap());
+        assert_eq!(operator_format(&lookup).unwrap(), Format::Json);
         assert!(!sink_accepts(&connector("print", ""), Format::Fields).unwrap());
         assert!(sink_accepts(&connector("collect", ""), Format::Fields).unwrap());
     }

@@ -5,7 +5,7 @@
 //! - A stream between two chains ends at the head of one, so the chains form no cycle if the nodes form none.
 
 use crate::resolve::Resolved;
-use crate::stream_graph::{Chaining, Partitioning, StreamEdge, StreamGraph};
+use crate::stream_graph::{Chaining, NodeKind, Partitioning, StreamEdge, StreamGraph};
 
 /// Operators that run as one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,10 @@ fn is_chainable(graph: &StreamGraph, resolved: &[Resolved], inputs: &[usize], ed
         && from.max_parallelism == to.max_parallelism
 }
 
+fn is_asynchronous(kind: &NodeKind) -> bool {
+    matches!(kind, NodeKind::NativeOperator(_))
+}
+
 /// Cuts a graph into chains, ordered topologically by their heads.
 pub(crate) fn chains(graph: &StreamGraph, resolved: &[Resolved], order: &[usize]) -> Vec<Chain> {
     let mut inputs = vec![0usize; graph.nodes.len()];
@@ -44,10 +48,17 @@ pub(crate) fn chains(graph: &StreamGraph, resolved: &[Resolved], order: &[usize]
     }
     let mut chains: Vec<Chain> = Vec::new();
     let mut chain_of = vec![0usize; graph.nodes.len()];
+    let chain_in_front = |edge: usize, chain_of: &[usize]| chain_of[graph.edges[edge].source.0 as usize];
     for &node in order {
-        match chained_input[node] {
+        // Answers come when they come: behind them nobody knows which split a record is of, and a task with a source
+        // generates watermarks for each split.
+        let answered = |chain: &Chain| chain.nodes.iter().any(|earlier| is_asynchronous(&graph.nodes[*earlier].kind));
+        let separate = |edge: &usize| {
+            graph.nodes[node].generates_watermarks && answered(&chains[chain_in_front(*edge, &chain_of)])
+        };
+        match chained_input[node].filter(|edge| !separate(edge)) {
             Some(edge) => {
-                let chain = chain_of[graph.edges[edge].source.0 as usize];
+                let chain = chain_in_front(edge, &chain_of);
                 chain_of[node] = chain;
                 chains[chain].nodes.push(node);
                 chains[chain].edges.push(edge);

@@ -16,7 +16,7 @@ pub(crate) fn operator_name(node: &StreamNode) -> String {
     match node.kind {
         NodeKind::Source(_) | NodeKind::NativeSource(_) => format!("Source: {}", node.name),
         NodeKind::NativeSink(_) => format!("Sink: {}", node.name),
-        NodeKind::Operator(_) => node.name.clone(),
+        NodeKind::Operator(_) | NodeKind::NativeOperator(_) => node.name.clone(),
     }
 }
 

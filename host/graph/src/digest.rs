@@ -75,6 +75,7 @@ impl Encoder {
             NodeKind::Operator(code) => self.guest(1, code),
             NodeKind::NativeSource(native) => self.native(2, native),
             NodeKind::NativeSink(native) => self.native(3, native),
+            NodeKind::NativeOperator(native) => self.native(4, native),
         }
         self.option(node.parallelism, Self::number);
         self.option(node.max_parallelism, Self::number);

@@ -258,7 +258,7 @@ pub enum GraphError {
     },
     /// Partitioning by a key where there is none.
     #[error(
-        "the stream from {from} to {to} is partitioned by key, but a native source gives its records no keys: put an \
+        "the stream from {from} to {to} is partitioned by key, but a native connector gives its records no keys: put an \
          operator between them that does"
     )]
     HashWithoutKeys {

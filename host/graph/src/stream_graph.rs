@@ -120,6 +120,8 @@ pub enum NodeKind {
     NativeSource(NativeConnector),
     /// A sink in the host.
     NativeSink(NativeConnector),
+    /// An operator in the host.
+    NativeOperator(NativeConnector),
 }
 
 impl NodeKind {
@@ -132,7 +134,15 @@ impl NodeKind {
     pub const fn guest_code(&self) -> Option<&GuestCode> {
         match self {
             Self::Source(code) | Self::Operator(code) => Some(code),
-            Self::NativeSource(_) | Self::NativeSink(_) => None,
+            Self::NativeSource(_) | Self::NativeSink(_) | Self::NativeOperator(_) => None,
+        }
+    }
+
+    /// The connector, if the host runs it.
+    pub const fn native_connector(&self) -> Option<&NativeConnector> {
+        match self {
+            Self::NativeSource(native) | Self::NativeSink(native) | Self::NativeOperator(native) => Some(native),
+            Self::Source(_) | Self::Operator(_) => None,
         }
     }
 }

@@ -84,7 +84,7 @@ fn check_texts(graph: &StreamGraph, position: usize, context: &GraphContext<'_>)
     let node_ref = || graph.node_ref(position);
     let mut shown = vec![("uid", node.uid.as_str()), ("name", node.name.as_str())];
     shown.extend(node.slot_sharing_group.as_deref().map(|group| ("slot sharing group", group)));
-    if let NodeKind::NativeSource(native) | NodeKind::NativeSink(native) = &node.kind {
+    if let Some(native) = node.kind.native_connector() {
         shown.push(("connector", &native.connector));
     }
     for &(what, text) in &shown {
@@ -111,7 +111,9 @@ fn opaque_texts(node: &StreamNode) -> Vec<(&'static str, &str)> {
         NodeKind::Source(code) | NodeKind::Operator(code) => {
             vec![("function", &code.function), ("configuration", &code.config)]
         }
-        NodeKind::NativeSource(native) | NodeKind::NativeSink(native) => vec![("options", &native.options)],
+        NodeKind::NativeSource(native) | NodeKind::NativeSink(native) | NodeKind::NativeOperator(native) => {
+            vec![("options", &native.options)]
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use millrace_connectors::Reach;
 use millrace_metadata::MetadataHandle;
 use millrace_network::control::ControlServer;
 use millrace_protocol::ToJobManager;
@@ -62,7 +63,8 @@ impl JobManager {
         let gateways = Gateways::default();
         let registry = JobRegistry::default();
         let resources = ResourceManager::spawn(options.resources, epoch, gateways.clone(), registry.clone());
-        let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), options.file_roots.clone());
+        let reach = Reach { files: options.file_roots.clone(), http: options.http_origins.clone() };
+        let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), reach);
         let warming = Warming::default();
         warming.spawn(epoch, &resources, gateways.clone());
         let (inbox, receiver) = mpsc::channel(INBOX_MAX);

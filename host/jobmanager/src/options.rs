@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use millrace_connectors::FileRoots;
+use millrace_connectors::{FileRoots, HttpOrigins};
 use millrace_job_core::{CheckpointOptions, RestartOptions, SchedulerOptions};
 use millrace_metadata_core::JobRetention;
 use millrace_protocol::CheckpointSettings;
@@ -42,6 +42,8 @@ pub struct JobManagerOptions {
     pub from_local: bool,
     /// Which folders file connectors may reach.
     pub file_roots: FileRoots,
+    /// Which origins HTTP connectors may send requests to.
+    pub http_origins: HttpOrigins,
     /// What a bundle may be.
     pub bundle_limits: BundleLimits,
     /// What an instance may use where its manifest asks for nothing else.
@@ -72,6 +74,7 @@ impl Default for JobManagerOptions {
             inline_bytes_max: CheckpointSettings::default().inline_bytes_max,
             state_backend: StateBackendKind::default(),
             file_roots: FileRoots::none(),
+            http_origins: HttpOrigins::none(),
             bundle_limits: BundleLimits::default(),
             sandbox_limits: SandboxLimits::default(),
             retention: JobRetention::default(),

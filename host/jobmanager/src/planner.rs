@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millrace_connectors::{ConnectorKind, FileRoots, sink_accepts, source_format, validate_connector};
+use millrace_connectors::{
+    ConnectorError, ConnectorKind, Reach, operator_accepts, operator_format, sink_accepts, source_format,
+    validate_connector,
+};
 use millrace_graph::{GraphContext, GraphLimits, JobGraph, NodeKind, StreamEdge, StreamGraph, StreamNode};
 use millrace_protocol::ComponentRef;
 use millrace_sandbox::{ComponentInfo, InspectLimits, Sandbox, inspect_component};
@@ -27,13 +30,13 @@ pub struct Plan {
 pub struct Planner {
     sandbox: Sandbox,
     limits: SandboxLimits,
-    roots: FileRoots,
+    reach: Reach,
 }
 
 impl Planner {
-    /// A planner that runs builders in this sandbox and checks file connectors against these roots.
-    pub fn new(sandbox: Sandbox, limits: SandboxLimits, roots: FileRoots) -> Self {
-        Self { sandbox, limits, roots }
+    /// A planner that runs builders in this sandbox and checks what connectors name against what they may reach.
+    pub fn new(sandbox: Sandbox, limits: SandboxLimits, reach: Reach) -> Self {
+        Self { sandbox, limits, reach }
     }
 
     /// Checks all components of a bundle and compiles them, so that whoever uploads learns what is wrong.
@@ -132,12 +135,12 @@ impl Planner {
         }
     }
 
-    /// Checks what files and options the native connectors name, which takes IO.
+    /// Checks what files, addresses and options the native connectors name, which takes IO.
     async fn check_connectors(&self, graph: &StreamGraph) -> Result<(), Failure> {
         let graph = graph.clone();
-        let roots = self.roots.clone();
+        let reach = self.reach.clone();
         let checked = tokio::task::spawn_blocking(move || {
-            graph.nodes.iter().try_for_each(|node| check_connector(node, &roots))?;
+            graph.nodes.iter().try_for_each(|node| check_connector(node, &reach))?;
             graph.edges.iter().try_for_each(|edge| check_formats(&graph, edge))
         });
         checked.await.unwrap_or_else(|error| {
@@ -146,38 +149,56 @@ impl Planner {
     }
 }
 
-fn check_connector(node: &StreamNode, roots: &FileRoots) -> Result<(), Failure> {
+fn check_connector(node: &StreamNode, reach: &Reach) -> Result<(), Failure> {
     let checked = match &node.kind {
-        NodeKind::NativeSource(connector) => validate_connector(ConnectorKind::Source, connector, roots),
-        NodeKind::NativeSink(connector) => validate_connector(ConnectorKind::Sink, connector, roots),
+        NodeKind::NativeSource(connector) => validate_connector(ConnectorKind::Source, connector, reach),
+        NodeKind::NativeSink(connector) => validate_connector(ConnectorKind::Sink, connector, reach),
+        NodeKind::NativeOperator(connector) => validate_connector(ConnectorKind::Operator, connector, reach),
         NodeKind::Source(_) | NodeKind::Operator(_) => Ok(()),
     };
-    checked.map_err(|error| Failure::from(error).in_operator(&node.name))
+    of_node(node, checked)
 }
 
 /// A native connector must speak the format of its streams.
 fn check_formats(graph: &StreamGraph, edge: &StreamEdge) -> Result<(), Failure> {
     let node = |id: NodeId| graph.nodes.get(id.0 as usize);
-    if let Some(StreamNode { name, kind: NodeKind::NativeSource(connector), .. }) = node(edge.source) {
-        let emitted = source_format(connector).map_err(|error| Failure::from(error).in_operator(name))?;
+    let emits = node(edge.source).and_then(|node| match &node.kind {
+        NodeKind::NativeSource(connector) => Some((node, "source", source_format(connector))),
+        NodeKind::NativeOperator(connector) => Some((node, "operator", operator_format(connector))),
+        _ => None,
+    });
+    if let Some((node, what, emitted)) = emits {
+        let emitted = of_node(node, emitted)?;
         if emitted != edge.format {
             return Err(invalid(format!(
-                "the source emits {emitted:?} and its stream is declared as {:?}",
+                "the {what} emits {emitted:?} and its stream is declared as {:?}",
                 edge.format
             ))
-            .in_operator(name)
-            .with_remedy("declare the stream in the format that the source emits"));
+            .in_operator(&node.name)
+            .with_remedy(format!("declare the stream in the format that the {what} emits")));
         }
     }
-    if let Some(StreamNode { name, kind: NodeKind::NativeSink(connector), .. }) = node(edge.target) {
-        let accepts = sink_accepts(connector, edge.format).map_err(|error| Failure::from(error).in_operator(name))?;
-        if !accepts {
-            return Err(invalid(format!("the sink does not take records in the format {:?}", edge.format))
-                .in_operator(name)
-                .with_remedy("turn the records into text before the sink, such as by a map"));
+    let accepts = node(edge.target).and_then(|node| match &node.kind {
+        NodeKind::NativeSink(connector) => {
+            let remedy = "turn the records into text before the sink, such as by a map";
+            Some((node, "sink", sink_accepts(connector, edge.format), remedy))
         }
+        NodeKind::NativeOperator(connector) => {
+            let remedy = "state the format of the stream in the operator's options, or send it another one";
+            Some((node, "operator", operator_accepts(connector, edge.format), remedy))
+        }
+        _ => None,
+    });
+    let Some((node, what, accepts, remedy)) = accepts else { return Ok(()) };
+    if of_node(node, accepts)? {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("the {what} does not take records in the format {:?}", edge.format);
+    Err(invalid(message).in_operator(&node.name).with_remedy(remedy))
+}
+
+fn of_node<T>(node: &StreamNode, result: Result<T, ConnectorError>) -> Result<T, Failure> {
+    result.map_err(|error| Failure::from(error).in_operator(&node.name))
 }
 
 fn invalid(message: impl Into<String>) -> Failure {

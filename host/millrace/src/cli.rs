@@ -105,6 +105,9 @@ pub(crate) struct Standalone {
     /// its user may read, any other nothing.
     #[arg(long, value_name = "DIR")]
     pub(crate) file_root: Vec<PathBuf>,
+    /// An origin that HTTP connectors may reach, such as http://127.0.0.1:8080; may be repeated. Without it none may be.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) http_origin: Vec<String>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
@@ -124,6 +127,9 @@ pub(crate) struct JobManagerArgs {
     /// A folder that file connectors may reach; may be repeated. Without it none may be.
     #[arg(long, value_name = "DIR")]
     pub(crate) file_root: Vec<PathBuf>,
+    /// An origin that HTTP connectors may reach, such as http://127.0.0.1:8080; may be repeated. Without it none may be.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) http_origin: Vec<String>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
@@ -156,6 +162,9 @@ pub(crate) struct TaskManager {
     /// A folder that file connectors may reach; may be repeated. Without it none may be.
     #[arg(long, value_name = "DIR")]
     pub(crate) file_root: Vec<PathBuf>,
+    /// An origin that HTTP connectors may reach, such as http://127.0.0.1:8080; may be repeated. Without it none may be.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) http_origin: Vec<String>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }

@@ -68,6 +68,7 @@ pub(crate) const JOBSTORE_EXPIRATION: &str = "jobstore.expiration-time";
 pub(crate) const NETWORK_MEMORY: &str = "taskmanager.memory.network.max";
 pub(crate) const DATA_DIR: &str = "data.dir";
 pub(crate) const FILE_ROOTS: &str = "file.roots";
+pub(crate) const HTTP_ORIGINS: &str = "http.allowed-origins";
 pub(crate) const BUNDLE_MAX: &str = "rest.upload.size-max";
 pub(crate) const SANDBOX_MEMORY: &str = "taskmanager.sandbox.memory";
 pub(crate) const SANDBOX_DEADLINE: &str = "taskmanager.sandbox.call-deadline";
@@ -105,6 +106,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(BUNDLE_MAX, Kind::Memory, "128 mb", "the largest bundle that may be uploaded"),
     option(DATA_DIR, Kind::Text, "millrace-data", "where bundles, jobs and logs are kept"),
     option(FILE_ROOTS, Kind::Text, "", "folders that file connectors may reach, separated by ':'"),
+    option(HTTP_ORIGINS, Kind::Text, "", "origins that HTTP connectors may reach, http://HOST:PORT, separated by ','"),
     option(RPC_ADDRESS, Kind::Text, "127.0.0.1", "the address at which a JobManager takes TaskManagers"),
     option(RPC_PORT, Kind::Count, "6123", "its port; 0 takes a free one"),
     option(DATA_ADDRESS, Kind::Text, "127.0.0.1", "the address at which a TaskManager takes records of others"),

@@ -53,6 +53,7 @@ fn node_from(node: wit::Node, texts: &mut Texts) -> Result<StreamNode, String> {
             wit::NodeKind::Source(code) => NodeKind::Source(code_from(code, texts)?),
             wit::NodeKind::Operator(code) => NodeKind::Operator(code_from(code, texts)?),
             wit::NodeKind::NativeSource(connector) => NodeKind::NativeSource(connector_from(connector, texts)?),
+            wit::NodeKind::NativeOperator(connector) => NodeKind::NativeOperator(connector_from(connector, texts)?),
             wit::NodeKind::NativeSink(connector) => NodeKind::NativeSink(connector_from(connector, texts)?),
         },
         parallelism: node.parallelism,

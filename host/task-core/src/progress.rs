@@ -12,6 +12,10 @@
 //! Idleness passes with the watermarks, as Flink's `WatermarkStatus` does: an operator is idle while all its inputs are
 //! that have not ended; one that generates watermarks, while it says so itself. Idle inputs hold no watermark back.
 //! What an input reached before it became idle counts.
+//!
+//! An asynchronous operator, which waits for answers from elsewhere, is told watermarks as a guest is, and lets pass those
+//! that the runner says it has come to, behind the rows before them: the last one when no row is left. It has finished
+//! then, and is not idle before.
 
 use millrace_graph::JobVertex;
 use millrace_types::{EventTime, MAX_EVENT_TIME, NodeId};
@@ -59,12 +63,20 @@ pub enum Input {
         /// The source.
         node: NodeId,
     },
-    /// A guest called `emit-watermark`. One that does not exceed the last one has no effect.
+    /// A guest called `emit-watermark`, or an asynchronous operator has handed on all rows in front of a watermark that it
+    /// was told. One that does not exceed the last one has no effect.
     Emitted {
         /// The operator.
         node: NodeId,
         /// The watermark.
         watermark: EventTime,
+    },
+    /// Whether an asynchronous operator has rows or watermarks that it has not handed on.
+    Pending {
+        /// The operator.
+        node: NodeId,
+        /// Whether it has.
+        pending: bool,
     },
 }
 
@@ -78,9 +90,9 @@ pub enum Command {
         /// The new watermark.
         upto: EventTime,
     },
-    /// Call the operator's `watermark`.
+    /// Call the operator's `watermark`; put it behind an asynchronous operator's rows.
     DeliverWatermark {
-        /// The operator; a guest.
+        /// The operator; a guest or asynchronous.
         node: NodeId,
         /// The watermark.
         watermark: EventTime,
@@ -146,8 +158,13 @@ impl ChainProgress {
                 }
                 self.raise(Target { operator, slot: 0 }, MAX_EVENT_TIME, true);
             }
+            Input::Pending { node, pending } => {
+                let at = self.position(node)?;
+                self.operators[at].pending = pending;
+                self.stir(at);
+            }
             Input::Emitted { node, watermark } => {
-                let at = self.generator(node)?;
+                let at = self.emitter(node, Operator::emits_watermarks)?;
                 let operator = &mut self.operators[at];
                 if watermark > operator.emitted {
                     (operator.emitted, operator.generates_none) = (watermark, false);
@@ -231,17 +248,17 @@ impl ChainProgress {
     }
 
     fn set_generates_none(&mut self, node: NodeId, none: bool) -> Result<(), ProgressError> {
-        let at = self.generator(node)?;
+        let at = self.emitter(node, |operator| operator.generates_watermarks)?;
         self.operators[at].generates_none = none;
         self.stir(at);
         Ok(())
     }
 
-    /// The position of an operator that generates watermarks.
-    fn generator(&self, node: NodeId) -> Result<usize, ProgressError> {
+    /// The position of an operator of which it is known that it emits watermarks.
+    fn emitter(&self, node: NodeId, is: impl Fn(&Operator) -> bool) -> Result<usize, ProgressError> {
         let at = self.position(node)?;
         match &self.operators[at] {
-            operator if operator.generates_watermarks => Ok(at),
+            operator if is(operator) => Ok(at),
             operator => Err(ProgressError::NotGenerating { uid: operator.uid.clone() }),
         }
     }
@@ -264,11 +281,13 @@ impl Operator {
         // A watermark that came while the timers fired has made more of them fire; one delivery does for both.
         if self.fired > self.delivered {
             self.delivered = self.fired;
-            if self.guest {
+            self.pending |= self.asynchronous;
+            if self.guest || self.asynchronous {
                 return Some(Command::DeliverWatermark { node, watermark: self.delivered });
             }
         }
-        if !self.finished && self.delivered == MAX_EVENT_TIME && self.input_ended() {
+        let drained = !self.asynchronous || self.emitted == MAX_EVENT_TIME;
+        if !self.finished && drained && self.delivered == MAX_EVENT_TIME && self.input_ended() {
             self.finished = true;
             return Some(Command::Finish { node });
         }
@@ -279,7 +298,7 @@ impl Operator {
     /// watermark makes it emit, idle behind that.
     fn pass_status(&mut self) -> Option<bool> {
         let idle = self.is_idle();
-        let has_more = self.input_watermark() > self.delivered || self.has_watermark_to_pass();
+        let has_more = self.pending || self.input_watermark() > self.delivered || self.has_watermark_to_pass();
         let passes = idle != self.known_idle && !(idle && has_more);
         passes.then(|| {
             self.known_idle = idle;
@@ -290,7 +309,7 @@ impl Operator {
     fn watermark_to_pass(&self) -> EventTime {
         match self {
             _ if self.finished => MAX_EVENT_TIME,
-            _ if self.generates_watermarks => self.emitted,
+            _ if self.emits_watermarks() => self.emitted,
             _ => self.delivered,
         }
     }

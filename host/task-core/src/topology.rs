@@ -1,6 +1,6 @@
 //! The shape of a chain: which operator stands behind which.
 
-use millrace_graph::JobVertex;
+use millrace_graph::{JobVertex, NodeKind};
 use millrace_types::{EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME, NodeId};
 
 /// One input of an operator: a gate, an operator of the chain, or what a source reads.
@@ -29,8 +29,12 @@ pub(crate) struct Target {
 pub(crate) struct Operator {
     pub(crate) id: NodeId,
     pub(crate) uid: String,
-    /// A guest has timers and is told watermarks; a native operator is not.
+    /// A guest has timers and is told watermarks; of native operators only asynchronous ones are told these.
     pub(crate) guest: bool,
+    /// It hands on rows and watermarks later than it gets them, and the runner says when.
+    pub(crate) asynchronous: bool,
+    /// It has rows or watermarks to hand on.
+    pub(crate) pending: bool,
     pub(crate) source: bool,
     pub(crate) generates_watermarks: bool,
     /// Whether anything outside the chain reads it.
@@ -68,6 +72,11 @@ impl Operator {
         self.reached = self.reached.max(least.unwrap_or(self.reached));
     }
 
+    /// Whether what passes it is what it emitted.
+    pub(crate) fn emits_watermarks(&self) -> bool {
+        self.generates_watermarks || self.asynchronous
+    }
+
     /// Whether those below have nothing to wait for.
     pub(crate) fn is_idle(&self) -> bool {
         let inputs_idle = || !self.input_ended() && self.inputs.iter().all(|slot| slot.idle || slot.ended);
@@ -93,8 +102,10 @@ pub(crate) fn operators(vertex: &JobVertex, outputs: &[NodeId]) -> Vec<Operator>
             id: *id,
             uid: node.uid.clone(),
             guest: node.kind.guest_code().is_some(),
+            asynchronous: matches!(node.kind, NodeKind::NativeOperator(_)),
+            pending: false,
             source: node.kind.is_source(),
-            generates_watermarks: node.generates_watermarks,
+            generates_watermarks: node.generates_watermarks && node.kind.guest_code().is_some(),
             feeds_outputs: outputs.contains(id),
             inputs: if node.kind.is_source() { vec![InputSlot::new()] } else { Vec::new() },
             targets: Vec::new(),

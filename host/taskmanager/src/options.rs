@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use millrace_connectors::FileRoots;
+use millrace_connectors::{FileRoots, HttpOrigins};
 use millrace_network::{BufferBudget, CONNECT_TIMEOUT, DataPlaneOptions};
 use millrace_storage::LocalCopies;
 use millrace_types::TaskManagerId;
@@ -21,6 +21,8 @@ pub struct TaskManagerOptions {
     pub data_dir: PathBuf,
     /// The folders that native connectors may reach.
     pub file_roots: FileRoots,
+    /// The origins that native connectors may send requests to.
+    pub http_origins: HttpOrigins,
     /// What batches between tasks may take, in bytes.
     pub buffer_bytes: u32,
     /// What a chain's state may take in memory where it is kept on disk (`state.backend.type: redb`), in bytes.
@@ -38,7 +40,8 @@ pub struct TaskManagerOptions {
 }
 
 impl TaskManagerOptions {
-    /// The default options: as many threads as the machine has cores, and no folder for native connectors.
+    /// The default options: as many threads as the machine has cores, and neither folder nor origin for
+    /// native connectors.
     pub fn new(id: TaskManagerId, slots: u32, data_dir: PathBuf) -> Self {
         Self {
             id,
@@ -46,6 +49,7 @@ impl TaskManagerOptions {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             data_dir,
             file_roots: FileRoots::none(),
+            http_origins: HttpOrigins::none(),
             buffer_bytes: BufferBudget::DEFAULT_BYTES,
             state_memory_bytes: 64 * 1024 * 1024,
             state_disk_bytes_max: 256 * 1024 * 1024 * 1024,

@@ -1,5 +1,6 @@
 //! Running one task.
 
+mod asynchronous;
 mod chain;
 mod checkpoints;
 mod collect;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use millrace_connectors::Reach;
 use millrace_network::{BufferBudget, Exchange};
 use millrace_protocol::{
     SlotRequest, TaskDeployment, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager,
@@ -85,7 +86,7 @@ impl TaskManager {
             components: Components::new(components, sandbox.clone()),
             exchange: exchange.clone(),
             data: data.clone(),
-            file_roots: options.file_roots.clone(),
+            reach: Reach { files: options.file_roots.clone(), http: options.http_origins.clone() },
             outbound: outbound.clone(),
             scratch: scratch(&options)?,
             local_state: options.local_state.clone(),

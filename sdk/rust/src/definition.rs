@@ -124,6 +124,11 @@ impl NodeDef {
         Self::new(NodeKind::NativeSink(connector), "sink", name)
     }
 
+    /// An operator of the host.
+    pub fn native_operator(connector: NativeConnector, name: &str) -> Self {
+        Self::new(NodeKind::NativeOperator(connector), "lookup", name)
+    }
+
     /// The uid of a node that was given none: its place, kind and name.
     pub fn uid_at(&self, position: usize) -> String {
         match &self.uid {

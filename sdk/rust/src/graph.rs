@@ -77,6 +77,8 @@ pub enum NodeKind {
     NativeSource(NativeConnector),
     /// A sink in the host.
     NativeSink(NativeConnector),
+    /// An operator in the host.
+    NativeOperator(NativeConnector),
 }
 
 /// One operator of the application; its id is its position.

@@ -34,7 +34,8 @@ pub mod testing;
 pub use args::Args;
 pub use collector::{Collector, OutputTag};
 pub use connector::{
-    CollectSink, DatagenSource, DiscardSink, FileSink, FileSource, NativeSink, NativeSource, PrintSink,
+    CollectSink, DatagenSource, DiscardSink, FileSink, FileSource, HttpAnswer, HttpLookup, NativeOperator, NativeSink,
+    NativeSource, PrintSink,
 };
 pub use data::Data;
 pub use environment::{Environment, IntoSource};
@@ -62,8 +63,8 @@ pub use state::{
 };
 pub use stream::{
     AllWindowedStream, BroadcastConnectedStream, CoGrouped, Component, ConnectedKeyedStreams, ConnectedStreams,
-    IntervalJoin, IntoSink, Joined, KeyedBroadcastConnectedStream, KeyedStream, PairedStreams, PairedStreamsWhere,
-    PairedStreamsWithKey, PairedWindows, SinkHandle, Stream, WindowedStream,
+    IntervalJoin, IntoOperator, IntoSink, Joined, KeyedBroadcastConnectedStream, KeyedStream, PairedStreams,
+    PairedStreamsWhere, PairedStreamsWithKey, PairedWindows, SinkHandle, Stream, WindowedStream,
 };
 pub use text::Text;
 
@@ -73,13 +74,13 @@ pub mod prelude {
         AggregateFunction, AggregatingState, Args, BroadcastContext, BroadcastProcessFunction, BroadcastState, Clock,
         CollectSink, Collector, Component, ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountTrigger,
         Data, DatagenSource, DiscardSink, Environment, Error, EventTimeSessionWindows, EventTimeTrigger, Fields,
-        FileSink, FileSource, GlobalWindow, GlobalWindows, Json, KeyedBroadcastProcessFunction, KeyedCoProcessFunction,
-        KeyedContext, KeyedProcessFunction, KeyedStream, Level, ListState, MapState, NativeSink, NativeSource,
-        OperatorListState, OutputTag, PrintSink, ProcessContext, ProcessFunction, ProcessingTimeSessionWindows,
-        ProcessingTimeTrigger, PurgingTrigger, Raw, ReducingState, Result, SlidingEventTimeWindows,
-        SlidingProcessingTimeWindows, Source, SourceOutput, SourceStatus, StateTtlConfig, StateVisibility, States,
-        Stream, Text, TimeWindow, Trigger, TriggerContext, TriggerResult, TumblingEventTimeWindows,
-        TumblingProcessingTimeWindows, UpdateType, ValueState, WatermarkGenerator, WatermarkOutput, WatermarkStrategy,
-        Window, WindowAssigner, WindowContext,
+        FileSink, FileSource, GlobalWindow, GlobalWindows, HttpAnswer, HttpLookup, Json, KeyedBroadcastProcessFunction,
+        KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction, KeyedStream, Level, ListState, MapState,
+        NativeSink, NativeSource, OperatorListState, OutputTag, PrintSink, ProcessContext, ProcessFunction,
+        ProcessingTimeSessionWindows, ProcessingTimeTrigger, PurgingTrigger, Raw, ReducingState, Result,
+        SlidingEventTimeWindows, SlidingProcessingTimeWindows, Source, SourceOutput, SourceStatus, StateTtlConfig,
+        StateVisibility, States, Stream, Text, TimeWindow, Trigger, TriggerContext, TriggerResult,
+        TumblingEventTimeWindows, TumblingProcessingTimeWindows, UpdateType, ValueState, WatermarkGenerator,
+        WatermarkOutput, WatermarkStrategy, Window, WindowAssigner, WindowContext,
     };
 }

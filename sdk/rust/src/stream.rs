@@ -22,7 +22,7 @@ pub use interval_join::IntervalJoin;
 pub use keyed::KeyedStream;
 pub use sink::{IntoSink, SinkHandle};
 pub use stateful::{BroadcastConnectedStream, KeyedBroadcastConnectedStream};
-pub use transform::Component;
+pub use transform::{Component, IntoOperator};
 pub use window_join::{CoGrouped, Joined, PairedStreams, PairedStreamsWhere, PairedStreamsWithKey, PairedWindows};
 pub use windowed::{AllWindowedStream, WindowedStream};
 

@@ -29,6 +29,7 @@ mod pipeline;
 mod random;
 mod route;
 mod splits;
+mod stand_ins;
 mod task;
 
 pub use operator::OperatorHarness;

@@ -3,6 +3,7 @@
 
 mod adaptive;
 mod application_mode;
+mod async_lookup;
 mod bad_bundles;
 mod bad_guests;
 mod bad_requests;

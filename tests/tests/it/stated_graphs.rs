@@ -10,11 +10,19 @@ use zip::write::SimpleFileOptions;
 
 /// A bundle without components: a source of the host, straight into a sink of the host.
 fn native_bundle(folder: &Path, source: &str, sink: &str, format: &str) -> Result<PathBuf> {
-    let manifest = format!(
-        "[application]\nname = \"native\"\nversion = \"1\"\n\n[graph]\nname = \"native\"\n\n\
-         [graph.nodes.from]\nnative-source = {source}\n\n[graph.nodes.to]\nnative-sink = {sink}\n\n\
-         [[graph.edges]]\nfrom = \"from\"\nto = \"to\"\npartitioning = \"rebalance\"\nformat = \"{format}\"\n"
-    );
+    write_bundle(
+        folder,
+        &format!(
+            "[graph.nodes.from]\nnative-source = {source}\n\n[graph.nodes.to]\nnative-sink = {sink}\n\n\
+             [[graph.edges]]\nfrom = \"from\"\nto = \"to\"\npartitioning = \"rebalance\"\nformat = \"{format}\"\n"
+        ),
+    )
+}
+
+/// A bundle without components, of these nodes and edges.
+pub fn write_bundle(folder: &Path, graph: &str) -> Result<PathBuf> {
+    let manifest =
+        format!("[application]\nname = \"native\"\nversion = \"1\"\n\n[graph]\nname = \"native\"\n\n{graph}");
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     zip.start_file("millrace.toml", SimpleFileOptions::default())?;
     zip.write_all(manifest.as_bytes())?;

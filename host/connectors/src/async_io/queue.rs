@@ -109,6 +109,20 @@ impl<I, O> AsyncQueue<I, O> {
         }
     }
 
+    /// Whether nothing is under way and nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Whether there is something to [take out](Self::pop).
+    pub fn is_ready(&self) -> bool {
+        self.segments.front().is_some_and(|segment| match self.order {
+            _ if segment.rows.is_empty() => segment.watermark.is_some(),
+            ResultOrder::Ordered => segment.rows.first_key_value().is_some_and(|(_, (_, results))| results.is_some()),
+            ResultOrder::Unordered => !segment.completed.is_empty(),
+        })
+    }
+
     /// Takes out what is to be handed on next, if that is complete.
     pub fn pop(&mut self) -> Option<Ready<O>> {
         let segment = self.segments.front_mut()?;
@@ -120,6 +134,9 @@ impl<I, O> AsyncQueue<I, O> {
         };
         if let Some((_, Some(results))) = id.and_then(|id| segment.rows.remove(&id)) {
             self.rows -= 1;
+            if segment.rows.is_empty() && segment.watermark.is_none() {
+                self.segments.pop_front();
+            }
             return Some(Ready::Results(results));
         }
         if !segment.rows.is_empty() {
@@ -226,7 +243,10 @@ mod tests {
                     }
                     Step::Complete(_) => {}
                     Step::Pop => {
-                        if let Some(ready) = queue.pop() {
+                        let is_ready = queue.is_ready();
+                        let popped = queue.pop();
+                        prop_assert_eq!(popped.is_some(), is_ready);
+                        if let Some(ready) = popped {
                             model.check(order, &ready)?;
                         }
                     }
@@ -243,6 +263,7 @@ mod tests {
                 model.check(order, &ready)?;
             }
             prop_assert_eq!(model.left.len() as i64, model.pushed, "nothing stays");
+            prop_assert!(queue.is_empty());
             prop_assert_eq!(model.last_watermark, model.watermark.unwrap_or(0));
         }
     }

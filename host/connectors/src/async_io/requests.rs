@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::queue::{AsyncQueue, Ready, RequestId, ResultOrder};
 use crate::ConnectorError;
@@ -18,8 +19,6 @@ use crate::ConnectorError;
 pub struct AsyncRow {
     /// Milliseconds since 1970, if it has a time.
     pub timestamp: Option<i64>,
-    /// Its key, if it has one.
-    pub key: Option<Bytes>,
     /// The record.
     pub payload: Bytes,
 }
@@ -27,6 +26,9 @@ pub struct AsyncRow {
 /// Asks somebody else about a row. Shared by all requests of a subtask.
 #[async_trait]
 pub trait AsyncFunction: Send + Sync + 'static {
+    /// Who is asked, for messages.
+    fn service(&self) -> &str;
+
     /// The results for a row: none, one or several records. They get the row's time. The future is dropped when the
     /// timeout passes or the task ends; after a failure the row may be asked about again.
     ///
@@ -39,7 +41,7 @@ pub trait AsyncFunction: Send + Sync + 'static {
     /// # Errors
     /// [`ConnectorError::Timeout`].
     fn timed_out(&self, _row: AsyncRow, after: Duration) -> Result<Vec<Bytes>, ConnectorError> {
-        Err(ConnectorError::Timeout { after })
+        Err(ConnectorError::Timeout { service: self.service().to_owned(), after })
     }
 }
 
@@ -69,53 +71,89 @@ pub enum AsyncEvent {
 }
 
 type Results = (Option<i64>, Vec<Bytes>);
+type Answer = (RequestId, Result<Results, ConnectorError>);
 
-/// The requests of one subtask. Dropped, it ends those that are under way.
-pub struct AsyncRequests<F> {
-    function: Arc<F>,
-    timeout: Option<Duration>,
-    queue: AsyncQueue<AsyncRow, Results>,
-    running: JoinSet<(RequestId, Result<Results, ConnectorError>)>,
-    /// Restored rows that there was no room for yet. They go before any other.
-    restored: VecDeque<AsyncRow>,
-    /// The last watermark that came while restored rows waited for room: its place is behind them.
-    held: Option<i64>,
+/// What waits for room.
+enum Waiting {
+    Row(AsyncRow),
+    Watermark(i64),
 }
 
-impl<F: AsyncFunction> AsyncRequests<F> {
-    /// Begins; `restored` is what [`AsyncRequests::snapshot`] gave, of this subtask's share. Requests are made by
-    /// [`AsyncRequests::next`] and [`AsyncRequests::start`], within a runtime.
+/// The requests of one subtask. Dropped, it ends those that are under way.
+pub struct AsyncRequests {
+    function: Arc<dyn AsyncFunction>,
+    timeout: Option<Duration>,
+    queue: AsyncQueue<AsyncRow, Results>,
+    running: JoinSet<Answer>,
+    /// What there was no room for yet, in order. Restored rows go before any other.
+    waiting: VecDeque<Waiting>,
+    /// Why a request failed, until that is told.
+    failed: Option<ConnectorError>,
+}
+
+impl AsyncRequests {
+    /// Begins; `restored` is what [`AsyncRequests::snapshot`] gave, of this subtask's share. No request is made before
+    /// the first call of another function, all of which have to be called within a runtime.
     ///
     /// # Errors
     /// [`ConnectorError::BadSnapshot`].
-    pub fn new(function: Arc<F>, settings: AsyncSettings, restored: &[Bytes]) -> Result<Self, ConnectorError> {
-        let row = |bytes: &Bytes| postcard::from_bytes(bytes).map_err(|_| ConnectorError::BadSnapshot);
+    pub fn new(
+        function: Arc<dyn AsyncFunction>,
+        settings: AsyncSettings,
+        restored: &[Bytes],
+    ) -> Result<Self, ConnectorError> {
+        let row =
+            |bytes: &Bytes| postcard::from_bytes(bytes).map(Waiting::Row).map_err(|_| ConnectorError::BadSnapshot);
         Ok(Self {
             function,
             timeout: settings.timeout,
             queue: AsyncQueue::new(settings.order, settings.capacity),
             running: JoinSet::new(),
-            restored: restored.iter().map(row).collect::<Result<_, _>>()?,
-            held: None,
+            waiting: restored.iter().map(row).collect::<Result<_, _>>()?,
+            failed: None,
         })
     }
 
-    /// Whether a row can be taken; else [`AsyncRequests::next`] has to be waited for first.
+    /// Whether a request can be made at once for the next row. Whoever gives it rows nevertheless has them waiting, and
+    /// bounds how many.
     pub fn has_room(&self) -> bool {
-        self.restored.is_empty() && self.queue.has_room()
+        self.waiting.is_empty() && self.queue.has_room()
     }
 
-    /// Makes the request for a row; gives the row back if there is no room.
-    ///
-    /// # Errors
-    /// The row.
-    pub fn start(&mut self, row: AsyncRow) -> Result<(), AsyncRow> {
-        self.start_restored();
-        if self.has_room() { self.spawn(row) } else { Err(row) }
+    /// Whether nothing is under way and nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.queue.is_empty() && self.failed.is_none()
     }
 
-    fn spawn(&mut self, row: AsyncRow) -> Result<(), AsyncRow> {
-        let id = self.queue.push(row.clone())?;
+    /// Makes the request for a row, as soon as there is room.
+    pub fn offer(&mut self, row: AsyncRow) {
+        self.waiting.push_back(Waiting::Row(row));
+        self.start_waiting();
+    }
+
+    /// Puts a watermark behind all rows so far.
+    pub fn watermark(&mut self, at: i64) {
+        match self.waiting.back_mut() {
+            // No row came since the last one.
+            Some(Waiting::Watermark(last)) => *last = at,
+            _ => self.waiting.push_back(Waiting::Watermark(at)),
+        }
+        self.start_waiting();
+    }
+
+    fn start_waiting(&mut self) {
+        while let Some(next) = self.waiting.pop_front() {
+            match next {
+                Waiting::Watermark(at) => self.queue.watermark(at),
+                Waiting::Row(row) => match self.queue.push(row.clone()) {
+                    Ok(id) => self.spawn(id, row),
+                    Err(row) => return self.waiting.push_front(Waiting::Row(row)),
+                },
+            }
+        }
+    }
+
+    fn spawn(&mut self, id: RequestId, row: AsyncRow) {
         let (function, timeout) = (Arc::clone(&self.function), self.timeout);
         self.running.spawn(async move {
             let timestamp = row.timestamp;
@@ -128,48 +166,49 @@ impl<F: AsyncFunction> AsyncRequests<F> {
             };
             (id, records.map(|records| (timestamp, records)))
         });
-        Ok(())
     }
 
-    fn start_restored(&mut self) {
-        while let Some(row) = self.restored.pop_front() {
-            if let Err(row) = self.spawn(row) {
-                self.restored.push_front(row);
-                return;
+    fn answered(&mut self, answer: Result<Answer, JoinError>) {
+        match answer {
+            Ok((id, Ok(results))) => self.queue.complete(id, results),
+            Ok((_, Err(error))) => self.failed = Some(error),
+            // The function panicked, or the runtime ends.
+            Err(_) => self.failed = Some(ConnectorError::Interrupted),
+        }
+    }
+
+    /// Waits until [`AsyncRequests::take`] has something to give.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.start_waiting();
+            if self.failed.is_some() || self.queue.is_ready() {
+                return Poll::Ready(());
+            }
+            match self.running.poll_join_next(cx) {
+                Poll::Ready(Some(answer)) => self.answered(answer),
+                // Nothing is under way: whoever offers a row asks again.
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
         }
-        if let Some(at) = self.held.take() {
-            self.queue.watermark(at);
-        }
     }
 
-    /// Puts a watermark behind all rows so far.
-    pub fn watermark(&mut self, at: i64) {
-        self.held = Some(at);
-        self.start_restored();
-    }
-
-    /// What is to be handed on next; `None`: nothing is under way. May be dropped and called again.
+    /// What is to be handed on next, if that is there.
     ///
     /// # Errors
     /// What the function returned; the task is then to fail.
-    pub async fn next(&mut self) -> Result<Option<AsyncEvent>, ConnectorError> {
-        loop {
-            self.start_restored();
-            match self.queue.pop() {
-                Some(Ready::Results((timestamp, records))) => {
-                    return Ok(Some(AsyncEvent::Results { timestamp, records }));
-                }
-                Some(Ready::Watermark(at)) => return Ok(Some(AsyncEvent::Watermark(at))),
-                None => {}
-            }
-            match self.running.join_next().await {
-                None => return Ok(None),
-                Some(Ok((id, results))) => self.queue.complete(id, results?),
-                // The function panicked, or the runtime ends.
-                Some(Err(_)) => return Err(ConnectorError::Interrupted),
-            }
+    pub fn take(&mut self) -> Result<Option<AsyncEvent>, ConnectorError> {
+        while let Some(answer) = self.running.try_join_next() {
+            self.answered(answer);
         }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let ready = self.queue.pop().map(|ready| match ready {
+            Ready::Results((timestamp, records)) => AsyncEvent::Results { timestamp, records },
+            Ready::Watermark(at) => AsyncEvent::Watermark(at),
+        });
+        self.start_waiting();
+        Ok(ready)
     }
 
     /// The rows whose results have not been handed on, in their order, one element each: a list state, whose elements
@@ -178,7 +217,11 @@ impl<F: AsyncFunction> AsyncRequests<F> {
     /// # Errors
     /// [`ConnectorError::BadSnapshot`].
     pub fn snapshot(&self) -> Result<Vec<Bytes>, ConnectorError> {
-        let rows = self.queue.rows().chain(&self.restored);
+        let waiting = self.waiting.iter().filter_map(|waiting| match waiting {
+            Waiting::Row(row) => Some(row),
+            Waiting::Watermark(_) => None,
+        });
+        let rows = self.queue.rows().chain(waiting);
         rows.map(|row| postcard::to_stdvec(row).map(Bytes::from).map_err(|_| ConnectorError::BadSnapshot)).collect()
     }
 }

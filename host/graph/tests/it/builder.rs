@@ -67,6 +67,10 @@ pub fn native_source(name: &str) -> StreamNode {
     node(name, NodeKind::NativeSource(connector("file")))
 }
 
+pub fn native_operator(name: &str) -> StreamNode {
+    node(name, NodeKind::NativeOperator(connector("http-lookup")))
+}
+
 pub fn native_sink(name: &str) -> StreamNode {
     node(name, NodeKind::NativeSink(connector("print")))
 }

@@ -4,8 +4,8 @@ use millrace_graph::{Chaining, Partitioning, Segment, StreamGraph};
 use millrace_types::NodeId;
 
 use crate::builder::{
-    DEFAULT_PARALLELISM, build, edge, graph, native_sink, native_source, operator, operator_of, pipeline, source,
-    vertex_names,
+    DEFAULT_PARALLELISM, build, edge, graph, native_operator, native_sink, native_source, operator, operator_of,
+    pipeline, source, vertex_names,
 };
 
 fn abc() -> StreamGraph {
@@ -168,6 +168,13 @@ fn a_component_that_comes_back_runs_in_a_segment_of_its_own() {
 fn native_connectors_stand_alone_in_the_chain() {
     let graph = pipeline(vec![native_source("a"), operator("b"), operator("c"), native_sink("d")]);
     assert_eq!(segments(&graph), [(None, vec![0]), (Some("main".into()), vec![1, 2]), (None, vec![3])]);
+}
+
+#[test]
+fn a_native_operator_is_chained_and_ends_the_segments_around_it() {
+    let graph = pipeline(vec![source("a"), operator("b"), native_operator("c"), operator("d"), native_sink("e")]);
+    let main = || Some("main".to_owned());
+    assert_eq!(segments(&graph), [(main(), vec![0, 1]), (None, vec![2]), (main(), vec![3]), (None, vec![4])]);
 }
 
 #[test]

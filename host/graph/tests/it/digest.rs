@@ -52,6 +52,10 @@ fn every_field_counts() {
         |g| {
             g.nodes[2].kind = NodeKind::NativeSink(NativeConnector { connector: "print".into(), options: "{ }".into() })
         },
+        |g| {
+            g.nodes[2].kind =
+                NodeKind::NativeOperator(NativeConnector { connector: "print".into(), options: "{}".into() })
+        },
         |g| g.edges[0].source = NodeId(2),
         |g| g.edges[0].source_port = 1,
         |g| g.edges[0].target = NodeId(2),

@@ -4,8 +4,8 @@ use millrace_graph::{Format, GraphContext, GraphError, NodeKind, Partitioning, S
 use millrace_types::NodeId;
 
 use crate::builder::{
-    build, components, context, edge, graph, guest, native_sink, native_source, node, operator, operator_of, pipeline,
-    source,
+    build, components, context, edge, graph, guest, native_operator, native_sink, native_source, node, operator,
+    operator_of, pipeline, source,
 };
 
 fn message(graph: &StreamGraph) -> String {
@@ -181,9 +181,28 @@ fn one_port_has_one_format() {
 
 #[test]
 fn keys_come_from_guests() {
-    let mut graph = pipeline(vec![native_source("a"), operator("b")]);
-    graph.edges[0].partitioning = Partitioning::Hash;
-    assert!(message(&graph).contains("no keys"), "{}", message(&graph));
+    let mut graph = pipeline(vec![native_source("a"), native_operator("b"), operator("c")]);
+    for edge in 0..2 {
+        graph.edges[edge].partitioning = Partitioning::Hash;
+        assert!(message(&graph).contains("no keys"), "{}", message(&graph));
+        graph.edges[edge].partitioning = Partitioning::Rebalance;
+    }
+    build(&graph).unwrap();
+}
+
+#[test]
+fn a_native_operator_has_an_input_and_one_port_each_way() {
+    let graph = pipeline(vec![source("a"), native_operator("b"), native_sink("c")]);
+    build(&graph).unwrap();
+    let changed = |change: fn(&mut StreamGraph)| {
+        let mut graph = graph.clone();
+        change(&mut graph);
+        message(&graph)
+    };
+    assert!(changed(|g| g.edges[0].target_port = 1).contains("port 1"));
+    assert!(changed(|g| g.edges[1].source_port = 1).contains("port 1"));
+    assert!(changed(|g| drop(g.edges.remove(0))).contains("no input"));
+    assert!(changed(|g| g.edges[1].format = Format::Internal).contains("internal"));
 }
 
 #[test]

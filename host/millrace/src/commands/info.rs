@@ -1,7 +1,7 @@
 //! `millrace info`: a bundle's manifest and plan, without a cluster.
 
 use anyhow::{Context, Result};
-use millrace_connectors::FileRoots;
+use millrace_connectors::{FileRoots, HttpOrigins, Reach};
 use millrace_graph::{JobGraph, NodeKind, SlotSharing};
 use millrace_jobmanager::Planner;
 use millrace_sandbox::{CompilerCommand, Sandbox, SandboxOptions};
@@ -23,7 +23,8 @@ pub(crate) async fn run(options: Info) -> Result<()> {
     let compiler = CompilerCommand { program, args: vec!["compile-component".to_owned()] };
     let sandbox = Sandbox::new(SandboxOptions::new(cache.path(), compiler))?;
     // The plan is the user's own, made with the user's own rights.
-    let planner = Planner::new(sandbox, SandboxLimits::default(), FileRoots::unrestricted());
+    let reach = Reach { files: FileRoots::unrestricted(), http: HttpOrigins::unrestricted() };
+    let planner = Planner::new(sandbox, SandboxLimits::default(), reach);
     let args = absolute_arguments(&options.args, &std::env::current_dir()?);
     let tenant = TenantId::default_tenant();
     let plan = planner.plan(&tenant, &bundle, &args, options.parallelism).await?;
@@ -63,7 +64,9 @@ fn describe_graph(graph: &JobGraph) {
                 NodeKind::Source(code) | NodeKind::Operator(code) => {
                     code.component.clone().unwrap_or_else(|| "entry component".to_owned())
                 }
-                NodeKind::NativeSource(native) | NodeKind::NativeSink(native) => format!("native {}", native.connector),
+                NodeKind::NativeSource(native) | NodeKind::NativeSink(native) | NodeKind::NativeOperator(native) => {
+                    format!("native {}", native.connector)
+                }
             };
             println_stdout(&format!("    {} · uid {} · {by}", node.name, node.uid));
         }

@@ -27,7 +27,7 @@ pub(crate) fn run(options: &Application) -> Result<()> {
     let file = file.into_owned();
     block_on(async move {
         let mut stop = Box::pin(stop_signal()?);
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.roots.clone(), true).await?;
+        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), true).await?;
         let control = plan.listen(&core.job_manager)?;
         let mut rest = setup::rest_options(&plan.configuration)?;
         rest.submissions = false;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use millrace_connectors::FileRoots;
+use millrace_connectors::{FileRoots, Reach};
 use millrace_jobmanager::JobManager;
 use millrace_metadata::{MetadataOptions, MetadataService};
 use millrace_rest::{RestOptions, RestServer};
@@ -20,7 +20,7 @@ pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
     let plan = Plan::new(&options.common)?;
     block_on(async move {
         let stop = stop_signal()?;
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.roots.clone(), true).await?;
+        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), true).await?;
         let control = plan.listen(&core.job_manager)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
         announce(&server, control);
@@ -35,7 +35,7 @@ pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
 pub(crate) struct Plan {
     pub(crate) configuration: Configuration,
     pub(crate) data_dir: PathBuf,
-    pub(crate) roots: FileRoots,
+    pub(crate) reach: Reach,
 }
 
 impl Plan {
@@ -47,8 +47,8 @@ impl Plan {
         setup::set_address(&mut configuration, "--rpc", rpc, config::RPC_ADDRESS, config::RPC_PORT)?;
         let data_dir = setup::data_dir(&mut configuration, options.data_dir.as_deref())?;
         // Its TaskManagers run elsewhere: without a word nothing may be reached.
-        let roots = setup::named_roots(&configuration, &options.file_root)?.unwrap_or_else(FileRoots::none);
-        Ok(Self { configuration, data_dir, roots })
+        let reach = setup::reach(&configuration, &options.file_root, &options.http_origin, FileRoots::none())?;
+        Ok(Self { configuration, data_dir, reach })
     }
 
     /// Listens for TaskManagers.
@@ -71,14 +71,14 @@ impl Core {
     pub(crate) async fn start(
         configuration: &Configuration,
         data_dir: &Path,
-        roots: FileRoots,
+        reach: Reach,
         adopts: bool,
     ) -> Result<Self> {
         folder::create_private(data_dir)?;
         let (metadata, handle) = MetadataService::open(&MetadataOptions::new(data_dir.join("metadata.redb")))?;
         let blobs = BlobStore::open_local(&data_dir.join("blobs"))?;
         let sandbox = setup::sandbox(data_dir)?;
-        let mut options = setup::job_manager_options(configuration, data_dir, roots)?;
+        let mut options = setup::job_manager_options(configuration, data_dir, reach)?;
         if adopts {
             options.adoption_timeout_ms = Some(configuration.duration_ms(config::ADOPTION_TIMEOUT)?);
         }

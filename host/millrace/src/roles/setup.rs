@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
-use millrace_connectors::FileRoots;
+use millrace_connectors::{FileRoots, HttpOrigins, Reach};
 use millrace_jobmanager::{JobManagerOptions, inline_bytes, state_backend};
 use millrace_metadata_core::JobRetention;
 use millrace_rest::RestOptions;
@@ -56,7 +56,7 @@ pub(crate) fn resolve(address: &str) -> Result<SocketAddr> {
 }
 
 /// The folders that `--file-root` and the configuration name.
-pub(crate) fn named_roots(configuration: &Configuration, flags: &[PathBuf]) -> Result<Option<FileRoots>> {
+fn named_roots(configuration: &Configuration, flags: &[PathBuf]) -> Result<Option<FileRoots>> {
     let option = configuration.text(config::FILE_ROOTS);
     let mut folders: Vec<PathBuf> = option.split(':').filter(|text| !text.is_empty()).map(PathBuf::from).collect();
     folders.extend_from_slice(flags);
@@ -64,6 +64,19 @@ pub(crate) fn named_roots(configuration: &Configuration, flags: &[PathBuf]) -> R
         return Ok(None);
     }
     FileRoots::only(&folders).context("--file-root").map(Some)
+}
+
+/// What connectors may reach. Without named folders the files are `otherwise`; without named origins none is allowed, on
+/// loopback neither: what listens there often trusts whoever asks.
+pub(crate) fn reach(
+    configuration: &Configuration,
+    folders: &[PathBuf],
+    origins: &[String],
+    otherwise: FileRoots,
+) -> Result<Reach> {
+    let stated = configuration.text(config::HTTP_ORIGINS).split(',').map(str::trim).filter(|text| !text.is_empty());
+    let http = HttpOrigins::only(stated.chain(origins.iter().map(String::as_str))).context("--http-origin")?;
+    Ok(Reach { files: named_roots(configuration, folders)?.unwrap_or(otherwise), http })
 }
 
 /// The folder of the process's data.
@@ -101,7 +114,7 @@ fn folder(configuration: &Configuration, key: &'static str) -> Result<Option<Pat
 pub(crate) fn job_manager_options(
     configuration: &Configuration,
     data_dir: &Path,
-    roots: FileRoots,
+    reach: Reach,
 ) -> Result<JobManagerOptions> {
     let mut options = JobManagerOptions {
         default_parallelism: configuration.count(config::PARALLELISM)?,
@@ -115,7 +128,8 @@ pub(crate) fn job_manager_options(
         state_backend: state_backend(configuration.text(config::STATE_BACKEND)).map_err(Error::msg)?,
         local_backup: configuration.flag(config::LOCAL_BACKUP)?,
         from_local: configuration.flag(config::FROM_LOCAL)?.unwrap_or_default(),
-        file_roots: roots,
+        file_roots: reach.files,
+        http_origins: reach.http,
         bundle_limits: BundleLimits {
             bundle_bytes_max: configuration.bytes(config::BUNDLE_MAX)?,
             ..BundleLimits::default()
@@ -162,7 +176,7 @@ pub(crate) fn task_manager_options(
     configuration: &Configuration,
     id: TaskManagerId,
     data_dir: PathBuf,
-    roots: FileRoots,
+    reach: Reach,
 ) -> Result<TaskManagerOptions> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let slots = match configuration.count(config::SLOTS)? {
@@ -173,7 +187,8 @@ pub(crate) fn task_manager_options(
     let mut options = TaskManagerOptions::new(id, slots, data_dir);
     options.local_state = Some(local_state);
     options.cores = cores;
-    options.file_roots = roots;
+    options.file_roots = reach.files;
+    options.http_origins = reach.http;
     let buffers = configuration.bytes(config::NETWORK_MEMORY)?;
     options.buffer_bytes =
         u32::try_from(buffers).with_context(|| format!("{} is too large", config::NETWORK_MEMORY))?;

@@ -27,16 +27,14 @@ pub(crate) fn run(options: &Standalone) -> Result<()> {
     let listen = options.listen.as_deref();
     setup::set_address(&mut configuration, "--listen", listen, config::REST_ADDRESS, config::REST_PORT)?;
     let data_dir = setup::data_dir(&mut configuration, options.data_dir.as_deref())?;
-    let roots = match setup::named_roots(&configuration, &options.file_root)? {
-        Some(roots) => roots,
-        None => default_roots(&setup::address(&configuration, config::REST_ADDRESS, config::REST_PORT))?,
-    };
+    let otherwise = default_roots(&setup::address(&configuration, config::REST_ADDRESS, config::REST_PORT))?;
+    let reach = setup::reach(&configuration, &options.file_root, &options.http_origin, otherwise)?;
     // A restarted process is another TaskManager: what was sent to its former life must not reach it.
     let id = TaskManagerId(format!("standalone-{:08x}", std::process::id()));
-    let task_manager = setup::task_manager_options(&configuration, id, data_dir.clone(), roots.clone())?;
+    let task_manager = setup::task_manager_options(&configuration, id, data_dir.clone(), reach.clone())?;
     block_on(async move {
         let stop = stop_signal()?;
-        let core = Core::start(&configuration, &data_dir, roots, false).await?;
+        let core = Core::start(&configuration, &data_dir, reach, false).await?;
         let slots = task_manager.slots;
         let task_manager = start_task_manager(task_manager, &core)?;
         core.job_manager.wait_for_slots(slots).await;

@@ -29,9 +29,9 @@ pub(crate) fn run(options: &cli::TaskManager) -> Result<()> {
     let data_dir = setup::data_dir(&mut configuration, options.data_dir.as_deref())?;
     folder::create_private(&data_dir)?;
     let own = OwnFolder::take(&data_dir)?;
-    let roots = setup::named_roots(&configuration, &options.file_root)?.unwrap_or_else(FileRoots::none);
+    let reach = setup::reach(&configuration, &options.file_root, &options.http_origin, FileRoots::none())?;
     let id = TaskManagerId(resource_id(&configuration)?);
-    let mut task_manager = setup::task_manager_options(&configuration, id, own.path.clone(), roots)?;
+    let mut task_manager = setup::task_manager_options(&configuration, id, own.path.clone(), reach)?;
     let data = setup::address(&configuration, config::DATA_ADDRESS, config::DATA_PORT);
     task_manager.data = Some(DataPlaneOptions::new(data));
     let remote = RemoteOptions {

@@ -29,7 +29,7 @@ pub struct ManifestGraph {
     pub nodes: BTreeMap<String, ManifestNode>,
 }
 
-/// A node; exactly one of `source`, `operator`, `native-source` and `native-sink` says what it is.
+/// A node; exactly one of `source`, `operator`, `native-source`, `native-operator` and `native-sink` says what it is.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct ManifestNode {
@@ -64,6 +64,9 @@ pub struct ManifestNode {
     /// A source in the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub native_source: Option<NativeSpec>,
+    /// An operator in the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native_operator: Option<NativeSpec>,
     /// A sink in the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub native_sink: Option<NativeSpec>,
@@ -147,13 +150,15 @@ impl Manifest {
                 .map_err(|reason| ManifestError::invalid(format!("{key}: options"), reason))?;
             Ok(NativeConnector { connector: spec.connector.clone(), options: options.to_string() })
         };
-        let kind = match (&node.source, &node.operator, &node.native_source, &node.native_sink) {
-            (Some(code), None, None, None) => NodeKind::Source(self.guest_code(&key, code)?),
-            (None, Some(code), None, None) => NodeKind::Operator(self.guest_code(&key, code)?),
-            (None, None, Some(spec), None) => NodeKind::NativeSource(native(spec)?),
-            (None, None, None, Some(spec)) => NodeKind::NativeSink(native(spec)?),
+        let ManifestNode { source, operator, native_source, native_operator, native_sink, .. } = node;
+        let kind = match (source, operator, native_source, native_operator, native_sink) {
+            (Some(code), None, None, None, None) => NodeKind::Source(self.guest_code(&key, code)?),
+            (None, Some(code), None, None, None) => NodeKind::Operator(self.guest_code(&key, code)?),
+            (None, None, Some(spec), None, None) => NodeKind::NativeSource(native(spec)?),
+            (None, None, None, Some(spec), None) => NodeKind::NativeOperator(native(spec)?),
+            (None, None, None, None, Some(spec)) => NodeKind::NativeSink(native(spec)?),
             _ => {
-                let reason = "state exactly one of source, operator, native-source and native-sink";
+                let reason = "state exactly one of source, operator, native-source, native-operator and native-sink";
                 return Err(ManifestError::invalid(key, reason));
             }
         };

@@ -13,6 +13,7 @@ pub enum Kind {
     GeneratingSource,
     NativeSource,
     NativeSink,
+    Async,
 }
 
 impl Kind {
@@ -36,6 +37,7 @@ impl Kind {
             Self::GeneratingSource => NodeKind::Source(code),
             Self::NativeSource => NodeKind::NativeSource(native),
             Self::NativeSink => NodeKind::NativeSink(native),
+            Self::Async => NodeKind::NativeOperator(native),
         }
     }
 }

@@ -112,6 +112,21 @@ fn a_generating_operator_hears_watermarks_and_passes_its_own() {
     );
 }
 
+#[test]
+fn an_asynchronous_operator_passes_what_it_has_handed_on_and_ends_behind_that() {
+    let mut progress = chain(&[Kind::Async, Kind::Guest], &[(0, 1)], &[0], &[1]);
+    let pending = |pending| Input::Pending { node: NodeId(0), pending };
+    assert!(after(&mut progress, pending(true)).is_empty());
+    assert_eq!(after(&mut progress, gate(0, 10)), ["watermark 0 10"]);
+    assert!(after(&mut progress, Input::GateIdle { gate: 0 }).is_empty(), "rows are under way");
+    assert_eq!(after(&mut progress, emitted(0, 10)), ["fire 1 10", "watermark 1 10", "forward 1 10"]);
+    assert_eq!(after(&mut progress, pending(false)), ["idle 1"]);
+    assert_eq!(after(&mut progress, Input::GateActive { gate: 0 }), ["active 1"]);
+    assert_eq!(after(&mut progress, Input::GateEnded { gate: 0 }), ["watermark 0 max"]);
+    let commands = after(&mut progress, emitted(0, MAX));
+    assert_eq!(commands, ["finish 0", "fire 1 max", "watermark 1 max", "finish 1", "forward 1 max", "end"]);
+}
+
 /// A generator (0) and an ordinary operator (1) of one gate feed a third one. What the generator emits at a watermark must
 /// not overtake the timers that the same watermark fires in the ordinary operator.
 #[test]

@@ -1,5 +1,7 @@
 //! What holds for every chain and every order of events.
 
+use std::collections::VecDeque;
+
 use millrace_task_core::{ChainProgress, Command, Input};
 use millrace_types::{EventTime, MAX_EVENT_TIME, MIN_EVENT_TIME, NodeId};
 use proptest::collection::vec;
@@ -25,6 +27,7 @@ fn chain() -> impl Strategy<Value = Chain> {
         1 => Just(Kind::GeneratingSource),
         1 => Just(Kind::NativeSource),
         1 => Just(Kind::NativeSink),
+        2 => Just(Kind::Async),
     ];
     (vec(kind, 1..7), vec(any::<bool>(), 21), vec(any::<prop::sample::Index>(), 0..5)).prop_map(
         |(kinds, wires, gates)| {
@@ -57,6 +60,8 @@ struct Seen {
     says_idle: bool,
     /// Those below were told so.
     known_idle: bool,
+    /// What an asynchronous operator was told and has not handed on.
+    queue: VecDeque<EventTime>,
 }
 
 struct Model<'a> {
@@ -82,6 +87,7 @@ impl<'a> Model<'a> {
             reached: MIN_EVENT_TIME,
             says_idle: false,
             known_idle: false,
+            queue: VecDeque::new(),
         };
         let count = chain.kinds.len();
         let gates: Vec<NodeId> = chain.gates.iter().copied().map(NodeId).collect();
@@ -149,11 +155,24 @@ impl<'a> Model<'a> {
         }
     }
 
+    /// An asynchronous operator hands on a watermark.
+    fn hand_on(&mut self, node: usize) {
+        if let Some(watermark) = self.nodes[node].queue.pop_front() {
+            self.emit(node, watermark);
+            let pending = !self.nodes[node].queue.is_empty();
+            self.progress.apply(Input::Pending { node: NodeId(node as u32), pending }).unwrap();
+        }
+    }
+
+    /// Those of a kind.
+    fn of(&self, kind: impl Fn(Kind) -> bool) -> Vec<usize> {
+        (0..self.chain.kinds.len()).filter(|&at| kind(self.chain.kinds[at])).collect()
+    }
+
     /// Tells the progress of an event and carries out the commands.
     fn event(&mut self, (what, which, time): Event) {
-        let generators: Vec<usize> =
-            (0..self.chain.kinds.len()).filter(|&at| self.chain.kinds[at].generates()).collect();
-        let sources: Vec<usize> = (0..self.chain.kinds.len()).filter(|&at| self.chain.kinds[at].is_source()).collect();
+        let (generators, sources) = (self.of(Kind::generates), self.of(Kind::is_source));
+        let asynchronous = self.of(|kind| kind == Kind::Async);
         match what {
             0..=4 if !self.gates.is_empty() => {
                 let gate = which.index(self.gates.len());
@@ -174,6 +193,7 @@ impl<'a> Model<'a> {
                 self.progress.apply(if idle { Input::NodeIdle { node } } else { Input::NodeActive { node } }).unwrap();
                 self.nodes[at].says_idle = idle;
             }
+            17..=22 if !asynchronous.is_empty() => self.hand_on(*which.get(&asynchronous)),
             _ => {}
         }
         self.combine();
@@ -224,6 +244,11 @@ impl<'a> Model<'a> {
                 assert!(upto <= input, "no upstream is behind what fires");
                 seen.fired = upto;
             }
+            Command::DeliverWatermark { watermark, .. } if kind == Kind::Async => {
+                assert!(watermark > seen.delivered && watermark <= input && !seen.finished);
+                seen.delivered = watermark;
+                seen.queue.push_back(watermark);
+            }
             Command::DeliverWatermark { watermark, .. } => {
                 assert!(kind.is_guest() && !seen.finished);
                 assert!(watermark > seen.delivered, "rises");
@@ -234,6 +259,7 @@ impl<'a> Model<'a> {
                 assert!(!seen.finished, "once");
                 assert!(input_ended, "behind the end of all inputs");
                 assert!(!kind.is_guest() || seen.delivered == MAX, "behind the last watermark");
+                assert!(kind != Kind::Async || seen.emitted == MAX, "behind its last row");
                 seen.finished = true;
             }
             Command::ForwardWatermark { watermark, .. } => {
@@ -241,12 +267,13 @@ impl<'a> Model<'a> {
                 assert!(!seen.known_idle || idle_now, "active again before its watermark");
                 assert_eq!(watermark == MAX, seen.finished, "the last watermark is behind the operator's last row");
                 let own = if kind.is_guest() { seen.delivered } else { input };
-                let most = if kind.generates() { seen.emitted } else { own };
+                let most = if kind.generates() || kind == Kind::Async { seen.emitted } else { own };
                 assert!(seen.finished || watermark <= most);
                 seen.forwarded = watermark;
             }
             Command::ForwardStatus { idle, .. } => {
                 assert_eq!((idle, idle_now), (!seen.known_idle, idle), "news, and true");
+                assert!(!idle || seen.queue.is_empty(), "behind all that is to be handed on");
                 seen.known_idle = idle;
             }
             Command::EndOutputs => {}
@@ -264,11 +291,13 @@ impl<'a> Model<'a> {
     fn check_nothing_is_held_back(&self) {
         for (at, (seen, kind)) in self.nodes.iter().zip(&self.chain.kinds).enumerate() {
             let (input, input_ended) = (seen.reached, self.input_ended(at));
-            assert_eq!(seen.known_idle, self.is_idle(at), "those below know");
+            assert!(!seen.queue.is_empty() || seen.known_idle == self.is_idle(at), "those below know");
             assert_eq!(self.progress.input_watermark(NodeId(at as u32)), Some(input));
-            assert!(!kind.is_guest() || seen.delivered == input);
-            assert_eq!(seen.finished, input_ended, "finished as soon as the input has ended");
-            let own = if kind.generates() { seen.emitted } else { input };
+            let told = kind.is_guest() || *kind == Kind::Async;
+            assert!(!told || seen.delivered == input);
+            let drained = *kind != Kind::Async || seen.emitted == MAX;
+            assert_eq!(seen.finished, input_ended && drained, "finished as soon as the input has ended");
+            let own = if kind.generates() || *kind == Kind::Async { seen.emitted } else { input };
             if seen.finished {
                 assert_eq!(seen.forwarded, MAX);
             } else if own < MAX {
@@ -289,7 +318,7 @@ proptest! {
     #[test]
     fn watermarks_and_the_end_pass_every_chain_in_order(
         chain in chain(),
-        events in vec((0u8..17, any::<prop::sample::Index>(), time()), 0..60),
+        events in vec((0u8..23, any::<prop::sample::Index>(), time()), 0..60),
         answers in vec(time(), 0..20),
     ) {
         let mut model = Model::new(&chain, answers);
@@ -304,6 +333,13 @@ proptest! {
         for (node, kind) in chain.kinds.iter().enumerate() {
             if kind.is_source() {
                 model.finish_source(node);
+                model.drain();
+            }
+        }
+        for node in 0..chain.kinds.len() {
+            while !model.nodes[node].queue.is_empty() {
+                model.hand_on(node);
+                model.combine();
                 model.drain();
             }
         }

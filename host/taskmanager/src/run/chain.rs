@@ -5,6 +5,8 @@
 //! - Commands of [`ChainProgress`] are carried out one at a time, each to its end.
 //! - Whatever emits while a split is read has been told that it is this split's turn ([`Chain::turn`]).
 
+mod answers;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,13 +32,15 @@ pub(crate) struct Chain {
     places: BTreeMap<NodeId, usize>,
     progress: ChainProgress,
     generators: Generators,
+    /// There are operators that wait for answers from elsewhere.
+    is_asynchronous: bool,
     ended: bool,
 }
 
 impl Chain {
     /// A chain without segments, which are added as they open.
     pub(crate) fn new(places: BTreeMap<NodeId, usize>, progress: ChainProgress, generators: Generators) -> Self {
-        Self { segments: Vec::new(), places, progress, generators, ended: false }
+        Self { segments: Vec::new(), places, progress, generators, is_asynchronous: false, ended: false }
     }
 
     /// Adds the next segment, in topological order.
@@ -46,6 +50,7 @@ impl Chain {
         {
             outlet.note_emitters();
         }
+        self.is_asynchronous |= matches!(segment, Segment::Async(_));
         self.segments.push(segment);
         Ok(())
     }
@@ -184,11 +189,14 @@ impl Chain {
 
     /// Carries out what follows from what happened.
     async fn advance(&mut self) -> Result<(), TaskError> {
+        if self.is_asynchronous {
+            self.note_pending()?;
+        }
         while let Some(command) = self.progress.next_command() {
             match command {
                 Command::FireTimers { node, upto } => self.fire(node, Clock::EventTime, upto).await?,
                 Command::DeliverWatermark { node, watermark } => {
-                    self.segment(node)?.guest()?.watermark(node, watermark).await?;
+                    self.segment(node)?.watermark(node, watermark).await?;
                 }
                 Command::Finish { node } => self.segment(node)?.finish(node).await?,
                 Command::ForwardWatermark { node, watermark } => {
@@ -212,7 +220,11 @@ impl Chain {
 
     /// Fires all timers that are due, also those that are set meanwhile.
     async fn fire(&mut self, node: NodeId, clock: Clock, upto: EventTime) -> Result<(), TaskError> {
-        while self.fire_chunk(node, clock, upto).await? {}
+        // What fires may be without end, and must not pile up in front of requests.
+        self.room().await?;
+        while self.fire_chunk(node, clock, upto).await? {
+            self.room().await?;
+        }
         Ok(())
     }
 
@@ -251,6 +263,10 @@ impl Chain {
                     parts.append(&mut guest.host()?.seal().map_err(|error| TaskError::Failed(error.into()))?);
                 }
                 Segment::Source(source) => source.outlet.push_barrier(barrier)?,
+                Segment::Async(operator) => {
+                    operator.outlet.push_barrier(barrier)?;
+                    parts.insert(operator.uid.clone(), operator.snapshot()?);
+                }
                 Segment::Sink(sink) => {
                     let committables = sink.prepare(barrier.checkpoint).await?;
                     parts.insert(sink.uid.clone(), OperatorParts { committables, ..OperatorParts::default() });
@@ -327,8 +343,11 @@ impl Chain {
     pub(crate) fn next_deadline(&mut self) -> Result<Option<Instant>, TaskError> {
         let mut deadline: Option<Instant> = None;
         let mut timer: Option<EventTime> = None;
+        let has_room = self.has_room();
         for segment in &mut self.segments {
-            if let Segment::Guest(guest) = segment {
+            if let Segment::Guest(guest) = segment
+                && has_room
+            {
                 let next = guest.host()?.timers.next_processing_time().map(|(_, at)| at);
                 timer = [timer, next].into_iter().flatten().min();
             }
@@ -350,7 +369,9 @@ impl Chain {
         }
         let now_ms = EventTime::try_from(wall_clock().0).unwrap_or(EventTime::MAX);
         // One chunk: a callback that sets timers of the past again and again must not keep the task from its input.
-        if let Some(node) = self.timer_due(now_ms)? {
+        if self.has_room()
+            && let Some(node) = self.timer_due(now_ms)?
+        {
             self.fire_chunk(node, Clock::ProcessingTime, now_ms).await?;
         }
         self.note_watermarks(false)?;

@@ -90,7 +90,11 @@ impl Inputs {
                 self.heed(orders, chain, checkpoints, shared).await?;
                 continue;
             }
-            if self.gate.is_finished() {
+            chain.hand_on().await?;
+            if chain.has_ended() {
+                continue;
+            }
+            if self.gate.is_finished() && !chain.awaits_answers() {
                 return Err(Failure::new(FailureKind::Internal, "the input has ended and the task has not").into());
             }
             if let Some(received) = self.next(chain, checkpoints, shared).await? {
@@ -123,14 +127,18 @@ impl Inputs {
         checkpoints: &TaskCheckpoints,
         shared: &TaskShared,
     ) -> Result<Option<Received>, TaskError> {
-        if let Some(received) = self.gate.try_recv()? {
+        let takes = chain.has_room();
+        if takes && let Some(received) = self.gate.try_recv()? {
             return Ok(Some(received));
         }
         let alignment = self.aligner.next_deadline().map(instant_of);
         let deadline = [chain.next_deadline()?, alignment].into_iter().flatten().min();
-        shared.metrics.switch(Activity::Idle);
+        // A task that has no room for its input has not too little to do: others are held up by it.
+        shared.metrics.switch(if takes { Activity::Idle } else { Activity::Busy });
+        let finished = self.gate.is_finished();
         let received = tokio::select! {
-            received = self.gate.recv() => received,
+            received = self.gate.recv(), if takes && !finished => received,
+            () = chain.answered() => Ok(None),
             () = checkpoints.ordered() => Ok(None),
             () = sleep_until(deadline) => Ok(None),
         };

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_connectors::{FileRoots, RestoredSink, SinkContext, SourceContext, TaskLog, open_sink, open_source};
+use millrace_connectors::{
+    AsyncRequests, OperatorContext, Reach, RestoredSink, SinkContext, SourceContext, TaskLog, open_operator, open_sink,
+    open_source,
+};
 use millrace_graph::{NativeConnector, NodeKind, Segment as SegmentPlan, StreamNode};
 use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEdgeWriter};
 use millrace_protocol::{OutputChannel, OutputEdge, Rerouting, TaskDeployment, ToJobManager};
@@ -22,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::components::{Components, Held};
 use crate::log::Level;
+use crate::run::asynchronous::{AsyncSegment, restored_rows};
 use crate::run::chain::Chain;
 use crate::run::collect::CollectLink;
 use crate::run::guest::{GuestPlan, GuestSegment};
@@ -40,7 +44,8 @@ pub(crate) struct TaskEnvironment {
     pub exchange: Exchange,
     /// The way to other TaskManagers, if there is one.
     pub data: Option<DataPlane>,
-    pub file_roots: FileRoots,
+    /// What its connectors may reach.
+    pub reach: Reach,
     pub outbound: mpsc::Sender<ToJobManager>,
     /// The folder for state that is larger than memory.
     pub scratch: ScratchOptions,
@@ -242,16 +247,34 @@ impl Opener<'_> {
         let node = self.node(id)?;
         let opened = match &node.kind {
             NodeKind::NativeSource(connector) => {
-                let context = SourceContext { roots: self.environment.file_roots.clone() };
+                let context = SourceContext { roots: self.environment.reach.files.clone() };
                 open_source(connector, context)
                     .map(|reader| Segment::Source(NativeSource { node: id, name: node.name.clone(), reader, outlet }))
             }
+            NodeKind::NativeOperator(connector) => return self.open_operator(id, node, connector, outlet).await,
             NodeKind::NativeSink(connector) => self.open_sink(id, node, connector).await,
             NodeKind::Source(_) | NodeKind::Operator(_) => {
                 return Err(broken(format!("node {id} is a guest's and its segment names no component")).into());
             }
         };
         opened.map_err(|error| Failure::from(error).in_operator(&node.name).into())
+    }
+
+    async fn open_operator(
+        &self,
+        node: NodeId,
+        described: &StreamNode,
+        connector: &NativeConnector,
+        outlet: Outlet,
+    ) -> Result<Segment, TaskError> {
+        let StreamNode { uid, name, .. } = described;
+        let rows = restored_rows(self.task, uid).await?;
+        let context = OperatorContext { origins: self.environment.reach.http.clone() };
+        let opened = open_operator(connector, &context)
+            .and_then(|operator| AsyncRequests::new(operator.function, operator.settings, &rows));
+        let requests = opened.map_err(|error| Failure::from(error).in_operator(name))?;
+        let (uid, name) = (uid.clone(), name.clone());
+        Ok(Segment::Async(Box::new(AsyncSegment { node, uid, name, requests, outlet, known_pending: false })))
     }
 
     async fn open_sink(
@@ -275,7 +298,7 @@ impl Opener<'_> {
                 checkpoint: restore.checkpoint,
                 committables: restore::committables(restore, &node.uid),
             }),
-            roots: self.environment.file_roots.clone(),
+            roots: self.environment.reach.files.clone(),
             log: Arc::new(SinkLog { shared: Arc::clone(&shared), name: node.name.clone() }),
             collect: Arc::new(CollectLink::new(id, outbound, acknowledged, shared)),
         };

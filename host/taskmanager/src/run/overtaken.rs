@@ -1,10 +1,7 @@
 //! Records that the barrier of an unaligned checkpoint overtook: processed before all others when it is restored.
 
-use std::path::Path;
-
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use millrace_protocol::{Rerouting, StateBlob, TaskDeployment, TaskRestore};
-use millrace_storage::CheckpointStore;
+use millrace_protocol::{Rerouting, TaskDeployment, TaskRestore};
 use millrace_types::{Failure, FailureKind, KeyGroupRange, key_group_for_key};
 use millrace_wire::{BatchBuilder, BatchView};
 
@@ -56,14 +53,7 @@ pub(crate) async fn replay(restore: &TaskRestore, task: &TaskDeployment, chain: 
             let message = format!("the checkpoint has records for the operator \"{}\"", records.target_uid);
             return Err(Failure::new(FailureKind::Internal, message + ", which is not here").into());
         };
-        let bytes = match &records.batches {
-            StateBlob::Inline(bytes) => bytes.clone(),
-            file @ StateBlob::File { .. } => {
-                let store = CheckpointStore::open_local(Path::new(&folder));
-                let store = store.map_err(|error| restore::unreadable(&error))?;
-                store.read_blob(file).await.map_err(|error| restore::unreadable(&error))?
-            }
-        };
+        let bytes = restore::read_blob(&folder, &records.batches).await?;
         let batches = decode(bytes).map_err(|reason| {
             let what = format!("records in flight to \"{}\" cannot be read: {reason}", records.target_uid);
             Failure::new(FailureKind::StateUnreadable, what)

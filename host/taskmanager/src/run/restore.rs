@@ -1,4 +1,4 @@
-//! What the guests of a task begin with: the state and timers of a checkpoint or savepoint.
+//! What the operators of a task begin with: the state and timers of a checkpoint or savepoint.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,6 +30,44 @@ pub(crate) fn folder(restore: &TaskRestore, task: &TaskDeployment) -> String {
 /// The checkpoint cannot be read: the job goes back to the one before.
 pub(crate) fn unreadable(error: &CheckpointStoreError) -> Failure {
     Failure::new(FailureKind::StateUnreadable, error.to_string())
+}
+
+/// Reads a blob of a restored checkpoint, whose paths are within a folder.
+pub(crate) async fn read_blob(folder: &str, blob: &StateBlob) -> Result<Bytes, Failure> {
+    match blob {
+        StateBlob::Inline(bytes) => Ok(bytes.clone()),
+        file @ StateBlob::File { .. } => {
+            let store = CheckpointStore::open_local(Path::new(folder)).map_err(|error| unreadable(&error))?;
+            store.read_blob(file).await.map_err(|error| unreadable(&error))
+        }
+    }
+}
+
+fn decode_operator_state(uid: &str, bytes: &[u8]) -> Result<OperatorState, Failure> {
+    OperatorState::decode(bytes).map_err(|error| {
+        let message = format!("the state of the operator \"{uid}\" cannot be read: {error}");
+        Failure::new(FailureKind::StateUnreadable, message)
+    })
+}
+
+/// A subtask's share of what a checkpoint has of an operator's state that is not keyed.
+pub(crate) struct RestoredState {
+    pub state: OperatorState,
+    pub fingerprints: BTreeMap<String, String>,
+}
+
+/// The state of a native operator, which is not keyed; none: the checkpoint has none of it.
+pub(crate) async fn operator_state(task: &TaskDeployment, uid: &str) -> Result<Option<RestoredState>, Failure> {
+    let Some(restore) = &task.restore else { return Ok(None) };
+    let Some(operator) = restore.operators.get(uid) else { return Ok(None) };
+    let folder = folder(restore, task);
+    let mut earlier = BTreeMap::new();
+    for (subtask, blob) in &operator.operator_state {
+        earlier.insert(*subtask, decode_operator_state(uid, &read_blob(&folder, blob).await?)?);
+    }
+    let (subtask, parallelism) = (task.attempt.subtask, task.vertex.parallelism);
+    let state = OperatorState::redistribute(&earlier, operator.parallelism, subtask, parallelism);
+    Ok(Some(RestoredState { state, fingerprints: operator.fingerprints.clone() }))
 }
 
 /// Restores the state of operators, given by node and uid, into a backend and timers without any.
@@ -115,27 +153,15 @@ impl Restorer {
     fn restore_operator_state(&mut self, uid: &str, operator: &OperatorRestore) -> Result<(), Failure> {
         let mut earlier = BTreeMap::new();
         for (subtask, blob) in &operator.operator_state {
-            let bytes = self.read(blob).map_err(|error| unreadable(&error))?;
-            let decoded = OperatorState::decode(&bytes);
-            let decoded = decoded.map_err(|error| {
-                let message = format!("the state of the operator \"{uid}\" cannot be read: {error}");
-                Failure::new(FailureKind::StateUnreadable, message)
-            })?;
-            earlier.insert(*subtask, decoded);
+            let folder = self.foreign.as_deref().unwrap_or(&self.job_folder);
+            let bytes = self.runtime.block_on(read_blob(folder, blob))?;
+            earlier.insert(*subtask, decode_operator_state(uid, &bytes)?);
         }
         if earlier.is_empty() {
             return Ok(());
         }
         let own = OperatorState::redistribute(&earlier, operator.parallelism, self.subtask, self.parallelism);
         Ok(self.state.backend.restore_operator_state(uid, &operator.fingerprints, &own)?)
-    }
-
-    fn read(&self, blob: &StateBlob) -> Result<Bytes, CheckpointStoreError> {
-        if let StateBlob::Inline(bytes) = blob {
-            return Ok(bytes.clone());
-        }
-        let folder = self.foreign.as_deref().unwrap_or(&self.job_folder);
-        self.runtime.block_on(CheckpointStore::open_local(Path::new(folder))?.read_blob(blob))
     }
 }
 

@@ -1,13 +1,14 @@
-//! One segment of a chain: a guest's operators, a native source, or a native sink.
+//! One segment of a chain: a guest's operators, a native source, operator or sink.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use millrace_connectors::{ConnectorError, PollStatus, Sink, SourceReader};
 use millrace_sandbox::PollStatus as GuestPollStatus;
-use millrace_types::{BATCH_BYTES, CheckpointId, Failure, FailureKind, NodeId};
+use millrace_types::{BATCH_BYTES, CheckpointId, EventTime, Failure, FailureKind, NodeId};
 use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
 
+use crate::run::asynchronous::AsyncSegment;
 use crate::run::guest::GuestSegment;
 use crate::run::outlet::Outlet;
 use crate::run::shared::TaskError;
@@ -16,8 +17,8 @@ use crate::splits::{ReadStatus, Split};
 /// What a guest's source is asked for at once. It emits full batches while it is at that, and a call has its price.
 const POLL_BYTES: u32 = 4 * BATCH_BYTES;
 
-/// The port that native sources emit to.
-const NATIVE_PORT: u32 = 0;
+/// The port that native sources and operators emit to.
+pub(crate) const NATIVE_PORT: u32 = 0;
 
 /// A source of the host.
 pub(crate) struct NativeSource {
@@ -43,10 +44,12 @@ pub(crate) enum Segment {
     /// Boxed: it is several times the size of the others.
     Guest(Box<GuestSegment>),
     Source(NativeSource),
+    /// Boxed for the same reason.
+    Async(Box<AsyncSegment>),
     Sink(NativeSink),
 }
 
-fn connector_failed(name: &str, error: ConnectorError) -> TaskError {
+pub(crate) fn connector_failed(name: &str, error: ConnectorError) -> TaskError {
     TaskError::Failed(Failure::from(error).in_operator(name))
 }
 
@@ -60,6 +63,7 @@ impl Segment {
         match self {
             Self::Guest(guest) => Ok(Some(&mut guest.host()?.outlet)),
             Self::Source(source) => Ok(Some(&mut source.outlet)),
+            Self::Async(operator) => Ok(Some(&mut operator.outlet)),
             Self::Sink(_) => Ok(None),
         }
     }
@@ -67,7 +71,20 @@ impl Segment {
     pub(crate) fn guest(&mut self) -> Result<&mut GuestSegment, TaskError> {
         match self {
             Self::Guest(guest) => Ok(guest),
-            Self::Source(_) | Self::Sink(_) => Err(not_meant("a native operator was called as a guest")),
+            Self::Source(_) | Self::Async(_) | Self::Sink(_) => {
+                Err(not_meant("a native operator was called as a guest"))
+            }
+        }
+    }
+
+    /// The watermark of an operator has advanced.
+    pub(crate) async fn watermark(&mut self, node: NodeId, watermark: EventTime) -> Result<(), TaskError> {
+        match self {
+            Self::Async(operator) => {
+                operator.requests.watermark(watermark);
+                Ok(())
+            }
+            other => other.guest()?.watermark(node, watermark).await,
         }
     }
 
@@ -75,6 +92,10 @@ impl Segment {
         match self {
             Self::Guest(guest) => guest.process(node, port, batch).await,
             Self::Sink(sink) => sink.sink.write(batch).await.map_err(|error| connector_failed(&sink.name, error)),
+            Self::Async(operator) => {
+                operator.process(batch);
+                Ok(())
+            }
             Self::Source(_) => Err(not_meant("a source got input")),
         }
     }
@@ -92,7 +113,7 @@ impl Segment {
                 Ok((polled.offset, status))
             }
             Self::Source(source) => source.read(split).await,
-            Self::Sink(_) => Err(not_meant("a sink was read")),
+            Self::Async(_) | Self::Sink(_) => Err(not_meant("an operator that is no source was read")),
         }
     }
 
@@ -102,7 +123,7 @@ impl Segment {
             Self::Guest(guest) => guest.finish(node).await,
             Self::Sink(sink) if sink.sink.transactional() => Ok(()),
             Self::Sink(sink) => sink.publish().await,
-            Self::Source(_) => Ok(()),
+            Self::Source(_) | Self::Async(_) => Ok(()),
         }
     }
 

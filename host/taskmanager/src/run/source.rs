@@ -32,6 +32,8 @@ pub(crate) struct SourceDriver {
     assignments: mpsc::Receiver<SplitAssignment>,
     outbound: mpsc::Sender<ToJobManager>,
     began: Instant,
+    /// The chain knows that all splits were read.
+    finished: bool,
     alignment: Option<Alignment>,
 }
 
@@ -62,7 +64,8 @@ impl SourceDriver {
             next_report: began,
             watermark_max: EventTime::MAX,
         });
-        Self { node, uid, queue: SplitQueue::new(in_guest), assignments, outbound, began, alignment }
+        let queue = SplitQueue::new(in_guest);
+        Self { node, uid, queue, assignments, outbound, began, finished: false, alignment }
     }
 
     /// Tells how far the watermark is when it is time to.
@@ -106,8 +109,17 @@ impl SourceDriver {
                 self.heed(orders, chain, checkpoints, shared).await?;
                 continue;
             }
+            chain.hand_on().await?;
+            if chain.has_ended() {
+                continue;
+            }
             while let Ok(assignment) = self.assignments.try_recv() {
                 self.assign(assignment, chain).await?;
+            }
+            if !chain.has_room() {
+                self.wait(None, chain, checkpoints, shared).await?;
+                Self::on_time(chain).await?;
+                continue;
             }
             self.align(chain, shared).await?;
             match self.next_step(chain) {
@@ -123,16 +135,16 @@ impl SourceDriver {
                     self.wait(until, chain, checkpoints, shared).await?;
                 }
                 Step::Done => {
-                    chain.apply(Input::SourceFinished { node: self.node }).await?;
-                    if !chain.has_ended() {
+                    self.finish(chain).await?;
+                    if chain.awaits_answers() {
+                        self.wait(None, chain, checkpoints, shared).await?;
+                    } else if !chain.has_ended() {
                         let message = "the source has ended and the task has not";
                         return Err(Failure::new(FailureKind::Internal, message).into());
                     }
                 }
             }
-            if chain.next_deadline()?.is_some_and(|deadline| deadline <= Instant::now()) {
-                chain.on_time().await?;
-            }
+            Self::on_time(chain).await?;
             // A source that never waits must not keep the thread from other tasks.
             tokio::task::consume_budget().await;
         }
@@ -155,7 +167,7 @@ impl SourceDriver {
             // The savepoint's order, which may have come together with this one, lies behind it.
             let splits = self.queue.drain();
             chain.drop_splits(splits).await?;
-            chain.apply(Input::SourceFinished { node: self.node }).await?;
+            self.finish(chain).await?;
         }
         if let Some(alignment) = &mut self.alignment
             && let Some(limit) = orders.limits.get(&alignment.node)
@@ -170,6 +182,21 @@ impl SourceDriver {
             }
         }
         Ok(())
+    }
+
+    async fn on_time(chain: &mut Chain) -> Result<(), TaskError> {
+        match chain.next_deadline()? {
+            Some(deadline) if deadline <= Instant::now() => chain.on_time().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the chain, once, that nothing more is read.
+    async fn finish(&mut self, chain: &mut Chain) -> Result<(), TaskError> {
+        if std::mem::replace(&mut self.finished, true) {
+            return Ok(());
+        }
+        chain.apply(Input::SourceFinished { node: self.node }).await
     }
 
     async fn read(&mut self, chain: &mut Chain) -> Result<(), TaskError> {
@@ -197,10 +224,12 @@ impl SourceDriver {
         shared: &TaskShared,
     ) -> Result<(), TaskError> {
         let deadline = [until, chain.next_deadline()?].into_iter().flatten().min();
-        shared.metrics.switch(Activity::Idle);
+        // Without room it has not too little to do.
+        shared.metrics.switch(if chain.has_room() { Activity::Idle } else { Activity::Busy });
         let assignment = tokio::select! {
             assignment = self.assignments.recv() => Some(assignment),
             () = checkpoints.ordered() => None,
+            () = chain.answered() => None,
             () = sleep_until(deadline) => None,
         };
         shared.metrics.switch(Activity::Busy);

@@ -28,6 +28,14 @@ pub struct NativeSink<E> {
     format: PhantomData<E>,
 }
 
+/// An operator of the host. `E` is the format in which it gets its records.
+#[must_use]
+pub struct NativeOperator<E> {
+    connector: &'static str,
+    options: Map<String, Value>,
+    format: PhantomData<E>,
+}
+
 /// The options as the host reads them.
 fn connector(name: &str, options: Map<String, Value>) -> NativeConnector {
     NativeConnector { connector: name.to_owned(), options: Value::Object(options).to_string() }
@@ -77,5 +85,34 @@ impl<T: Data, E: Encode<T>> IntoSink<T> for NativeSink<E> {
         let node = stream.definition.borrow_mut().add_node(node);
         stream.feed_outside::<E>(node);
         SinkHandle::new(Rc::clone(&stream.definition), node)
+    }
+}
+
+impl<E> NativeOperator<E> {
+    /// The connector of this name. Options are set by [`option`](Self::option).
+    pub fn new(connector: &'static str) -> Self {
+        Self { connector, options: Map::new(), format: PhantomData }
+    }
+
+    /// Sets an option of the connector.
+    pub fn option(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.options.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same for records of another format.
+    pub(super) fn of<F>(self) -> NativeOperator<F> {
+        NativeOperator { connector: self.connector, options: self.options, format: PhantomData }
+    }
+
+    /// Adds the operator behind a stream; `D` is the format of what it makes of the records.
+    pub fn add_to<T: Data, U: Data, D: Decode<U>>(self, stream: &Stream<T>, name: &str) -> Stream<U>
+    where
+        E: Encode<T>,
+    {
+        let node = NodeDef::native_operator(connector(self.connector, self.options), name);
+        let node = stream.definition.borrow_mut().add_node(node);
+        stream.feed_outside::<E>(node);
+        Stream::of_outside(&stream.definition, node, D::FORMAT, plain_input::<U, D>)
     }
 }

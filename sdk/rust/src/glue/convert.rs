@@ -23,6 +23,7 @@ fn node(node: &Node) -> abi::Node {
             NodeKind::Operator(guest) => abi::NodeKind::Operator(code(guest)),
             NodeKind::NativeSource(native) => abi::NodeKind::NativeSource(connector(native)),
             NodeKind::NativeSink(native) => abi::NodeKind::NativeSink(connector(native)),
+            NodeKind::NativeOperator(native) => abi::NodeKind::NativeOperator(connector(native)),
         },
         parallelism: node.parallelism,
         max_parallelism: node.max_parallelism,

@@ -25,6 +25,15 @@ use crate::runtime::assembly::Control;
 use crate::runtime::input::plain_input;
 use crate::runtime::port::keyed_port;
 
+/// An operator of the host that asks somebody else about each record.
+pub trait IntoOperator<T> {
+    /// What comes of a record.
+    type Output: Data;
+
+    /// Adds the operator behind a stream.
+    fn add_to(self, stream: &Stream<T>, name: &str) -> Stream<Self::Output>;
+}
+
 /// An operator of another component of the bundle.
 pub struct Component {
     code: GuestCode,
@@ -204,6 +213,11 @@ impl<T: Data> Stream<T> {
         definition.selectors += 1;
         let (selector, factory) = (definition.selectors, keyed_port(write));
         KeyedStream { stream, selector, factory, is_own_key, key: PhantomData }
+    }
+
+    /// Has the host ask somebody else about each record, many at a time: Flink's `AsyncDataStream`.
+    pub fn async_lookup<O: IntoOperator<T>>(&self, operator: O, name: &str) -> Stream<O::Output> {
+        operator.add_to(self, name)
     }
 
     /// Sends the records through an operator of another component, perhaps in another language.

@@ -1,22 +1,19 @@
 //! Runs a graph in one thread: a queue of batches and watermarks between subtasks.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
 
 use super::host::Output;
 use super::layout::{Layout, is_own};
 use super::random::Random;
 use super::route::{Turn, connects, spread};
 use super::splits::{SplitWatermarks, generators_behind};
+use super::stand_ins::{Component, StandIns};
 use super::task::{BuildProgram, Task};
 use crate::batch::{BatchReader, BatchWriter};
 use crate::error::{Error, Result};
 use crate::graph::{Edge, NodeKind, StreamGraph};
 use crate::host::Clock;
 use crate::runtime::{OpenContext, PollStatus};
-
-/// What stands in for a component of another language: from the rows of an input to those of the output.
-pub(super) type StandIn = Rc<dyn Fn(&[u8]) -> Vec<Vec<u8>>>;
 
 /// A node's subtask.
 type Place = (u32, u32);
@@ -55,7 +52,7 @@ pub(super) struct Engine {
     pub graph: StreamGraph,
     layout: Layout,
     bounds: Bounds,
-    stand_ins: BTreeMap<String, StandIn>,
+    stand_ins: StandIns,
     tasks: BTreeMap<(usize, u32), Task>,
     queue: VecDeque<Message>,
     turns: BTreeMap<(usize, u32), Turn>,
@@ -71,12 +68,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub fn new(
-        build: BuildProgram,
-        bounds: Bounds,
-        stand_ins: BTreeMap<String, StandIn>,
-        seed: Option<u64>,
-    ) -> Result<Self> {
+    pub fn new(build: BuildProgram, bounds: Bounds, stand_ins: StandIns, seed: Option<u64>) -> Result<Self> {
         let graph = build()?.graph().clone();
         let mut random = seed.map(Random);
         let layout = Layout::new(&graph, random.as_mut());
@@ -316,19 +308,20 @@ impl Engine {
                     self.drain(place)
                 }
                 Some(component) => {
-                    let component = component.clone();
+                    let component = self.stand_ins.component(component)?;
                     self.stand_in(place, &component, bytes)
                 }
             },
+            NodeKind::NativeOperator(_) => {
+                let name = &self.graph.nodes[edge.target as usize].name;
+                let service = self.stand_ins.service(name, edge.format)?;
+                self.stand_in(place, &service, bytes)
+            }
             NodeKind::Source(_) | NodeKind::NativeSource(_) => Err(Error::msg("a source has an input")),
         }
     }
 
-    fn stand_in(&mut self, place: Place, component: &str, bytes: &[u8]) -> Result<()> {
-        let Some(stand_in) = self.stand_ins.get(component) else {
-            let hint = "say what it does with PipelineOptions::component";
-            return Err(Error::msg(format_args!("the component '{component}' does not run here; {hint}")));
-        };
+    fn stand_in(&mut self, place: Place, stand_in: &Component, bytes: &[u8]) -> Result<()> {
         let batch = BatchReader::new(bytes)?;
         let mut output = BatchWriter::new(batch.is_timestamped(), false);
         for row in batch.rows() {

@@ -1,10 +1,10 @@
 //! One operator, or a few, fed record by record: Flink's `OneInputStreamOperatorTestHarness`.
 
-use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
 use super::engine::{Bounds, Engine};
+use super::stand_ins::StandIns;
 use crate::batch::{BatchWriter, NO_TIMESTAMP};
 use crate::connector::{NativeSink, NativeSource};
 use crate::data::Data;
@@ -60,7 +60,7 @@ impl<I: Data, O: Data> OperatorHarness<I, O> {
             record_bytes_max: 16 << 20,
             state_cache_bytes,
         };
-        let engine = Engine::new(build, bounds, BTreeMap::new(), None)?;
+        let engine = Engine::new(build, bounds, StandIns::default(), None)?;
         let missing = || Error::msg("the operators do not lead from the input to the output");
         let source = engine.find("harness", |kind| matches!(kind, NodeKind::NativeSource(_))).ok_or_else(missing)?;
         let sink = engine.find("harness", |kind| matches!(kind, NodeKind::NativeSink(_))).ok_or_else(missing)?;

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::engine::{Bounds, Engine, StandIn};
+use super::engine::{Bounds, Engine};
+use super::stand_ins::StandIns;
 use crate::args::Args;
 use crate::batch::BatchWriter;
 use crate::environment::Environment;
@@ -18,7 +19,7 @@ use crate::program::Program;
 pub struct PipelineOptions {
     args: Vec<String>,
     inputs: BTreeMap<String, Vec<Vec<u8>>>,
-    stand_ins: BTreeMap<String, StandIn>,
+    stand_ins: StandIns,
     bounds: Bounds,
     rows_per_batch: usize,
     seed: Option<u64>,
@@ -40,7 +41,7 @@ impl PipelineOptions {
             record_bytes_max: 16 << 20,
             state_cache_bytes: 8 << 20,
         };
-        let (inputs, stand_ins) = (BTreeMap::new(), BTreeMap::new());
+        let (inputs, stand_ins) = (BTreeMap::new(), StandIns::default());
         Self { args: Vec::new(), inputs, stand_ins, bounds, rows_per_batch: 100, seed: None }
     }
 
@@ -92,7 +93,15 @@ impl PipelineOptions {
     /// Stands in for a component of another language: for each row that it gets, the rows that it gives.
     #[must_use]
     pub fn component(mut self, name: &str, rows: impl Fn(&[u8]) -> Vec<Vec<u8>> + 'static) -> Self {
-        self.stand_ins.insert(name.to_owned(), Rc::new(rows));
+        self.stand_ins.components.insert(name.to_owned(), Rc::new(rows));
+        self
+    }
+
+    /// Stands in for the service that an operator asks, which is given by its name: for each record the status and body
+    /// of the answer. A record of another format than text is shown as JSON.
+    #[must_use]
+    pub fn service(mut self, operator: &str, answer: impl Fn(&str) -> (u16, String) + 'static) -> Self {
+        self.stand_ins.services.insert(operator.to_owned(), Rc::new(answer));
         self
     }
 
@@ -158,7 +167,7 @@ fn run(mut engine: Engine, options: &PipelineOptions) -> Result<PipelineOutput> 
                 let rows = rows.ok_or_else(|| Error::msg(format_args!("the source '{name}' has no input")))?;
                 feed(&mut engine, *node, rows, options)?;
             }
-            NodeKind::Operator(_) | NodeKind::NativeSink(_) => {}
+            NodeKind::Operator(_) | NodeKind::NativeSink(_) | NodeKind::NativeOperator(_) => {}
         }
     }
     for (node, kind, _) in &nodes {
