@@ -22,7 +22,7 @@ use sentences::Sentences;
 use source::{Generate, Generated};
 
 /// The queries that there are.
-const QUERIES: &str = "q0, q0x, q1, q2, q5, q7, q8, wc, keys, chain";
+const QUERIES: &str = "q0, q0x, q1, q2, q5, q7, q8, wc, wc-twice, keys, chain";
 
 /// What the run asks for besides the query.
 struct Run {
@@ -72,6 +72,15 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
             let counts = words.key_by_self().process(queries::Count).name("count");
             run.write(&counts, Clone::clone);
         }
+        "wc-twice" => {
+            let output: String = args.require("output")?;
+            let words = source(env, &run, Sentences::default(), "sentences").flat_map(queries::split).name("split");
+            words.map(|word| (word.clone(),).to_fields()).name("word").sink_to(words_to(&output, "words"), "words");
+            let counts = words.key_by_self().process(queries::Count).name("count");
+            let rows = counts.map(ToFields::to_fields).name("row");
+            rows.sink_to(words_to(&output, "counts"), "counts");
+            rows.rebalance().map(|row| row).name("receive").sink_to(words_to(&output, "again"), "again");
+        }
         "keys" => {
             let (all, again): (u64, u64) = (args.require("keys")?, args.require("again")?);
             if again == 0 {
@@ -89,6 +98,11 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A folder below that of all output.
+fn words_to(output: &str, name: &str) -> FileSink {
+    FileSink::csv(format!("{output}/{name}"))
 }
 
 fn source<G: Generate>(env: &Environment, run: &Run, generate: G, name: &str) -> Stream<G::Record> {

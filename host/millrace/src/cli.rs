@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use millrace_jobmanager::recovery_options;
+use millrace_types::CrashAt;
 
 use crate::paths::make_absolute;
 
@@ -135,6 +136,9 @@ pub(crate) struct JobManagerArgs {
 pub(crate) struct JobManager {
     #[command(flatten)]
     pub(crate) common: JobManagerArgs,
+    /// Die at a point of a checkpoint, for tests of recovery.
+    #[arg(long, value_name = "POINT:PASSES", hide = true)]
+    pub(crate) crash_at: Option<CrashAt>,
 }
 
 #[derive(Debug, Args)]
@@ -156,6 +160,9 @@ pub(crate) struct TaskManager {
     /// A folder that file connectors may reach; may be repeated. Without it none may be.
     #[arg(long, value_name = "DIR")]
     pub(crate) file_root: Vec<PathBuf>,
+    /// Die at a point of a checkpoint, for tests of recovery.
+    #[arg(long, value_name = "POINT:PASSES", hide = true)]
+    pub(crate) crash_at: Option<CrashAt>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }

@@ -73,6 +73,8 @@ pub(crate) const CHECKPOINT_DIR: &str = "execution.checkpointing.dir";
 pub(crate) const SAVEPOINT_DIR: &str = "execution.checkpointing.savepoint-dir";
 pub(crate) const INLINE_MAX: &str = "execution.checkpointing.data-inline-threshold";
 pub(crate) const STATE_BACKEND: &str = "state.backend.type";
+pub(crate) const STATE_MEMORY: &str = "state.backend.redb.memory-per-task";
+pub(crate) const STATE_DISK: &str = "state.backend.redb.disk-per-task";
 
 const fn restart(index: usize) -> OptionSpec {
     let millrace_jobmanager::RestartOption { key, default, description } = RESTART_OPTIONS[index];
@@ -152,6 +154,8 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(SAVEPOINT_DIR, Kind::Text, "", "where savepoints are written for which no folder is named"),
     option(INLINE_MAX, Kind::Inline, "20 kb", "state of at most so many bytes stands in a checkpoint's metadata"),
     option(STATE_BACKEND, Kind::Backend, "hashmap", "what keyed state is kept in: hashmap (memory) or redb (disk)"),
+    option(STATE_MEMORY, Kind::Memory, "64 mb", "what a task's keyed state may take in memory, where it is on disk"),
+    option(STATE_DISK, Kind::Memory, "256 gb", "what a task's keyed state may take on disk"),
 ];
 
 /// The effective options.

@@ -80,6 +80,7 @@ impl TaskManager {
             file_roots: options.file_roots.clone(),
             outbound: outbound.clone(),
             scratch: scratch(&options)?,
+            crash_points: options.crash_points.clone(),
         };
         let tasks = TaskTable::new(Arc::new(environment), logs.clone(), runtime, Arc::clone(&live));
         let gauges = Gauges { logs, exchange, data, sandbox, stale: stale.clone(), tasks: live };

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use millrace_jobmanager::{Dispatcher, RunRequest};
-use millrace_types::{JobId, JobStatus, TenantId};
+use millrace_types::{CrashPoints, JobId, JobStatus, TenantId};
 
 use crate::cli::Application;
 use crate::paths::absolute_arguments;
@@ -27,7 +27,7 @@ pub(crate) fn run(options: &Application) -> Result<()> {
     let file = file.into_owned();
     block_on(async move {
         let mut stop = Box::pin(stop_signal()?);
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.roots.clone()).await?;
+        let core = Core::start(&plan.configuration, &plan.data_dir, plan.roots.clone(), CrashPoints::default()).await?;
         let control = plan.listen(&core.job_manager)?;
         let mut rest = setup::rest_options(&plan.configuration)?;
         rest.submissions = false;

@@ -10,6 +10,7 @@ use millrace_metadata::{MetadataOptions, MetadataService};
 use millrace_rest::{RestOptions, RestServer};
 use millrace_sandbox::Sandbox;
 use millrace_storage::BlobStore;
+use millrace_types::{CrashPoint, CrashPoints};
 
 use crate::cli::{self, JobManagerArgs};
 use crate::config::{self, Configuration};
@@ -18,9 +19,11 @@ use crate::roles::{block_on, folder, setup, stop_signal};
 
 pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
     let plan = Plan::new(&options.common)?;
+    let crash_points = setup::crash_points(options.crash_at, &CrashPoint::OF_JOB_MANAGERS)?;
     block_on(async move {
         let stop = stop_signal()?;
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.roots.clone()).await?;
+        setup::announce_crash(options.crash_at);
+        let core = Core::start(&plan.configuration, &plan.data_dir, plan.roots.clone(), crash_points).await?;
         let control = plan.listen(&core.job_manager)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
         announce(&server, control);
@@ -68,12 +71,18 @@ pub(crate) struct Core {
 
 impl Core {
     /// Opens the stores and starts the JobManager.
-    pub(crate) async fn start(configuration: &Configuration, data_dir: &Path, roots: FileRoots) -> Result<Self> {
+    pub(crate) async fn start(
+        configuration: &Configuration,
+        data_dir: &Path,
+        roots: FileRoots,
+        crash_points: CrashPoints,
+    ) -> Result<Self> {
         folder::create_private(data_dir)?;
         let (metadata, handle) = MetadataService::open(&MetadataOptions::new(data_dir.join("metadata.redb")))?;
         let blobs = BlobStore::open_local(&data_dir.join("blobs"))?;
         let sandbox = setup::sandbox(data_dir)?;
-        let options = setup::job_manager_options(configuration, data_dir, roots)?;
+        let mut options = setup::job_manager_options(configuration, data_dir, roots)?;
+        options.crash_points = crash_points;
         let job_manager = JobManager::start(options, handle, blobs.clone(), sandbox.clone()).await?;
         Ok(Self { job_manager, blobs, sandbox, metadata })
     }

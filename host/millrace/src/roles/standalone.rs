@@ -11,7 +11,7 @@ use millrace_jobmanager::{GatewayError, TaskManagerGateway};
 use millrace_protocol::{LogRequest, ToTaskManager};
 use millrace_storage::BlobStore;
 use millrace_taskmanager::{ComponentSource, TaskManager, TaskManagerHandle, TaskManagerOptions};
-use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, TaskManagerId, TenantId};
+use millrace_types::{BlobKey, BlobKind, CrashPoints, Digest, Failure, FailureKind, TaskManagerId, TenantId};
 
 use crate::cli::Standalone;
 use crate::config::{self, Configuration};
@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Standalone) -> Result<()> {
     let task_manager = setup::task_manager_options(&configuration, id, data_dir.clone(), roots.clone())?;
     block_on(async move {
         let stop = stop_signal()?;
-        let core = Core::start(&configuration, &data_dir, roots).await?;
+        let core = Core::start(&configuration, &data_dir, roots, CrashPoints::default()).await?;
         let slots = task_manager.slots;
         let task_manager = start_task_manager(task_manager, &core)?;
         core.job_manager.wait_for_slots(slots).await;

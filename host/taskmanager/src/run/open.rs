@@ -12,7 +12,7 @@ use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
 use millrace_state::{BackendOptions, KeyedBackend, ScratchOptions, StateLimits, Storage};
 use millrace_task_core::{TimerLimits, TimerService};
 use millrace_types::{
-    BATCH_BYTES, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX, STATE_CACHE_BYTES,
+    BATCH_BYTES, CrashPoints, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX, STATE_CACHE_BYTES,
     StateBackendKind, TaskManagerId,
 };
 use rand::SeedableRng;
@@ -43,6 +43,7 @@ pub(crate) struct TaskEnvironment {
     pub outbound: mpsc::Sender<ToJobManager>,
     /// The folder for state that is larger than memory.
     pub scratch: ScratchOptions,
+    pub crash_points: CrashPoints,
 }
 
 /// Opens the operators of one task.
@@ -272,6 +273,7 @@ impl Opener<'_> {
                 committables: restore::committables(restore, &node.uid),
             }),
             roots: self.environment.file_roots.clone(),
+            crash_points: self.environment.crash_points.clone(),
             log: Arc::new(SinkLog { shared: Arc::clone(&shared), name: node.name.clone() }),
             collect: Arc::new(CollectLink::new(id, outbound, acknowledged, shared)),
         };

@@ -19,7 +19,7 @@ use millrace_protocol::{
     SubtaskSnapshot, ToJobManager,
 };
 use millrace_state::{ChainSegment, MergePolicy, MergeTicket, SealedSegment, SegmentChain};
-use millrace_types::{AttemptId, Failure, FailureKind, KeyGroupRange, SnapshotKind};
+use millrace_types::{AttemptId, CrashPoint, CrashPoints, Failure, FailureKind, KeyGroupRange, SnapshotKind};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -63,6 +63,7 @@ pub(crate) struct UploadPlan {
     pub chains: Chains,
     pub outbound: mpsc::Sender<ToJobManager>,
     pub shared: Arc<TaskShared>,
+    pub crash_points: CrashPoints,
 }
 
 impl Uploads {
@@ -78,6 +79,7 @@ impl Uploads {
             key_groups: plan.key_groups,
             outbound: plan.outbound,
             shared: plan.shared,
+            crash_points: plan.crash_points,
             merge: None,
         };
         Self { snapshots: Some(snapshots), worker: tokio::spawn(worker.run(taken)), shared }
@@ -141,6 +143,7 @@ struct Worker {
     key_groups: KeyGroupRange,
     outbound: mpsc::Sender<ToJobManager>,
     shared: Arc<TaskShared>,
+    crash_points: CrashPoints,
     merge: Option<Merge>,
 }
 
@@ -170,7 +173,10 @@ impl Worker {
             return Err(outcome.err().unwrap_or_else(writing::crashed));
         }
         let message = match outcome {
-            Ok(ack) => ToJobManager::CheckpointAcknowledged(Box::new(ack)),
+            Ok(ack) => {
+                self.crash_points.pass(CrashPoint::Prepared);
+                ToJobManager::CheckpointAcknowledged(Box::new(ack))
+            }
             Err(failure) => {
                 self.shared.line(Level::Warn, "", &format!("checkpoint {checkpoint} is declined: {failure}"));
                 ToJobManager::CheckpointDeclined(CheckpointDecline { attempt, checkpoint, subsumed: false, failure })
@@ -178,6 +184,10 @@ impl Worker {
         };
         // Whoever is gone ends this task as well.
         let _ = self.outbound.send(message).await;
+        if self.crash_points.is_due(CrashPoint::Acknowledged) {
+            tokio::time::sleep(CrashPoints::LINGER).await;
+            self.crash_points.die();
+        }
         match self.operators.iter().find(|(_, files)| files.unwritten.len() > UNWRITTEN_MAX) {
             None => Ok(()),
             Some((uid, files)) => {
