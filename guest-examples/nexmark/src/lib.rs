@@ -75,11 +75,13 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
         "wc-twice" => {
             let output: String = args.require("output")?;
             let words = source(env, &run, Sentences::default(), "sentences").flat_map(queries::split).name("split");
-            words.map(|word| (word.clone(),).to_fields()).name("word").sink_to(words_to(&output, "words"), "words");
+            let folder = |name| format!("{output}/{name}");
+            words.map(|word| (word,).to_fields()).name("word").sink_to(FileSink::csv(folder("words")), "words");
             let counts = words.key_by_self().process(queries::Count).name("count");
-            let rows = counts.map(ToFields::to_fields).name("row");
-            rows.sink_to(words_to(&output, "counts"), "counts");
-            rows.rebalance().map(|row| row).name("receive").sink_to(words_to(&output, "again"), "again");
+            let rows = counts.map(|count| count.to_fields()).name("row");
+            rows.sink_to(FileSink::csv(folder("counts")), "counts");
+            let again = rows.rebalance().map(|row| row).name("receive");
+            again.sink_to(FileSink::csv(folder("again")), "again");
         }
         "keys" => {
             let (all, again): (u64, u64) = (args.require("keys")?, args.require("again")?);
@@ -98,11 +100,6 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A folder below that of all output.
-fn words_to(output: &str, name: &str) -> FileSink {
-    FileSink::csv(format!("{output}/{name}"))
 }
 
 fn source<G: Generate>(env: &Environment, run: &Run, generate: G, name: &str) -> Stream<G::Record> {

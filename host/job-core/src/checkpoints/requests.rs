@@ -91,7 +91,8 @@ impl JobCore {
         let what = if request.folder.is_some() { "savepoint" } else { "checkpoint" };
         let failure = Failure::new(FailureKind::Checkpoint, format!("the {what} could not be taken: {why}"));
         let stop = self.coordinator.stop.take_if(|stop| stop.request == request.id);
-        if stop.is_some_and(|stop| stop.drained) {
+        // A restart that is under way takes all regions along already.
+        if stop.is_some_and(|stop| stop.drained) && matches!(self.phase, Phase::Running) {
             self.coordinator.undrain = Some(failure.clone());
         }
         out.push(Command::SavepointEnded { request: request.id, result: Err(failure) });
@@ -100,7 +101,7 @@ impl JobCore {
     /// All of the job goes back to its last checkpoint, if its sources were told to end for a savepoint that there is not:
     /// otherwise it would finish with a part of its input.
     pub(crate) fn undrain(&mut self, out: &mut Vec<Command>) {
-        if let Some(failure) = self.coordinator.undrain.take_if(|_| matches!(self.phase, Phase::Running)) {
+        if let Some(failure) = self.coordinator.undrain.take().filter(|_| matches!(self.phase, Phase::Running)) {
             let failure = failure.with_remedy("remove the cause, and drain the job again: it goes on until then");
             let regions: Vec<_> = (0..self.regions.count()).collect();
             self.fail_regions(&failure, &regions, out);

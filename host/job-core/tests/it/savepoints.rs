@@ -157,7 +157,9 @@ fn draining() -> Harness {
     harness.step(Input::SlotsOffered(vec![offer("a", 0, 1)]));
     let mut harness = harness.all_running();
     assert_eq!(kinds(&harness.deadline()), ["trigger"; 2]);
-    harness.complete(CheckpointId(1), &[]);
+    let commands = taken(&mut harness, CheckpointId(1));
+    let [Command::PersistCheckpoint { write, .. }] = commands[..] else { panic!("{commands:?}") };
+    harness.step(Input::MetadataWritten { write });
     assert_eq!(kinds(&ask(&mut harness, Some(StopMode { drain: true }))), ["drain", "drain", "trigger", "trigger"]);
     harness
 }
