@@ -95,7 +95,16 @@ pub async fn wait_for(jobs: &Jobs, job: &str, condition: impl Fn(&Figures) -> bo
 
 /// Asks for a savepoint in that folder behind which the job ends; returns what the request is called.
 pub async fn stop(client: &Client, job: &str, folder: &str) -> Result<String> {
-    let body = json!({ "targetDirectory": folder, "drain": false }).to_string();
+    stop_with(client, job, folder, false).await
+}
+
+/// The same, with the sources ended first.
+pub async fn drain(client: &Client, job: &str, folder: &str) -> Result<String> {
+    stop_with(client, job, folder, true).await
+}
+
+async fn stop_with(client: &Client, job: &str, folder: &str, drain: bool) -> Result<String> {
+    let body = json!({ "targetDirectory": folder, "drain": drain }).to_string();
     let (status, text) = client.raw(Method::POST, &format!("/jobs/{job}/stop"), Some(body)).await?;
     ensure!(status == StatusCode::ACCEPTED, "the stop of job {job} is answered by {status}: {text}");
     let answer: Value = serde_json::from_str(&text)?;
@@ -145,6 +154,12 @@ pub async fn taken(client: &Client, job: &str) -> Result<Vec<Taken>> {
         });
     }
     Ok(taken)
+}
+
+/// The size of the state of the latest completed checkpoint, in bytes; 0: there is none.
+pub async fn latest_state_bytes(client: &Client, job: &str) -> Result<u64> {
+    let answer = get(client, &format!("/jobs/{job}/checkpoints")).await?;
+    Ok(answer.pointer("/latest/completed/state_size").and_then(Value::as_u64).unwrap_or_default())
 }
 
 async fn pause_ms(client: &Client, job: &str, id: u64) -> Result<u64> {

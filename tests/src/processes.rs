@@ -50,10 +50,16 @@ impl Processes {
 
     /// Starts one more TaskManager.
     pub fn add_task_manager(&mut self) -> Result<()> {
+        self.add_task_manager_with(&[])
+    }
+
+    /// Starts one more TaskManager with further arguments.
+    pub fn add_task_manager_with(&mut self, further: &[&str]) -> Result<()> {
         self.started += 1;
         let (data, slots) = (self.folder.join("task-managers"), self.slots.to_string());
         let own = ["taskmanager", "--jobmanager", &self.rpc, "--slots", &slots, "--data-dir", &data.to_string_lossy()];
-        let arguments: Vec<String> = own.map(str::to_owned).into_iter().chain(self.arguments.iter().cloned()).collect();
+        let own = own.iter().chain(further).map(ToString::to_string);
+        let arguments: Vec<String> = own.chain(self.arguments.iter().cloned()).collect();
         let process = Process::start(&self.folder, &format!("taskmanager-{}", self.started), &arguments)?;
         self.task_managers.push(process);
         Ok(())
@@ -62,6 +68,15 @@ impl Processes {
     /// Kills a TaskManager, as a power cut would.
     pub fn kill_task_manager(&mut self, which: usize) -> Result<()> {
         self.task_managers.remove(which).kill()
+    }
+
+    /// Starts a TaskManager for each one that has died by itself. Returns how many these were.
+    pub fn replace_dead_task_managers(&mut self) -> Result<usize> {
+        let before = self.task_managers.len();
+        self.task_managers.retain_mut(Process::is_alive);
+        let dead = before - self.task_managers.len();
+        (0..dead).try_for_each(|_| self.add_task_manager())?;
+        Ok(dead)
     }
 
     /// Which of the TaskManagers runs tasks of a job.
@@ -79,8 +94,15 @@ impl Processes {
 
     /// Kills the JobManager and starts another one on the same data and addresses.
     pub fn restart_job_manager(&mut self) -> Result<()> {
+        self.restart_job_manager_with(&[])
+    }
+
+    /// The same, with further arguments for it.
+    pub fn restart_job_manager_with(&mut self, further: &[&str]) -> Result<()> {
         self.job_manager.kill()?;
-        self.job_manager = job_manager(&self.folder, &self.rest, &self.rpc, &self.arguments)?;
+        let further = further.iter().map(ToString::to_string);
+        let arguments: Vec<String> = further.chain(self.arguments.iter().cloned()).collect();
+        self.job_manager = job_manager(&self.folder, &self.rest, &self.rpc, &arguments)?;
         // The old client's connections are dead.
         self.jobs = Jobs::at(&self.rest)?;
         Ok(())

@@ -22,7 +22,7 @@ use sentences::Sentences;
 use source::{Generate, Generated};
 
 /// The queries that there are.
-const QUERIES: &str = "q0, q0x, q1, q2, q5, q7, q8, wc, keys, chain";
+const QUERIES: &str = "q0, q0x, q1, q2, q5, q7, q8, wc, wc-twice, keys, chain";
 
 /// What the run asks for besides the query.
 struct Run {
@@ -71,6 +71,17 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
             let words = source(env, &run, Sentences::default(), "sentences").flat_map(queries::split).name("split");
             let counts = words.key_by_self().process(queries::Count).name("count");
             run.write(&counts, Clone::clone);
+        }
+        "wc-twice" => {
+            let output: String = args.require("output")?;
+            let words = source(env, &run, Sentences::default(), "sentences").flat_map(queries::split).name("split");
+            let folder = |name| format!("{output}/{name}");
+            words.map(|word| (word,).to_fields()).name("word").sink_to(FileSink::csv(folder("words")), "words");
+            let counts = words.key_by_self().process(queries::Count).name("count");
+            let rows = counts.map(|count| count.to_fields()).name("row");
+            rows.sink_to(FileSink::csv(folder("counts")), "counts");
+            let again = rows.rebalance().map(|row| row).name("receive");
+            again.sink_to(FileSink::csv(folder("again")), "again");
         }
         "keys" => {
             let (all, again): (u64, u64) = (args.require("keys")?, args.require("again")?);

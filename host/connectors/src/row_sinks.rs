@@ -120,7 +120,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use std::sync::Mutex;
 
-    use millrace_types::{JobId, NodeId};
+    use millrace_types::{CrashPoints, JobId, NodeId};
     use millrace_wire::{BatchBuilder, BatchFlags};
 
     use super::*;
@@ -156,6 +156,7 @@ mod tests {
             checkpointed: false,
             restored: None,
             roots: FileRoots::none(),
+            crash_points: CrashPoints::default(),
             log: Arc::clone(recorder) as Arc<dyn TaskLog>,
             collect: Arc::clone(recorder) as Arc<dyn CollectSender>,
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use millrace_types::{CheckpointId, JobId, NodeId};
+use millrace_types::{CheckpointId, CrashPoints, JobId, NodeId};
 use millrace_wire::BatchView;
 
 use crate::{ConnectorError, FileRoots};
@@ -49,6 +49,8 @@ pub struct SinkContext {
     pub restored: Option<RestoredSink>,
     /// The folders that it may write.
     pub roots: FileRoots,
+    /// Where the process is to die in the middle of a commit.
+    pub crash_points: CrashPoints,
     /// The task's log.
     pub log: Arc<dyn TaskLog>,
     /// Where collected rows go.

@@ -64,7 +64,12 @@ impl JobCore {
         let ended =
             |region: &usize| self.tasks_of(*region).into_iter().all(|task| self.subtask(task).state.is_terminal());
         let regions: Vec<_> = (0..self.regions.count()).filter(|region| !ended(region)).collect();
-        if let [first, others @ ..] = regions.as_slice() {
+        self.fail_regions(failure, &regions, out);
+    }
+
+    /// These regions fail as one.
+    pub(crate) fn fail_regions(&mut self, failure: &Failure, regions: &[usize], out: &mut Vec<Command>) {
+        if let [first, others @ ..] = regions {
             self.fail(failure, *first, None, out);
             if let Some(restart_at) = self.restart_under_way() {
                 others.iter().for_each(|region| self.restart_region(*region, restart_at, WHY_STOPPED, out));

@@ -23,14 +23,15 @@ impl JobCore {
 
     /// Stops a region in order to run it again, not before a time. With the adaptive scheduler all regions that have not
     /// ended go along; and where the job is stopping behind a savepoint, all: the others end behind it, or have ended, and
-    /// go on from it too.
+    /// go on from it too, or from the checkpoint before it if their sources were told to end for it.
     pub(crate) fn restart_region(&mut self, region: usize, restart_at: Timestamp, why: &str, out: &mut Vec<Command>) {
-        let stopping = self.coordinator.stop.as_ref().is_some_and(|stop| stop.taken.is_some());
+        let stopping = self.coordinator.stop.as_ref().is_some_and(|stop| stop.drained || stop.taken.is_some());
         let active = |other: &usize| self.scaling.is_some() && self.is_active(*other);
         let goes_along = |other: &usize| *other == region || stopping || active(other);
         let regions: Vec<usize> = (0..self.regions.count()).filter(goes_along).collect();
         self.pending.extend(&regions);
         self.abort_all(why, out);
+        self.coordinator.undrain = None;
         if self.view.status != JobStatus::Restarting {
             self.view.enter(JobStatus::Restarting, self.now);
         }

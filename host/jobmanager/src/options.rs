@@ -8,7 +8,7 @@ use millrace_metadata_core::JobRetention;
 use millrace_protocol::CheckpointSettings;
 use millrace_resource_core::ResourceOptions;
 use millrace_storage::BundleLimits;
-use millrace_types::{BUFFER_TIMEOUT_MS, SandboxLimits, StateBackendKind};
+use millrace_types::{BUFFER_TIMEOUT_MS, CrashPoints, SandboxLimits, StateBackendKind};
 
 /// How a JobManager is set up.
 #[derive(Debug, Clone)]
@@ -57,6 +57,8 @@ pub struct JobManagerOptions {
     pub adoption_timeout_ms: Option<u64>,
     /// Rows of `collect` sinks that wait for their client, per job, in bytes; then the job waits.
     pub results_bytes_max: usize,
+    /// Where the process is to die, for tests of recovery.
+    pub crash_points: CrashPoints,
 }
 
 impl Default for JobManagerOptions {
@@ -81,6 +83,7 @@ impl Default for JobManagerOptions {
             resources: ResourceOptions::default(),
             adoption_timeout_ms: None,
             results_bytes_max: 8 * 1024 * 1024,
+            crash_points: CrashPoints::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use millrace_jobmanager::recovery_options;
+use millrace_types::CrashAt;
 
 use crate::paths::make_absolute;
 
@@ -141,6 +142,9 @@ pub(crate) struct JobManagerArgs {
 pub(crate) struct JobManager {
     #[command(flatten)]
     pub(crate) common: JobManagerArgs,
+    /// Die at a point of a checkpoint, for tests of recovery.
+    #[arg(long, value_name = "POINT:PASSES", hide = true)]
+    pub(crate) crash_at: Option<CrashAt>,
 }
 
 #[derive(Debug, Args)]
@@ -165,6 +169,9 @@ pub(crate) struct TaskManager {
     /// An origin that HTTP connectors may reach, such as http://127.0.0.1:8080; may be repeated. Without it none may be.
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) http_origin: Vec<String>,
+    /// Die at a point of a checkpoint, for tests of recovery.
+    #[arg(long, value_name = "POINT:PASSES", hide = true)]
+    pub(crate) crash_at: Option<CrashAt>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }

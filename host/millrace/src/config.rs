@@ -83,6 +83,8 @@ pub(crate) const LOCAL_BACKUP: &str = "execution.checkpointing.local-backup.enab
 pub(crate) const LOCAL_DIRS: &str = "execution.checkpointing.local-backup.dirs";
 pub(crate) const LOCAL_MAX: &str = "execution.checkpointing.local-backup.size-max";
 pub(crate) const FROM_LOCAL: &str = "execution.state-recovery.from-local";
+pub(crate) const STATE_MEMORY: &str = "state.backend.redb.memory-per-task";
+pub(crate) const STATE_DISK: &str = "state.backend.redb.disk-per-task";
 
 const fn restart(index: usize) -> OptionSpec {
     let millrace_jobmanager::RestartOption { key, default, description } = RESTART_OPTIONS[index];
@@ -190,6 +192,8 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     ),
     option(LOCAL_MAX, Kind::Memory, "10 gb", "what they may take on the disks of a TaskManager"),
     option(STATE_BACKEND, Kind::Backend, "hashmap", "what keyed state is kept in: hashmap (memory) or redb (disk)"),
+    option(STATE_MEMORY, Kind::Memory, "64 mb", "what a task's keyed state may take in memory, where it is on disk"),
+    option(STATE_DISK, Kind::Memory, "256 gb", "what a task's keyed state may take on disk"),
 ];
 
 /// The effective options.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millrace_connectors::{FileRoots, HttpOrigins};
 use millrace_network::{BufferBudget, CONNECT_TIMEOUT, DataPlaneOptions};
 use millrace_storage::LocalCopies;
-use millrace_types::TaskManagerId;
+use millrace_types::{CrashPoints, TaskManagerId};
 
 /// The options of a TaskManager.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct TaskManagerOptions {
     pub connect_timeout: Duration,
     /// How it exchanges records with other TaskManagers; `None`: it does not.
     pub data: Option<DataPlaneOptions>,
+    /// Where the process is to die, for tests of recovery.
+    pub crash_points: CrashPoints,
 }
 
 impl TaskManagerOptions {
@@ -57,6 +59,7 @@ impl TaskManagerOptions {
             heartbeat_interval: Duration::from_millis(500),
             connect_timeout: CONNECT_TIMEOUT,
             data: None,
+            crash_points: CrashPoints::default(),
         }
     }
 }

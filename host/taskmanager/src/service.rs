@@ -90,6 +90,7 @@ impl TaskManager {
             outbound: outbound.clone(),
             scratch: scratch(&options)?,
             local_state: options.local_state.clone(),
+            crash_points: options.crash_points.clone(),
         };
         let environment = Arc::new(environment);
         let prefetches = Prefetches::start(Arc::clone(&environment));

@@ -7,6 +7,7 @@
 
 mod blob;
 mod checkpoint;
+mod crash;
 mod failure;
 mod ids;
 mod key_group;
@@ -20,6 +21,7 @@ pub use blob::{BlobKey, BlobKind};
 pub use checkpoint::{
     Alignment, Barrier, CheckpointId, SAVEPOINT_FOLDER_BYTES_MAX, SnapshotKind, StateBackendKind, StateKind,
 };
+pub use crash::{CrashAt, CrashAtError, CrashPoint, CrashPoints};
 pub use failure::{Failure, FailureKind};
 pub use ids::{
     AllocationId, AttemptId, BundleId, Digest, IdError, JobId, LeaderEpoch, NodeId, SlotId, TaskManagerId, TenantId,

@@ -234,11 +234,13 @@ fn chances(rng: &mut Rng) -> Chances {
 }
 
 fn fault(rng: &mut Rng) -> Fault {
-    match rng.below(12) {
+    match rng.below(16) {
         0..=3 => Fault::CrashTaskManager,
-        4 | 5 => Fault::StopTaskManager(rng.between(20, 400)),
-        6 | 7 => Fault::BreakConnection,
-        8..=10 => Fault::CrashJobManager,
+        4 => Fault::StopTaskManager(rng.between(20, 400)),
+        // So long that its tasks run elsewhere when it wakes.
+        5..=8 => Fault::StopTaskManager(rng.between(150, 400)),
+        9 | 10 => Fault::BreakConnection,
+        11..=13 => Fault::CrashJobManager,
         _ => Fault::DamageCheckpoint,
     }
 }

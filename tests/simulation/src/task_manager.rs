@@ -55,6 +55,12 @@ impl TaskManager {
         })
     }
 
+    /// The attempt of a subtask that runs here.
+    pub(crate) fn attempt_of(&self, subtask: AttemptId) -> Option<AttemptId> {
+        let same = |other: &&AttemptId| AttemptId { attempt: subtask.attempt, ..**other } == subtask;
+        self.tasks.keys().find(same).copied()
+    }
+
     /// Takes a message. Returns the task that it started. Stale ones are dropped.
     pub(crate) fn handle(&mut self, message: ToTaskManager, env: &mut Env<'_>) -> Option<AttemptId> {
         if self.fence.check(epoch(&message)).is_err() {

@@ -134,7 +134,7 @@ pub(crate) struct World {
     task_managers_begun: u32,
     job: Job,
     requests: u128,
-    /// The savepoints that drain the job, and whether any source was told to.
+    /// The savepoints that drain the job, and whether one of them was complete: the job may end early behind no other.
     draining: std::collections::BTreeSet<Box<str>>,
     drained: bool,
     /// What the next job begins with, once the present one has ended.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use millrace_types::{ExecutionState, JobStatus};
+use millrace_types::{CrashAt, ExecutionState, JobStatus};
 
 use super::limits::{STEP_TIME_MAX, eventually};
 use super::plan::{EVENTS_PER_SECOND, Harm, JobPlan, Moment, SLOTS, TASK_MANAGERS};
@@ -148,6 +148,7 @@ impl Job {
 
     /// Does harm; false: the job was over before.
     pub async fn suffer(&mut self, harm: Harm) -> Result<bool> {
+        self.relieve()?;
         match harm {
             Harm::Kill(victim) => self.kill(victim)?,
             Harm::KillMost => {
@@ -169,6 +170,8 @@ impl Job {
                 self.reliefs.push((Instant::now() + Duration::from_millis(ms), Relief::FreeDisk(process.id())));
             }
             Harm::RestartJobManager => self.cluster.restart_job_manager()?,
+            Harm::CrashTaskManager(at) => return self.crash_task_manager(at).await,
+            Harm::CrashJobManager(at) => return self.crash_job_manager(at).await,
             Harm::Rescale(parallelism) => return self.rescale(parallelism, None).await,
             Harm::RescaleAndKill(parallelism, victim) => return self.rescale(parallelism, Some(victim)).await,
         }
@@ -178,6 +181,50 @@ impl Job {
     fn kill(&mut self, victim: usize) -> Result<()> {
         self.cluster.kill_task_manager(victim)?;
         self.cluster.add_task_manager()
+    }
+
+    /// All are replaced, since nobody knows which of them will have tasks. Those that outlive the first are left armed,
+    /// and replaced whenever they die.
+    async fn crash_task_manager(&mut self, at: CrashAt) -> Result<bool> {
+        while !self.cluster.task_managers.is_empty() {
+            self.cluster.kill_task_manager(0)?;
+        }
+        for _ in 0..TASK_MANAGERS {
+            self.cluster.add_task_manager_with(&["--crash-at", &at.to_string()])?;
+        }
+        self.until_dead(at, async |job| Ok(job.cluster.replace_dead_task_managers()? > 0)).await
+    }
+
+    async fn crash_job_manager(&mut self, at: CrashAt) -> Result<bool> {
+        self.cluster.restart_job_manager_with(&["--crash-at", &at.to_string()])?;
+        self.until_dead(at, async |job| {
+            let died = !job.cluster.job_manager().is_alive();
+            if died {
+                job.cluster.restart_job_manager()?;
+            }
+            Ok(died)
+        })
+        .await
+    }
+
+    /// Waits until a process has died by itself and another one has taken its place; false: the job was over before.
+    async fn until_dead(
+        &mut self,
+        at: CrashAt,
+        mut replace: impl AsyncFnMut(&mut Self) -> Result<bool>,
+    ) -> Result<bool> {
+        let began = Instant::now();
+        loop {
+            if replace(self).await? {
+                return Ok(true);
+            }
+            // A JobManager that has died in between does not answer.
+            if self.cluster.client.status(&self.id).await.is_ok_and(|answer| answer.status.is_terminal()) {
+                return Ok(false);
+            }
+            ensure!(began.elapsed() < STEP_TIME_MAX, "no process has died at {at} within {STEP_TIME_MAX:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     async fn rescale(&mut self, parallelism: u32, mut victim: Option<usize>) -> Result<bool> {
@@ -237,8 +284,9 @@ impl Job {
         Ok(())
     }
 
-    /// Ends what has lasted long enough.
+    /// Ends what has lasted long enough, and replaces TaskManagers that have died by themselves.
     fn relieve(&mut self) -> Result<()> {
+        self.cluster.replace_dead_task_managers()?;
         let now = Instant::now();
         let due: Vec<Relief> = self.reliefs.extract_if(.., |(at, _)| *at <= now).map(|(_, relief)| relief).collect();
         for relief in due {

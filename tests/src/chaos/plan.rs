@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use millrace_types::{CrashAt, CrashPoint};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -19,6 +20,9 @@ pub const EVENTS_PER_SECOND: u64 = 2_000;
 
 /// What a heavy round's rate is multiplied with: more than can be taken, so that barriers meet full channels.
 const HEAVY: u64 = 5;
+
+/// How often a process passes the point at which it dies.
+const PASSES_MAX: u32 = 6;
 
 /// How much a round does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +100,10 @@ pub enum Harm {
     RestartJobManager,
     /// A TaskManager's files cannot grow for so long.
     FullDisk(usize, u64),
+    /// All TaskManagers are replaced by ones that die at this point, and the first that does by another one.
+    CrashTaskManager(CrashAt),
+    /// The JobManager is replaced by one that dies at this point, and then by another one.
+    CrashJobManager(CrashAt),
     /// The job stops with a savepoint and goes on from it at this parallelism.
     Rescale(u32),
     /// The same, and a TaskManager is killed while it stops.
@@ -160,7 +168,9 @@ fn fault(random: &mut StdRng, checkpoints: bool) -> Fault {
         _ => Moment::After(random.random_range(100..1_500)),
     };
     let victim = random.random_range(0..TASK_MANAGERS);
-    let harm = match random.random_range(0..10) {
+    let harm = match random.random_range(0..14) {
+        10..13 if checkpoints => Harm::CrashTaskManager(crash(random, &CrashPoint::OF_TASK_MANAGERS)),
+        13 if checkpoints => Harm::CrashJobManager(crash(random, &CrashPoint::OF_JOB_MANAGERS)),
         0..4 => Harm::Kill(victim),
         4 => Harm::KillMost,
         5 | 6 => Harm::Freeze(victim, random.random_range(300..2_500)),
@@ -168,6 +178,10 @@ fn fault(random: &mut StdRng, checkpoints: bool) -> Fault {
         _ => Harm::RestartJobManager,
     };
     Fault { when, harm }
+}
+
+fn crash(random: &mut StdRng, points: &[CrashPoint]) -> CrashAt {
+    CrashAt { point: points[random.random_range(0..points.len())], passes: random.random_range(1..=PASSES_MAX) }
 }
 
 impl fmt::Display for JobPlan {
@@ -199,6 +213,8 @@ impl fmt::Display for Fault {
             Harm::Freeze(victim, ms) => write!(f, "stop TaskManager {victim} for {ms} ms"),
             Harm::RestartJobManager => write!(f, "kill the JobManager"),
             Harm::FullDisk(victim, ms) => write!(f, "fill the disk of TaskManager {victim} for {ms} ms"),
+            Harm::CrashTaskManager(at) => write!(f, "let a TaskManager die at {at}"),
+            Harm::CrashJobManager(at) => write!(f, "let the JobManager die at {at}"),
             Harm::Rescale(parallelism) => write!(f, "rescale to {parallelism}"),
             Harm::RescaleAndKill(parallelism, victim) => {
                 write!(f, "rescale to {parallelism}, and kill TaskManager {victim} meanwhile")
@@ -230,6 +246,9 @@ mod tests {
             ["kill TaskManager", "but one", "stop", "JobManager", "fill", "rescale to 4", "meanwhile", "under way"]
         {
             assert!(seen(text), "{text}");
+        }
+        for point in CrashPoint::OF_TASK_MANAGERS.iter().chain(&CrashPoint::OF_JOB_MANAGERS) {
+            assert!(seen(&format!("die at {point}:")), "{point}");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use millrace_types::{CrashPoint, CrashPoints};
 use serde::{Deserialize, Serialize};
 
 use super::part_name::PartNames;
@@ -60,14 +61,18 @@ fn bad_committable() -> ConnectorError {
 
 /// Gives the parts their names, durably. Returns those that are under neither name: they were published before and moved
 /// away since, or removed.
-pub fn commit_parts(roots: &FileRoots, parts: &[PreparedPart]) -> Result<Vec<PathBuf>, ConnectorError> {
+pub fn commit_parts(
+    roots: &FileRoots,
+    parts: &[PreparedPart],
+    crash_points: &CrashPoints,
+) -> Result<Vec<PathBuf>, ConnectorError> {
     let mut gone = Vec::new();
     let mut folders = BTreeSet::new();
     for part in parts {
         let folder = roots.resolve_path(&part.folder)?;
         let complete = part.path();
         match fs::rename(folder.join(PartNames::prepared(&part.complete)), folder.join(&part.complete)) {
-            Ok(()) => {}
+            Ok(()) => crash_points.pass(CrashPoint::Renamed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if !complete.try_exists().map_err(ConnectorError::io("find", &complete))? {
                     gone.push(complete);

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use millrace_types::CheckpointId;
+use millrace_types::{CheckpointId, CrashPoints};
 
 use super::part_commit::{PreparedPart, commit_parts, sync_folder};
 use super::part_name::PartNames;
@@ -30,6 +30,7 @@ pub struct PartSettings {
     pub roll_bytes: u64,
     /// Whether parts are published by commits alone.
     pub checkpointed: bool,
+    pub crash_points: CrashPoints,
 }
 
 /// The part files of one attempt.
@@ -65,7 +66,7 @@ impl PartWriter {
             Some(restored) => {
                 let parts: Result<Vec<_>, _> =
                     restored.committables.iter().map(PreparedPart::from_committable).collect();
-                (Some(restored.checkpoint), commit_parts(&roots, &parts?)?)
+                (Some(restored.checkpoint), commit_parts(&roots, &parts?, &settings.crash_points)?)
             }
         };
         let list = || ConnectorError::io("list the folder", &folder);
@@ -156,7 +157,7 @@ impl PartWriter {
     /// Publishes prepared parts.
     pub fn commit(&mut self, committables: &[Bytes]) -> Result<(), ConnectorError> {
         let parts: Vec<_> = committables.iter().map(PreparedPart::from_committable).collect::<Result<_, _>>()?;
-        let gone = commit_parts(&self.roots, &parts)?;
+        let gone = commit_parts(&self.roots, &parts, &self.settings.crash_points)?;
         // What this attempt did not prepare, or has committed before, may have been moved away by whoever reads it.
         let own = |path: &&PathBuf| self.prepared.iter().any(|part| self.folder.join(&part.complete) == **path);
         if let Some(path) = gone.iter().find(own) {
@@ -179,7 +180,7 @@ impl PartWriter {
         if is_new {
             // What was prepared for savepoints.
             let prepared: Vec<_> = self.prepared.iter().cloned().collect();
-            commit_parts(&self.roots, &prepared)?;
+            commit_parts(&self.roots, &prepared, &self.settings.crash_points)?;
             self.prepared.clear();
             while let Some(&number) = self.written.last() {
                 let complete = self.folder.join(self.settings.names.ended(number));

@@ -35,9 +35,10 @@ impl FileSinkPlan {
 
     pub async fn open(self, context: SinkContext) -> Result<FileSink, ConnectorError> {
         let FileSinkOptions { path, format, prefix, suffix, roll_size } = self.options;
-        let SinkContext { job, node, subtask, parallelism, attempt, checkpointed, restored, roots, log, .. } = context;
+        let SinkContext { job, node, subtask, parallelism, attempt, checkpointed, .. } = context;
+        let SinkContext { restored, roots, crash_points, log, .. } = context;
         let names = PartNames::new(&prefix, &suffix, job, node, subtask, attempt);
-        let settings = PartSettings { names, parallelism, roll_bytes: roll_size.0, checkpointed };
+        let settings = PartSettings { names, parallelism, roll_bytes: roll_size.0, checkpointed, crash_points };
         let (writer, gone) = blocking(move || PartWriter::open(roots, &path, settings, restored)).await?;
         for part in gone {
             log.line(&format!(

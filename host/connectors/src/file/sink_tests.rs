@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use millrace_types::{JobId, NodeId};
+use millrace_types::{CrashPoints, JobId, NodeId};
 use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
 
 use super::sink::{FileSink, FileSinkPlan};
@@ -44,6 +44,7 @@ fn context() -> SinkContext {
         checkpointed: false,
         restored: None,
         roots: FileRoots::unrestricted(),
+        crash_points: CrashPoints::default(),
         log: Arc::clone(&lines) as Arc<dyn TaskLog>,
         collect: lines,
     }

@@ -209,3 +209,15 @@ fn inputs_of_different_groups_fall_back_to_the_default_one() {
     graph.nodes[1].slot_sharing_group = Some("x".into());
     assert_eq!(group_of_c(&graph), "x");
 }
+
+#[test]
+fn what_generates_watermarks_behind_answers_begins_a_chain() {
+    let asked = |generates: usize| {
+        let mut graph =
+            pipeline(vec![source("a"), operator("b"), native_operator("ask"), operator("c"), operator("d")]);
+        graph.nodes[generates].generates_watermarks = true;
+        vertex_names(&graph)
+    };
+    assert_eq!(asked(4), ["Source: a -> b -> ask -> c", "d"]);
+    assert_eq!(asked(1), ["Source: a -> b -> ask -> c -> d"], "in front of the answers a record is of one split");
+}

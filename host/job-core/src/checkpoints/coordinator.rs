@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use millrace_protocol::{SnapshotFigures, SubtaskSnapshot};
-use millrace_types::{AttemptId, Barrier, CheckpointId, SnapshotKind, Timestamp};
+use millrace_types::{AttemptId, Barrier, CheckpointId, Failure, SnapshotKind, Timestamp};
 
 use super::completed::{CompletedCheckpoint, StoredCheckpoint};
 use super::garbage::Garbage;
@@ -103,6 +103,8 @@ impl Retained {
 #[derive(Debug)]
 pub(crate) struct Stop {
     pub request: RequestId,
+    /// The sources have been told to end: without the savepoint they have to be read again from the last checkpoint.
+    pub drained: bool,
     /// The savepoint, once it is complete: the tasks are about to finish.
     pub taken: Option<SnapshotLocation>,
 }
@@ -121,6 +123,8 @@ pub(crate) struct Coordinator {
     /// Requests that wait.
     pub requests: VecDeque<Request>,
     pub stop: Option<Stop>,
+    /// Why there is no savepoint, though the sources were told to end for it: the whole job goes back.
+    pub undrain: Option<Failure>,
     /// When the last checkpoint was triggered, or tasks were last deployed.
     pub triggered_at: Timestamp,
     /// When the last checkpoint ended.
@@ -157,6 +161,7 @@ impl Coordinator {
             start_from,
             requests: VecDeque::new(),
             stop: None,
+            undrain: None,
             triggered_at: now,
             ended_at: None,
             completed_at: None,

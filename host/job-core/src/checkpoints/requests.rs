@@ -49,11 +49,8 @@ impl JobCore {
         if let Some(why) = why {
             return self.refuse(&request, &why, out);
         }
-        if let Some(mode) = request.stop {
-            self.coordinator.stop = Some(Stop { request: request.id, taken: None });
-            if mode.drain {
-                self.drain(out);
-            }
+        if request.stop.is_some() {
+            self.coordinator.stop = Some(Stop { request: request.id, drained: false, taken: None });
         }
         self.coordinator.requests.push_back(request);
     }
@@ -63,8 +60,12 @@ impl JobCore {
         self.all_tasks().into_iter().all(|task| matches!(self.subtask(task).state, Running | Finished))
     }
 
-    /// Has the sources end. The savepoint's order follows the same way and so finds them at their end.
-    fn drain(&self, out: &mut Vec<Command>) {
+    /// Has the sources end. The savepoint's order follows the same way and so finds them at their end. No other checkpoint
+    /// is begun behind it: whoever goes back reads on from where the sources were.
+    pub(crate) fn drain(&mut self, out: &mut Vec<Command>) {
+        if let Some(stop) = &mut self.coordinator.stop {
+            stop.drained = true;
+        }
         for task in self.unfinished_tasks().into_iter().filter(|task| self.is_source(*task)) {
             if let Some(task_manager) = self.subtask(task).task_manager.clone() {
                 out.push(Command::DrainSource { task_manager, attempt: self.attempt_id(task) });
@@ -87,17 +88,30 @@ impl JobCore {
 
     /// What a request asked for will not be.
     pub(crate) fn refuse(&mut self, request: &Request, why: &str, out: &mut Vec<Command>) {
-        if self.coordinator.stop.as_ref().is_some_and(|stop| stop.request == request.id) {
-            self.coordinator.stop = None;
-        }
         let what = if request.folder.is_some() { "savepoint" } else { "checkpoint" };
         let failure = Failure::new(FailureKind::Checkpoint, format!("the {what} could not be taken: {why}"));
+        let stop = self.coordinator.stop.take_if(|stop| stop.request == request.id);
+        // A restart that is under way takes all regions along already.
+        if stop.is_some_and(|stop| stop.drained) && matches!(self.phase, Phase::Running) {
+            self.coordinator.undrain = Some(failure.clone());
+        }
         out.push(Command::SavepointEnded { request: request.id, result: Err(failure) });
+    }
+
+    /// All of the job goes back to its last checkpoint, if its sources were told to end for a savepoint that there is not:
+    /// otherwise it would finish with a part of its input.
+    pub(crate) fn undrain(&mut self, out: &mut Vec<Command>) {
+        if let Some(failure) = self.coordinator.undrain.take().filter(|_| matches!(self.phase, Phase::Running)) {
+            let failure = failure.with_remedy("remove the cause, and drain the job again: it goes on until then");
+            let regions: Vec<_> = (0..self.regions.count()).collect();
+            self.fail_regions(&failure, &regions, out);
+            self.tasks_ended(out);
+        }
     }
 
     /// The job has finished behind its savepoint.
     pub(crate) fn stopped(&mut self, out: &mut Vec<Command>) {
-        if let Some(Stop { request, taken: Some(at) }) = self.coordinator.stop.take() {
+        if let Some(Stop { request, taken: Some(at), .. }) = self.coordinator.stop.take() {
             out.push(Command::SavepointEnded { request, result: Ok(at) });
         }
     }
@@ -105,7 +119,7 @@ impl JobCore {
     /// The job does not stop behind its savepoint, which is complete.
     pub(crate) fn not_stopped(&mut self, why: &str, out: &mut Vec<Command>) {
         let taken = |stop: &mut Stop| stop.taken.is_some();
-        if let Some(Stop { request, taken: Some(at) }) = self.coordinator.stop.take_if(taken) {
+        if let Some(Stop { request, taken: Some(at), .. }) = self.coordinator.stop.take_if(taken) {
             let message = format!("the savepoint is complete, at {}, but the job did not stop: {why}", at.location);
             let failure = Failure::new(FailureKind::Checkpoint, message);
             out.push(Command::SavepointEnded { request, result: Err(failure) });
@@ -113,10 +127,12 @@ impl JobCore {
     }
 
     /// Whether the job's end has to wait: for a pointer of which it is not known whether it was written, or for the
-    /// savepoint that the job is to stop behind.
+    /// savepoint that the job is to stop behind, or to go back for.
     pub(crate) fn end_waits(&self) -> bool {
         let stops = self.coordinator.stop.as_ref().is_some_and(|stop| stop.taken.is_none());
-        let asked = stops || self.coordinator.pending.values().any(|pending| pending.request.is_some());
+        let asked = stops
+            || self.coordinator.undrain.is_some()
+            || self.coordinator.pending.values().any(|pending| pending.request.is_some());
         self.coordinator.unsettled().is_some() || (asked && self.goes_on())
     }
 }

@@ -14,6 +14,7 @@ use crate::tasks::Task;
 impl JobCore {
     /// Whatever the checkpoints need after a step: ids, pointers, the next one.
     pub(crate) fn coordinate(&mut self, out: &mut Vec<Command>) {
+        self.undrain(out);
         self.reserve_ids(out);
         self.persist_next(out);
         while self.snapshot_due().is_some_and(|due| due <= self.now)
@@ -85,6 +86,9 @@ impl JobCore {
             alignment: self.alignment_at(kind),
             folder: request.as_ref().and_then(|request| request.folder.clone()),
         };
+        if request.as_ref().and_then(|request| request.stop).is_some_and(|stop| stop.drain) {
+            self.drain(out);
+        }
         let finished = |task: &Task| self.subtask(*task).state == ExecutionState::Finished;
         let (finished, awaited): (BTreeSet<_>, BTreeSet<_>) = self.all_tasks().into_iter().partition(finished);
         for task in &awaited {

@@ -1,13 +1,23 @@
 //! Savepoints, and the stop of a job behind one.
 
-use millrace_job_core::{Command, Input, RequestId, SnapshotLocation, StopMode};
+use std::collections::VecDeque;
+
+use millrace_graph::{JobGraph, Partitioning};
+use millrace_job_core::{CheckpointOptions, Command, Input, RequestId, RestartStrategy, SnapshotLocation, StopMode};
 use millrace_protocol::SubtaskSnapshot;
 use millrace_types::{Alignment, CheckpointId, ExecutionState, JobStatus, SnapshotKind};
 
 use crate::checkpoints::{ack, checkpointed};
-use crate::harness::{Harness, failure, kinds, persisted};
+use crate::graphs::{edge, guest_source, job_graph, sink, spec};
+use crate::harness::{Harness, failure, kinds, offer, persisted};
 
 const REQUEST: RequestId = RequestId(7);
+
+/// `first -> out` and `second -> rows`, one subtask each, that share nothing.
+fn two_pipelines() -> JobGraph {
+    let nodes = vec![guest_source("first", 1), sink("out", 1), guest_source("second", 1), sink("rows", 1)];
+    job_graph(nodes, vec![edge(0, 1, Partitioning::Rebalance), edge(2, 3, Partitioning::Rebalance)])
+}
 
 fn ask(harness: &mut Harness, stop: Option<StopMode>) -> Vec<Command> {
     harness.step(Input::SavepointRequested { request: REQUEST, folder: "/save".into(), stop })
@@ -111,6 +121,113 @@ fn a_drained_job_takes_its_savepoint_when_its_sources_have_ended() {
     let commands = harness.step(Input::MetadataWritten { write });
     let (write, _) = persisted(&commands).unwrap();
     assert_eq!(answer(&harness.written(write)), Ok(at(id.0)));
+}
+
+/// Does what a job orders, and what follows from it.
+fn settle(harness: &mut Harness, commands: Vec<Command>) -> Vec<Command> {
+    let (mut orders, mut done) = (VecDeque::from(commands), Vec::new());
+    loop {
+        let Some(order) = orders.pop_front() else {
+            if harness.status() != JobStatus::Restarting || harness.core.next_deadline().is_none() {
+                return done;
+            }
+            orders.extend(harness.deadline());
+            continue;
+        };
+        orders.extend(match &order {
+            Command::CancelTask { attempt, .. } => harness.report(*attempt, ExecutionState::Canceled),
+            Command::PersistAttempt { write, .. } | Command::ReserveCheckpointIds { write, .. } => {
+                harness.step(Input::MetadataWritten { write: *write })
+            }
+            Command::EnumerateSplits { node, .. } => harness.splits(node.0, 3),
+            _ => Vec::new(),
+        });
+        done.push(order);
+    }
+}
+
+/// Two pipelines beside each other, which have a checkpoint and are then drained.
+fn draining() -> Harness {
+    let mut spec = spec(two_pipelines());
+    spec.checkpoints = CheckpointOptions { interval_ms: Some(1_000), ..CheckpointOptions::default() };
+    spec.options.restart_strategy = RestartStrategy::FixedDelay { attempts: 9, delay_ms: 0 };
+    let mut harness = Harness::of(spec);
+    let commands = harness.step(Input::Start);
+    settle(&mut harness, commands);
+    harness.step(Input::SlotsOffered(vec![offer("a", 0, 1)]));
+    let mut harness = harness.all_running();
+    assert_eq!(kinds(&harness.deadline()), ["trigger"; 2]);
+    let commands = taken(&mut harness, CheckpointId(1));
+    let [Command::PersistCheckpoint { write, .. }] = commands[..] else { panic!("{commands:?}") };
+    harness.step(Input::MetadataWritten { write });
+    assert_eq!(kinds(&ask(&mut harness, Some(StopMode { drain: true }))), ["drain", "drain", "trigger", "trigger"]);
+    harness
+}
+
+/// What each task begins with that is deployed when all has been done.
+fn restored(harness: &mut Harness, commands: Vec<Command>) -> Vec<Option<CheckpointId>> {
+    let deployed = |command: &Command| match command {
+        Command::Deploy { task, .. } => Some(task.restore.as_ref().map(|restore| restore.checkpoint)),
+        _ => None,
+    };
+    settle(harness, commands).iter().filter_map(deployed).collect()
+}
+
+#[test]
+fn a_drain_whose_savepoint_fails_takes_all_of_the_job_back_to_its_last_checkpoint() {
+    let mut harness = draining();
+    for task in harness.all_attempts() {
+        harness.step(ack(task, CheckpointId(2), SubtaskSnapshot::default()));
+    }
+    let commands = harness.step(Input::CheckpointStored { checkpoint: CheckpointId(2), result: Err("full".into()) });
+    assert!(answer(&commands).is_err_and(|why| why.contains("full")));
+    assert_eq!(harness.status(), JobStatus::Restarting);
+    let view = harness.core.view();
+    assert!(view.exceptions.entries[0].failure.to_string().contains("full"));
+    assert_eq!(restored(&mut harness, commands), [Some(CheckpointId(1)); 4]);
+    assert_eq!(harness.status(), JobStatus::Running);
+}
+
+/// One of the pipelines has ended already, with a part of its input.
+#[test]
+fn what_has_finished_early_for_a_drain_that_fails_runs_again_too() {
+    let mut harness = draining();
+    for subtask in [(0, 0), (1, 0)] {
+        let task = harness.attempt(subtask.0, subtask.1);
+        harness.report(task, ExecutionState::Finished);
+    }
+    // The savepoint was begun anew, since they ended before they took part.
+    let waiting: Vec<_> = [(2, 0), (3, 0)].map(|(vertex, subtask)| harness.attempt(vertex, subtask)).into();
+    let begun = harness.core.view().checkpoints.counts.total;
+    let mut commands = Vec::new();
+    for task in waiting {
+        commands = harness.step(ack(task, CheckpointId(begun), SubtaskSnapshot::default()));
+    }
+    assert_eq!(kinds(&commands), ["store"], "{commands:?}");
+    let checkpoint = CheckpointId(begun);
+    let commands = harness.step(Input::CheckpointStored { checkpoint, result: Err("full".into()) });
+    assert!(answer(&commands).is_err());
+    assert_eq!(restored(&mut harness, commands), [Some(CheckpointId(1)); 4]);
+}
+
+/// A failure that has nothing to do with the savepoint: the other pipeline has been told to end, too.
+#[test]
+fn a_task_that_fails_during_a_drain_takes_all_of_the_job_with_it() {
+    let mut harness = draining();
+    let task = harness.attempt(1, 0);
+    let commands = harness.report_with(task, ExecutionState::Failed, Some(failure("trap")));
+    assert!(answer(&commands).is_err());
+    assert_eq!(restored(&mut harness, commands), [Some(CheckpointId(1)); 4]);
+}
+
+#[test]
+fn a_drain_that_was_not_begun_leaves_the_sources_where_they_are() {
+    let mut harness = checkpointed(|_| {});
+    assert_eq!(kinds(&harness.deadline()), ["trigger", "trigger"]);
+    // One is under way, and one at a time is allowed.
+    assert_eq!(ask(&mut harness, Some(StopMode { drain: true })), []);
+    let commands = harness.complete(CheckpointId(1), &[]);
+    assert_eq!(kinds(&commands)[4..], ["drain", "drain", "trigger", "trigger"]);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use millrace_job_core::{Command, CompletedCheckpoint, Input, JobSpec, RequestId,
 use millrace_metadata_core::{CheckpointPointer, Command as MetadataCommand};
 use millrace_protocol::ToTaskManager;
 use millrace_types::{
-    CheckpointId, Failure, FailureKind, JobId, SnapshotKind, TaskManagerId, TenantId, Timestamp, TriggerId,
+    CheckpointId, CrashPoint, CrashPoints, Failure, FailureKind, JobId, SnapshotKind, TaskManagerId, TenantId,
+    Timestamp, TriggerId,
 };
 
 use super::{JobMaster, MasterInput};
@@ -101,8 +102,14 @@ impl JobMaster {
         message: ToTaskManager,
     ) -> Option<BoxFuture<'static, Option<MasterInput>>> {
         let services = self.services.clone();
+        let completed = matches!(message, ToTaskManager::CheckpointCompleted { .. });
         Some(Box::pin(async move {
             let _ = services.gateways.send(&task_manager, message).await;
+            let crash_points = &services.options.crash_points;
+            if completed && crash_points.is_due(CrashPoint::Told) {
+                tokio::time::sleep(CrashPoints::LINGER).await;
+                crash_points.die();
+            }
             None
         }))
     }
@@ -193,8 +200,13 @@ async fn persist(
         add: Some(Box::new(pointer)),
         retained: retained.into_iter().collect(),
     };
+    let crash_points = &services.options.crash_points;
+    crash_points.pass(CrashPoint::Described);
     match services.metadata.propose(command).await {
-        Ok(_) => Input::MetadataWritten { write },
+        Ok(_) => {
+            crash_points.pass(CrashPoint::Pointed);
+            Input::MetadataWritten { write }
+        }
         Err(error) => {
             tracing::warn!(job = %spec.job, checkpoint = %id, %error, "a checkpoint's pointer may not be stored");
             Input::MetadataWriteFailed { write, reason: error.to_string() }

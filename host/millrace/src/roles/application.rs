@@ -8,7 +8,7 @@ use millrace_types::{JobId, JobStatus, TenantId};
 use crate::cli::Application;
 use crate::paths::absolute_arguments;
 use crate::progress::println_stdout;
-use crate::roles::jobmanager::{Core, Plan, announce, bind_rest};
+use crate::roles::jobmanager::{Core, Plan, Start, announce, bind_rest};
 use crate::roles::{block_on, setup, stop_signal};
 
 pub(crate) fn run(options: &Application) -> Result<()> {
@@ -27,7 +27,13 @@ pub(crate) fn run(options: &Application) -> Result<()> {
     let file = file.into_owned();
     block_on(async move {
         let mut stop = Box::pin(stop_signal()?);
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), true).await?;
+        let core = Core::start(
+            &plan.configuration,
+            &plan.data_dir,
+            plan.reach.clone(),
+            Start { adopts: true, ..Start::default() },
+        )
+        .await?;
         let control = plan.listen(&core.job_manager)?;
         let mut rest = setup::rest_options(&plan.configuration)?;
         rest.submissions = false;

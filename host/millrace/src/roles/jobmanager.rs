@@ -10,6 +10,7 @@ use millrace_metadata::{MetadataOptions, MetadataService};
 use millrace_rest::{RestOptions, RestServer};
 use millrace_sandbox::Sandbox;
 use millrace_storage::BlobStore;
+use millrace_types::{CrashPoint, CrashPoints};
 
 use crate::cli::{self, JobManagerArgs};
 use crate::config::{self, Configuration};
@@ -18,9 +19,12 @@ use crate::roles::{block_on, folder, setup, stop_signal};
 
 pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
     let plan = Plan::new(&options.common)?;
+    let crash_points = setup::crash_points(options.crash_at, &CrashPoint::OF_JOB_MANAGERS)?;
     block_on(async move {
         let stop = stop_signal()?;
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), true).await?;
+        setup::announce_crash(options.crash_at);
+        let start = Start { adopts: true, crash_points };
+        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start).await?;
         let control = plan.listen(&core.job_manager)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
         announce(&server, control);
@@ -58,6 +62,14 @@ impl Plan {
     }
 }
 
+/// What differs between the roles that have a JobManager.
+#[derive(Default)]
+pub(crate) struct Start {
+    /// Whether tasks may have outlived an earlier one.
+    pub(crate) adopts: bool,
+    pub(crate) crash_points: CrashPoints,
+}
+
 /// The parts that every process with a JobManager has.
 pub(crate) struct Core {
     pub(crate) job_manager: JobManager,
@@ -67,19 +79,20 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Opens the stores and starts the JobManager. With `adopts` there may be tasks that outlived an earlier one.
+    /// Opens the stores and starts the JobManager.
     pub(crate) async fn start(
         configuration: &Configuration,
         data_dir: &Path,
         reach: Reach,
-        adopts: bool,
+        start: Start,
     ) -> Result<Self> {
         folder::create_private(data_dir)?;
         let (metadata, handle) = MetadataService::open(&MetadataOptions::new(data_dir.join("metadata.redb")))?;
         let blobs = BlobStore::open_local(&data_dir.join("blobs"))?;
         let sandbox = setup::sandbox(data_dir)?;
         let mut options = setup::job_manager_options(configuration, data_dir, reach)?;
-        if adopts {
+        options.crash_points = start.crash_points;
+        if start.adopts {
             options.adoption_timeout_ms = Some(configuration.duration_ms(config::ADOPTION_TIMEOUT)?);
         }
         let job_manager = JobManager::start(options, handle, blobs.clone(), sandbox.clone()).await?;

@@ -12,7 +12,7 @@ use millrace_rest::RestOptions;
 use millrace_sandbox::{CompilerCommand, Sandbox, SandboxOptions};
 use millrace_storage::{BundleLimits, LocalCopies, digest_of};
 use millrace_taskmanager::TaskManagerOptions;
-use millrace_types::{SandboxLimits, TaskManagerId};
+use millrace_types::{CrashAt, CrashPoint, CrashPoints, SandboxLimits, TaskManagerId};
 
 use crate::config::{self, Configuration};
 
@@ -101,6 +101,27 @@ pub(crate) fn rest_options(configuration: &Configuration) -> Result<RestOptions>
         version: env!("CARGO_PKG_VERSION").to_owned(),
         submissions: true,
     })
+}
+
+/// Where the process is to die, of the points that its role passes.
+pub(crate) fn crash_points(at: Option<CrashAt>, passed: &[CrashPoint]) -> Result<CrashPoints> {
+    let Some(at) = at else { return Ok(CrashPoints::default()) };
+    anyhow::ensure!(passed.contains(&at.point), "--crash-at {at}: this process never passes that point");
+    Ok(CrashPoints::armed(at, die))
+}
+
+/// Says loudly that this process is going to die.
+pub(crate) fn announce_crash(at: Option<CrashAt>) {
+    if let Some(at) = at {
+        tracing::error!(%at, "THIS PROCESS IS GOING TO KILL ITSELF, as --crash-at says: it is for tests alone");
+    }
+}
+
+/// As a power cut would: nothing is flushed, nobody is told.
+fn die() {
+    // What keeps a process from killing itself is not known; it ends all the same.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    std::process::abort();
 }
 
 /// An absolute folder of an option, if it is set.
@@ -193,5 +214,7 @@ pub(crate) fn task_manager_options(
     options.buffer_bytes =
         u32::try_from(buffers).with_context(|| format!("{} is too large", config::NETWORK_MEMORY))?;
     options.heartbeat_interval = heartbeat_interval(configuration)?;
+    options.state_memory_bytes = configuration.bytes(config::STATE_MEMORY)?;
+    options.state_disk_bytes_max = configuration.bytes(config::STATE_DISK)?;
     Ok(options)
 }

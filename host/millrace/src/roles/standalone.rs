@@ -16,7 +16,7 @@ use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, TaskManage
 use crate::cli::Standalone;
 use crate::config::{self, Configuration};
 use crate::progress::println_stdout;
-use crate::roles::jobmanager::{Core, bind_rest};
+use crate::roles::jobmanager::{Core, Start, bind_rest};
 use crate::roles::{block_on, setup, stop_signal};
 
 pub(crate) fn run(options: &Standalone) -> Result<()> {
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Standalone) -> Result<()> {
     let task_manager = setup::task_manager_options(&configuration, id, data_dir.clone(), reach.clone())?;
     block_on(async move {
         let stop = stop_signal()?;
-        let core = Core::start(&configuration, &data_dir, reach, false).await?;
+        let core = Core::start(&configuration, &data_dir, reach, Start::default()).await?;
         let slots = task_manager.slots;
         let task_manager = start_task_manager(task_manager, &core)?;
         core.job_manager.wait_for_slots(slots).await;

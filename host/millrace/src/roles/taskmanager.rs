@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use millrace_connectors::FileRoots;
 use millrace_taskmanager::{DataPlaneOptions, RemoteOptions, serve};
-use millrace_types::TaskManagerId;
+use millrace_types::{CrashPoint, TaskManagerId};
 
 use crate::cli;
 use crate::config::{self, Configuration};
@@ -34,6 +34,7 @@ pub(crate) fn run(options: &cli::TaskManager) -> Result<()> {
     let mut task_manager = setup::task_manager_options(&configuration, id, own.path.clone(), reach)?;
     let data = setup::address(&configuration, config::DATA_ADDRESS, config::DATA_PORT);
     task_manager.data = Some(DataPlaneOptions::new(data));
+    task_manager.crash_points = setup::crash_points(options.crash_at, &CrashPoint::OF_TASK_MANAGERS)?;
     let remote = RemoteOptions {
         jobmanagers: setup::job_managers(&configuration)?,
         connect_timeout: CONNECT_TIMEOUT,
@@ -43,6 +44,7 @@ pub(crate) fn run(options: &cli::TaskManager) -> Result<()> {
     };
     block_on(async move {
         let stop = stop_signal()?;
+        setup::announce_crash(options.crash_at);
         let sandbox = setup::sandbox(&own.path)?;
         let slots = task_manager.slots;
         let announce = move |id: &TaskManagerId| {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use millrace_protocol::SplitId;
 use millrace_task_core::{ChainProgress, Clock, Command, Input};
-use millrace_types::{Barrier, CheckpointId, EventTime, Failure, FailureKind, MIN_EVENT_TIME, NodeId};
+use millrace_types::{Barrier, CheckpointId, CrashPoints, EventTime, Failure, FailureKind, MIN_EVENT_TIME, NodeId};
 use millrace_wire::BatchView;
 use tokio::time::Instant;
 
@@ -299,10 +299,14 @@ impl Chain {
     }
 
     /// A checkpoint is complete: what was prepared for it becomes visible.
-    pub(crate) async fn commit(&mut self, completed: CheckpointId) -> Result<(), TaskError> {
+    pub(crate) async fn commit(
+        &mut self,
+        completed: CheckpointId,
+        crash_points: &CrashPoints,
+    ) -> Result<(), TaskError> {
         for segment in &mut self.segments {
             if let Segment::Sink(sink) = segment {
-                sink.commit(completed).await?;
+                sink.commit(completed, crash_points).await?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_protocol::{CheckpointDecline, ReaderSnapshot, SnapshotFigures, ToJobManager};
-use millrace_types::{Alignment, Barrier, CheckpointId, Failure, FailureKind, SnapshotKind};
+use millrace_types::{Alignment, Barrier, CheckpointId, CrashPoints, Failure, FailureKind, SnapshotKind};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -34,6 +34,7 @@ pub(crate) struct TaskCheckpoints {
     stopping: Option<CheckpointId>,
     /// The task has stopped behind a savepoint.
     stopped: bool,
+    crash_points: CrashPoints,
 }
 
 /// What is known of a snapshot besides what the operators have.
@@ -47,8 +48,13 @@ pub(crate) struct SnapshotExtras {
 }
 
 impl TaskCheckpoints {
-    pub(crate) fn new(orders: OrderBox, outbound: mpsc::Sender<ToJobManager>, uploads: Uploads) -> Self {
-        Self { orders, outbound, uploads, newest: None, last: None, stopping: None, stopped: false }
+    pub(crate) fn new(
+        orders: OrderBox,
+        outbound: mpsc::Sender<ToJobManager>,
+        uploads: Uploads,
+        crash_points: CrashPoints,
+    ) -> Self {
+        Self { orders, outbound, uploads, newest: None, last: None, stopping: None, stopped: false, crash_points }
     }
 
     /// What the JobMaster has said since the last time.
@@ -71,7 +77,7 @@ impl TaskCheckpoints {
         self.newest = self.newest.max(orders.aborted.last().copied()).max(orders.aborted_upto);
         if let Some(completed) = orders.completed {
             self.uploads.completed(completed);
-            chain.commit(completed).await?;
+            chain.commit(completed, &self.crash_points).await?;
             if self.stopping.is_some_and(|stopping| stopping <= completed) {
                 chain.stop();
                 self.stopped = true;

@@ -16,8 +16,8 @@ use millrace_state::{BackendOptions, KeyedBackend, ScratchOptions, StateLimits, 
 use millrace_storage::LocalCopies;
 use millrace_task_core::{TimerLimits, TimerService};
 use millrace_types::{
-    BATCH_BYTES, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX, STATE_CACHE_BYTES,
-    StateBackendKind, TaskManagerId,
+    BATCH_BYTES, CrashPoints, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX,
+    STATE_CACHE_BYTES, StateBackendKind, TaskManagerId,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -51,6 +51,7 @@ pub(crate) struct TaskEnvironment {
     pub scratch: ScratchOptions,
     /// Copies of state on this machine's disk, if there is a place for them.
     pub local_state: Option<LocalCopies>,
+    pub crash_points: CrashPoints,
 }
 
 /// Opens the operators of one task.
@@ -299,6 +300,7 @@ impl Opener<'_> {
                 committables: restore::committables(restore, &node.uid),
             }),
             roots: self.environment.reach.files.clone(),
+            crash_points: self.environment.crash_points.clone(),
             log: Arc::new(SinkLog { shared: Arc::clone(&shared), name: node.name.clone() }),
             collect: Arc::new(CollectLink::new(id, outbound, acknowledged, shared)),
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use millrace_connectors::{ConnectorError, PollStatus, Sink, SourceReader};
 use millrace_sandbox::PollStatus as GuestPollStatus;
-use millrace_types::{BATCH_BYTES, CheckpointId, EventTime, Failure, FailureKind, NodeId};
+use millrace_types::{BATCH_BYTES, CheckpointId, CrashPoint, CrashPoints, EventTime, Failure, FailureKind, NodeId};
 use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
 
 use crate::run::asynchronous::AsyncSegment;
@@ -160,11 +160,17 @@ impl NativeSink {
     }
 
     /// Commits what was prepared for a checkpoint that is complete.
-    pub(crate) async fn commit(&mut self, completed: CheckpointId) -> Result<(), TaskError> {
+    pub(crate) async fn commit(
+        &mut self,
+        completed: CheckpointId,
+        crash_points: &CrashPoints,
+    ) -> Result<(), TaskError> {
         let later = self.prepared.split_off(&CheckpointId(completed.0.saturating_add(1)));
         // The newest one has what the earlier ones had.
         if let Some((_, committables)) = std::mem::replace(&mut self.prepared, later).pop_last() {
+            crash_points.pass(CrashPoint::Completed);
             self.sink.commit(&committables).await.map_err(|error| connector_failed(&self.name, error))?;
+            crash_points.pass(CrashPoint::Committed);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millrace_graph::{NodeKind, StreamNode};
 use millrace_protocol::{SplitAssignment, SplitRequest, ToJobManager};
 use millrace_task_core::Input;
-use millrace_types::{EventTime, Failure, FailureKind, NodeId};
+use millrace_types::{EventTime, Failure, FailureKind, NodeId, SnapshotKind};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -163,25 +163,33 @@ impl SourceDriver {
         shared: &TaskShared,
     ) -> Result<(), TaskError> {
         checkpoints.heed(&orders, chain).await?;
-        if orders.drain && !chain.has_ended() {
-            // The savepoint's order, which may have come together with this one, lies behind it.
-            let splits = self.queue.drain();
-            chain.drop_splits(splits).await?;
-            self.finish(chain).await?;
-        }
         if let Some(alignment) = &mut self.alignment
             && let Some(limit) = orders.limits.get(&alignment.node)
         {
             alignment.watermark_max = *limit;
         }
         for barrier in orders.triggers.into_values() {
+            // What has come together with the order to end, and was begun before it, finds the source where it was.
+            if orders.drain && barrier.kind == (SnapshotKind::Savepoint { stop: true }) {
+                self.drain(chain).await?;
+            }
             if checkpoints.is_news(barrier.checkpoint) && (!chain.has_ended() || chain.ends_by_checkpoint()) {
                 let reader = Some((self.uid.clone(), self.queue.snapshot()));
                 let extras = SnapshotExtras { reader, ..SnapshotExtras::default() };
                 checkpoints.snapshot(&Arc::new(barrier), extras, chain, shared).await?;
             }
         }
-        Ok(())
+        if orders.drain { self.drain(chain).await } else { Ok(()) }
+    }
+
+    /// Ends as if all had been read, unless that is so already.
+    async fn drain(&mut self, chain: &mut Chain) -> Result<(), TaskError> {
+        if chain.has_ended() {
+            return Ok(());
+        }
+        let splits = self.queue.drain();
+        chain.drop_splits(splits).await?;
+        self.finish(chain).await
     }
 
     async fn on_time(chain: &mut Chain) -> Result<(), TaskError> {

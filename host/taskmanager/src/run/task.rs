@@ -178,8 +178,10 @@ impl Body {
             copies,
             outbound: environment.outbound.clone(),
             shared: Arc::clone(shared),
+            crash_points: environment.crash_points.clone(),
         });
-        let mut checkpoints = TaskCheckpoints::new(links.orders.clone(), environment.outbound.clone(), uploads);
+        let (orders, outbound) = (links.orders.clone(), environment.outbound.clone());
+        let mut checkpoints = TaskCheckpoints::new(orders, outbound, uploads, environment.crash_points.clone());
         if let Some(restore) = &task.restore
             && !restore.in_flight.is_empty()
         {

@@ -20,7 +20,9 @@ use millrace_protocol::{
     SubtaskSnapshot, ToJobManager,
 };
 use millrace_state::{ChainSegment, MergePolicy, MergeTicket, SealedSegment, SegmentChain};
-use millrace_types::{AttemptId, CheckpointId, Failure, FailureKind, KeyGroupRange, SnapshotKind};
+use millrace_types::{
+    AttemptId, CheckpointId, CrashPoint, CrashPoints, Failure, FailureKind, KeyGroupRange, SnapshotKind,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -67,6 +69,7 @@ pub(crate) struct UploadPlan {
     pub copies: TaskCopies,
     pub outbound: mpsc::Sender<ToJobManager>,
     pub shared: Arc<TaskShared>,
+    pub crash_points: CrashPoints,
 }
 
 impl Uploads {
@@ -83,6 +86,7 @@ impl Uploads {
             copies: plan.copies,
             outbound: plan.outbound,
             shared: plan.shared,
+            crash_points: plan.crash_points,
             merge: None,
         };
         Self { snapshots: Some(snapshots), worker: tokio::spawn(worker.run(taken)), copies, shared }
@@ -152,6 +156,7 @@ struct Worker {
     copies: TaskCopies,
     outbound: mpsc::Sender<ToJobManager>,
     shared: Arc<TaskShared>,
+    crash_points: CrashPoints,
     merge: Option<Merge>,
 }
 
@@ -185,6 +190,7 @@ impl Worker {
                 let operators = ack.snapshot.operators.values();
                 let segments = operators.flat_map(|operator| &operator.keyed).map(|segment| &segment.blob);
                 self.copies.acknowledged(checkpoint, segments);
+                self.crash_points.pass(CrashPoint::Prepared);
                 ToJobManager::CheckpointAcknowledged(Box::new(ack))
             }
             Err(failure) => {
@@ -194,6 +200,10 @@ impl Worker {
         };
         // Whoever is gone ends this task as well.
         let _ = self.outbound.send(message).await;
+        if self.crash_points.is_due(CrashPoint::Acknowledged) {
+            tokio::time::sleep(CrashPoints::LINGER).await;
+            self.crash_points.die();
+        }
         match self.operators.iter().find(|(_, files)| files.unwritten.len() > UNWRITTEN_MAX) {
             None => Ok(()),
             Some((uid, files)) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millrace_protocol::{SplitAssignment, SplitRequest, ToJobManager};
 use millrace_task_core::Input;
-use millrace_types::{AttemptId, Failure, FailureKind, NodeId};
+use millrace_types::{AttemptId, Failure, FailureKind, NodeId, SnapshotKind};
 
 use super::chain::Chain;
 use super::checkpoints::{Reader, TaskCheckpoints};
@@ -81,19 +81,26 @@ impl SourceDriver {
         env: &mut Env<'_>,
     ) -> Result<(), TaskError> {
         checkpoints.heed(&orders, chain, env)?;
-        if orders.drain && !chain.has_ended() {
-            // What was ordered with it is to find the source at its end.
-            self.queue.drain();
-            chain.apply(Input::SourceFinished { node: self.node }, env)?;
-        }
         for barrier in orders.triggers.into_values() {
+            // What was begun before the order to end finds the source where it was.
+            if orders.drain && barrier.kind == (SnapshotKind::Savepoint { stop: true }) {
+                self.drain(chain, env)?;
+            }
             if chain.has_ended() {
                 checkpoints.orders.put(TaskOrder::Trigger(barrier));
             } else if checkpoints.is_news(barrier.checkpoint) {
                 checkpoints.snapshot(&Arc::new(barrier), self.reader(), chain, env)?;
             }
         }
-        Ok(())
+        if orders.drain { self.drain(chain, env) } else { Ok(()) }
+    }
+
+    fn drain(&mut self, chain: &mut Chain, env: &mut Env<'_>) -> Result<(), TaskError> {
+        if chain.has_ended() {
+            return Ok(());
+        }
+        self.queue.drain();
+        chain.apply(Input::SourceFinished { node: self.node }, env)
     }
 
     fn read(&mut self, chain: &mut Chain, env: &mut Env<'_>) -> Result<(), TaskError> {

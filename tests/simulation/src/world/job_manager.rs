@@ -42,6 +42,9 @@ pub(crate) struct JobManager {
     wake_at: Option<u64>,
 }
 
+/// How long a connection may last that is being closed, in milliseconds.
+const REFUSED_MS_MAX: u64 = 80;
+
 impl World {
     pub(crate) fn start_job_manager(&mut self) {
         let begun = self.metadata.apply(MetadataCommand::BeginEpoch).map(|applied| applied.response);
@@ -159,8 +162,10 @@ impl World {
             }
             ResourceCommand::RefuseTaskManager { task_manager, .. } => {
                 let (number, life) = (number_of(&task_manager), self.lives);
-                self.schedule(0, Event::Lost { life, task_manager: number });
-                self.schedule(1, Event::Disconnected { task_manager: number });
+                // Both sides notice in their own time: until then a zombie goes on, and is heard.
+                let (here, there) = (self.rng.below(REFUSED_MS_MAX), self.rng.below(REFUSED_MS_MAX));
+                self.schedule(here, Event::Lost { life, task_manager: number });
+                self.schedule(there, Event::Disconnected { task_manager: number });
             }
         }
     }

@@ -66,7 +66,6 @@ impl World {
                 self.tell_task_manager(&task_manager, ToTaskManager::AssignSplits { epoch, assignment });
             }
             Command::DrainSource { task_manager, attempt } => {
-                self.drained = true;
                 self.tell_task_manager(&task_manager, ToTaskManager::DrainSource { epoch, attempt });
             }
             Command::PersistAttempts { write, attempts } => self.propose(epoch, Change::Attempts { write, attempts }),
@@ -166,6 +165,7 @@ impl World {
         let attempt = task.attempt;
         self.ledger.check_deployment(attempt);
         self.check_one_attempt(attempt);
+        self.check_nothing_runs(attempt);
         if !self.tell_task_manager(task_manager, ToTaskManager::Deploy { epoch, task }) {
             let failure = Failure::new(FailureKind::TaskManagerLost, "it is not registered");
             self.answer(attempt.job, Input::DeployFailed { attempt, failure });
@@ -181,6 +181,17 @@ impl World {
         assert_eq!(subtask.attempt, attempt.attempt, "a deployment of another attempt than the present one");
         let running = subtask.earlier.iter().find(|earlier| !earlier.state.is_terminal());
         assert!(running.is_none(), "{attempt:?} is deployed beside {running:?}");
+    }
+
+    /// No earlier attempt of the subtask is left on a TaskManager that does not count as lost.
+    fn check_nothing_runs(&self, attempt: AttemptId) {
+        let Some(manager) = &self.job_manager else { return };
+        for (number, task_manager) in &self.task_managers {
+            let known = manager.resources.task_manager(&task_manager.id).is_some();
+            let counts = known && manager.connected.contains(number);
+            let left = task_manager.attempt_of(attempt).filter(|_| counts);
+            assert_eq!(left, None, "{attempt:?} is deployed while it runs on {}", task_manager.id);
+        }
     }
 
     fn begin(&mut self, job: JobId, checkpoint: CheckpointId) {

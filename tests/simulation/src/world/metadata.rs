@@ -167,7 +167,8 @@ impl World {
             return false;
         }
         match &proposal.change {
-            Change::Pointer { checkpoint, .. } => {
+            Change::Pointer { checkpoint, location, .. } => {
+                self.drained |= self.draining.contains(location);
                 self.ledger.pointer_stored(job, *checkpoint);
                 self.check_files(job);
             }
