@@ -6,8 +6,8 @@ use std::io::Read;
 use async_trait::async_trait;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use millrace::{Data, Text};
 use millrace::batch::BatchWriter;
+use millrace::{Data, Text};
 use millrace_graph::{GuestCode, StreamGraph};
 use millrace_sandbox::{
     Clock, CompiledComponent, CompilerCommand, HostError, LogLevel, LogSource, OpenSpec, OperatorHost,

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
-use millrace::{Data, Text};
 use millrace::batch::BatchReader;
+use millrace::{Data, Text};
 use nexmark::events::Event;
 use nexmark::generator::Generator;
 
