@@ -1,4 +1,5 @@
-//! The events of an auction house.
+//! The events of an auction house. Texts are shared with the pools that they come from, as references to strings are
+//! elsewhere, and what is rare and large stands apart: an event is moved more often than it is looked at.
 
 use millrace::prelude::*;
 
@@ -6,22 +7,22 @@ use millrace::prelude::*;
 #[derive(Clone, Debug, PartialEq, Data)]
 pub struct Person {
     pub id: i64,
-    pub name: String,
-    pub email: String,
-    pub credit_card: String,
-    pub city: String,
-    pub state: String,
+    pub name: Text,
+    pub email: Text,
+    pub credit_card: Text,
+    pub city: Text,
+    pub state: Text,
     /// Event time, in milliseconds since 1970.
     pub time: i64,
-    pub extra: String,
+    pub extra: Text,
 }
 
 /// An auction that was opened.
 #[derive(Clone, Debug, PartialEq, Data)]
 pub struct Auction {
     pub id: i64,
-    pub item: String,
-    pub description: String,
+    pub item: Text,
+    pub description: Text,
     /// In cents, as all prices.
     pub initial_bid: i64,
     pub reserve: i64,
@@ -31,7 +32,7 @@ pub struct Auction {
     pub expires: i64,
     pub seller: i64,
     pub category: i64,
-    pub extra: String,
+    pub extra: Text,
 }
 
 /// A bid in an auction.
@@ -41,18 +42,18 @@ pub struct Bid {
     pub bidder: i64,
     /// In cents.
     pub price: i64,
-    pub channel: String,
-    pub url: String,
+    pub channel: Text,
+    pub url: Text,
     /// Event time, in milliseconds since 1970.
     pub time: i64,
-    pub extra: String,
+    pub extra: Text,
 }
 
 /// What happens.
 #[derive(Clone, Debug, PartialEq, Data)]
 pub enum Event {
-    Person(Person),
-    Auction(Auction),
+    Person(Box<Person>),
+    Auction(Box<Auction>),
     Bid(Bid),
 }
 
@@ -68,7 +69,7 @@ impl Event {
 }
 
 /// The columns of a bid.
-type BidRow = (i64, i64, i64, String, String, i64, String);
+type BidRow = (i64, i64, i64, Text, Text, i64, Text);
 
 impl Bid {
     /// The bid as a row.

@@ -5,6 +5,8 @@
 
 use std::cell::OnceCell;
 
+use millrace::Text;
+
 use crate::events::{Auction, Bid, Event, Person};
 use crate::source::Generate;
 
@@ -39,9 +41,9 @@ pub fn unit(hash: u64) -> f64 {
 
 /// The texts and prices that events are made of.
 struct Pools {
-    extra: Vec<String>,
-    small: Vec<String>,
-    url: Vec<String>,
+    extra: Vec<Text>,
+    small: Vec<Text>,
+    url: Vec<Text>,
     price: Vec<i64>,
 }
 
@@ -65,25 +67,25 @@ fn price(index: u64) -> i64 {
 impl Pools {
     fn new() -> Self {
         Self {
-            extra: (0..1024).map(|i| text(i, 32)).collect(),
-            small: (0..1024).map(|i| text(i + 7777, 12)).collect(),
-            url: (0..1024).map(url).collect(),
+            extra: (0..1024).map(|i| text(i, 32).into()).collect(),
+            small: (0..1024).map(|i| text(i + 7777, 12).into()).collect(),
+            url: (0..1024).map(|i| url(i).into()).collect(),
             price: (0..4096).map(price).collect(),
         }
     }
 
     #[inline]
-    fn extra(&self, hash: u64) -> String {
+    fn extra(&self, hash: u64) -> Text {
         self.extra[(hash & 1023) as usize].clone()
     }
 
     #[inline]
-    fn small(&self, hash: u64) -> String {
+    fn small(&self, hash: u64) -> Text {
         self.small[(hash & 1023) as usize].clone()
     }
 
     #[inline]
-    fn url(&self, hash: u64) -> String {
+    fn url(&self, hash: u64) -> Text {
         self.url[(hash & 1023) as usize].clone()
     }
 
@@ -162,8 +164,8 @@ impl Generator {
         let h2 = mix(h1);
         let hashes = [h1, h2, mix(h2)];
         match place {
-            0 => Event::Person(person(pools, epoch, time, hashes)),
-            1..4 => Event::Auction(auction(pools, epoch, place, time, hashes)),
+            0 => Event::Person(Box::new(person(pools, epoch, time, hashes))),
+            1..4 => Event::Auction(Box::new(auction(pools, epoch, place, time, hashes))),
             _ => Event::Bid(bid(pools, epoch, place, time, hashes)),
         }
     }

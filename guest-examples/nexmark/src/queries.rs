@@ -16,16 +16,10 @@ pub fn is_watched(bid: &Bid) -> bool {
     bid.auction % 123 == 0
 }
 
-/// wc: the words of a sentence.
-#[inline]
-pub fn words(sentence: &str) -> impl Iterator<Item = &str> {
-    sentence.split_ascii_whitespace()
-}
-
 /// wc: a record for each word of a sentence.
 #[inline]
-pub fn split(sentence: String, out: &mut Collector<Text>) {
-    words(&sentence).for_each(|word| out.collect(Text::from(word)));
+pub fn split(sentence: Text, out: &mut Collector<Text>) {
+    sentence.words().for_each(|word| out.collect(word));
 }
 
 /// wc: how often each word has come so far.

@@ -2,6 +2,8 @@
 
 use std::cell::OnceCell;
 
+use millrace::Text;
+
 use crate::generator::{mix, unit};
 use crate::source::Generate;
 
@@ -35,7 +37,7 @@ fn base_36(mut number: u64) -> String {
     digits.iter().rev().copied().map(char::from).collect()
 }
 
-fn sentences() -> Vec<String> {
+fn sentences() -> Vec<Text> {
     let vocabulary: Vec<String> = (0..VOCABULARY_WORDS).map(word).collect();
     let mut hash = 42;
     let mut next = || {
@@ -43,31 +45,31 @@ fn sentences() -> Vec<String> {
         // The cube makes the first words of the vocabulary frequent.
         vocabulary[(unit(hash).powi(3) * VOCABULARY_WORDS as f64) as usize].as_str()
     };
-    (0..SENTENCES).map(|_| (0..WORDS_PER_SENTENCE).map(|_| next()).collect::<Vec<_>>().join(" ")).collect()
+    (0..SENTENCES).map(|_| (0..WORDS_PER_SENTENCE).map(|_| next()).collect::<Vec<_>>().join(" ").into()).collect()
 }
 
 /// Generates sentences.
 #[derive(Default)]
 pub struct Sentences {
     /// Made where sentences are sent, and not where the graph is built.
-    sentences: OnceCell<Vec<String>>,
+    sentences: OnceCell<Vec<Text>>,
 }
 
 impl Sentences {
     /// The sentence of an index.
     #[inline]
-    pub fn sentence(&self, index: u64) -> &str {
+    pub fn sentence(&self, index: u64) -> &Text {
         let sentences = self.sentences.get_or_init(sentences);
         &sentences[index as usize % SENTENCES]
     }
 }
 
 impl Generate for Sentences {
-    type Record = String;
+    type Record = Text;
 
     #[inline]
-    fn record(&self, index: u64) -> (String, usize) {
-        let sentence = self.sentence(index).to_owned();
+    fn record(&self, index: u64) -> (Text, usize) {
+        let sentence = self.sentence(index).clone();
         let bytes = sentence.len();
         (sentence, bytes)
     }

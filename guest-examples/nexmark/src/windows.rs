@@ -82,19 +82,17 @@ pub fn highest_bids(bids: &Stream<Bid>) -> Stream<HighestBid> {
 }
 
 /// (id, name, reserve).
-pub type NewSeller = (i64, String, i64);
+pub type NewSeller = (i64, Text, i64);
 
 /// q8: who opened auctions in the same ten seconds in which they came, with each auction's reserve.
 pub fn new_sellers(events: &Stream<Event>) -> Stream<NewSeller> {
-    let persons = events.flat_map(|event, out: &mut Collector<(i64, String)>| {
-        if let Event::Person(person) = event {
-            out.collect((person.id, person.name));
-        }
+    let persons = events.filter_map(|event| match event {
+        Event::Person(person) => Some((person.id, person.name.clone())),
+        _ => None,
     });
-    let auctions = events.flat_map(|event, out: &mut Collector<(i64, i64)>| {
-        if let Event::Auction(auction) = event {
-            out.collect((auction.seller, auction.reserve));
-        }
+    let auctions = events.filter_map(|event| match event {
+        Event::Auction(auction) => Some((auction.seller, auction.reserve)),
+        _ => None,
     });
     persons
         .name("persons")

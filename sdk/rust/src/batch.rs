@@ -4,7 +4,9 @@ mod copy;
 mod read;
 mod write;
 
-pub(crate) use copy::{Words, append, append_packed, is_packed_ascii, pack, packed_count, short_word, text};
+pub(crate) use copy::{
+    Words, append, append_packed, is_packed_ascii, pack, pack_front, packed_count, short_word, text,
+};
 pub use read::{BatchError, BatchReader, Row, Rows};
 pub use write::BatchWriter;
 

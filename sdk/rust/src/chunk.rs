@@ -92,6 +92,23 @@ impl<T> Chunk<T> {
         other.times.clear();
     }
 
+    /// Takes those records of another chunk, changed by `map`, for which it gives something, with their timestamps. This one
+    /// is empty before.
+    #[inline]
+    pub fn filter_map_from<S>(&mut self, other: &Chunk<S>, mut map: impl FnMut(&S) -> Option<T>) {
+        self.is_timed = other.is_timed;
+        if other.is_timed {
+            for (value, at) in other.values.iter().zip(&other.times) {
+                if let Some(value) = map(value) {
+                    self.values.push(value);
+                    self.times.push(*at);
+                }
+            }
+        } else {
+            self.values.extend(other.values.iter().filter_map(map));
+        }
+    }
+
     /// Gives records other timestamps, from the records and those that they have.
     #[inline]
     pub fn set_times(&mut self, mut time_of: impl FnMut(&T, Option<i64>) -> i64) {
@@ -165,6 +182,9 @@ mod tests {
         let mut mapped = Chunk::new();
         mapped.map_from(&mut timed, |value| value + 100);
         assert!(timed.is_empty() && timed.times().is_empty());
+        let mut found = Chunk::new();
+        found.filter_map_from(&mapped, |value| (*value == 104).then_some(value + 1));
+        assert_eq!(found.drain().collect::<Vec<_>>(), [(105, 40)]);
         assert_eq!(mapped.drain().collect::<Vec<_>>(), [(102, 20), (104, 40)]);
         assert!(mapped.is_empty() && mapped.times().is_empty());
     }

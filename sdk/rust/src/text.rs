@@ -1,16 +1,19 @@
 //! Text that is cheap to make, to copy and to drop.
 
+mod words;
+
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::rc::Rc;
 
 #[cfg(target_endian = "big")]
 compile_error!("short text is kept in little-endian words");
 
-use crate::batch::{Words, append_packed, is_packed_ascii, pack, packed_count};
+use crate::batch::{Words, append_packed, is_packed_ascii, pack, pack_front, packed_count};
 use crate::data::{Data, DecodeError, Fingerprint, Reader, encode_length};
 use crate::format::RawRecord;
 
@@ -30,9 +33,35 @@ pub struct Text(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    /// Each word in the order of its bytes, so that in memory they are the text.
-    Short(Words),
+    Short(Short),
     Long(Rc<str>),
+}
+
+/// Packed text, each word in the order of its bytes, so that in memory they are the text. The last word is never zero: that
+/// tells the two forms apart, so a text is no larger than its words.
+#[derive(Clone, Copy, PartialEq)]
+#[repr(C)]
+struct Short {
+    front: [u64; 2],
+    last: NonZeroU64,
+}
+
+/// Set in the last word of every short text; the number of its bytes leaves it free.
+const SHORT: NonZeroU64 = match NonZeroU64::new(1 << 63) {
+    Some(bit) => bit,
+    None => NonZeroU64::MIN,
+};
+
+impl Short {
+    #[inline(always)]
+    fn new([first, second, last]: Words) -> Self {
+        Self { front: [first, second], last: SHORT | last }
+    }
+
+    #[inline(always)]
+    fn words(&self) -> Words {
+        [self.front[0], self.front[1], self.last.get() ^ SHORT.get()]
+    }
 }
 
 impl Text {
@@ -40,25 +69,59 @@ impl Text {
     #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            Repr::Short(words) => {
-                let count = packed_count(words);
+            Repr::Short(short) => {
+                let count = packed_count(&short.words());
                 #[expect(unsafe_code, reason = "the text was checked when it came in")]
                 // SAFETY: at most 23 of the 24 bytes count, and these are those of a `str`, or all below 128.
                 unsafe {
-                    std::str::from_utf8_unchecked(std::slice::from_raw_parts(words.as_ptr().cast(), count))
+                    std::str::from_utf8_unchecked(std::slice::from_raw_parts(std::ptr::from_ref(short).cast(), count))
                 }
             }
             Repr::Long(text) => text,
         }
     }
 
-    /// The text that these bytes are.
+    /// The words of the text, which ASCII white space parts: those of [`str::split_ascii_whitespace`], as texts of their
+    /// own, and found faster.
+    ///
+    /// ```
+    /// use millrace::Text;
+    ///
+    /// let words: Vec<Text> = Text::from("all that  flows").words().collect();
+    /// assert_eq!(words, [Text::from("all"), Text::from("that"), Text::from("flows")]);
+    /// ```
+    #[inline]
+    pub fn words(&self) -> impl Iterator<Item = Self> {
+        words::Words::new(self)
+    }
+
+    /// The text that these bytes are, which `packed` has if they are few.
     #[inline(always)]
-    fn checked(bytes: &[u8]) -> Result<Self, DecodeError> {
-        match pack(bytes) {
-            Some(words) if is_packed_ascii(&words) => Ok(Self(Repr::Short(words))),
-            _ => std::str::from_utf8(bytes).map(Self::from).map_err(|_| DecodeError::BadUtf8),
+    fn checked(bytes: &[u8], packed: Option<Words>) -> Result<Self, DecodeError> {
+        match packed {
+            Some(words) if is_packed_ascii(&words) => Ok(Self(Repr::Short(Short::new(words)))),
+            _ => Self::checked_whole(bytes),
         }
+    }
+
+    // What is rarely needed stands in functions of its own: the loops into which the rest is inlined stay small.
+    #[cold]
+    #[inline(never)]
+    fn checked_whole(bytes: &[u8]) -> Result<Self, DecodeError> {
+        std::str::from_utf8(bytes).map(Self::from).map_err(|_| DecodeError::BadUtf8)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn long(text: &str) -> Self {
+        Self(Repr::Long(Rc::from(text)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn encode_long(text: &str, out: &mut Vec<u8>) {
+        encode_length(text.len(), out);
+        out.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -66,10 +129,10 @@ impl From<&str> for Text {
     // Inlined, as all that makes or reads short text is: else it is moved through memory several times.
     #[inline(always)]
     fn from(text: &str) -> Self {
-        Self(match pack(text.as_bytes()) {
-            Some(words) => Repr::Short(words),
-            None => Repr::Long(Rc::from(text)),
-        })
+        match pack(text.as_bytes()) {
+            Some(words) => Self(Repr::Short(Short::new(words))),
+            None => Self::long(text),
+        }
     }
 }
 
@@ -91,21 +154,16 @@ impl Data for Text {
     #[inline(always)]
     fn encode(&self, out: &mut Vec<u8>) {
         match &self.0 {
-            Repr::Short(words) => {
-                out.push(packed_count(words) as u8);
-                append_packed(out, words);
-            }
-            Repr::Long(text) => {
-                encode_length(text.len(), out);
-                out.extend_from_slice(text.as_bytes());
-            }
+            Repr::Short(short) => append_packed(out, &short.words()),
+            Repr::Long(text) => Self::encode_long(text, out),
         }
     }
 
     #[inline(always)]
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let length = input.count(1)?;
-        Self::checked(input.take(length)?)
+        let packed = pack_front(input.front(), length);
+        Self::checked(input.take(length)?, packed)
     }
 
     fn describe(fingerprint: &mut Fingerprint) {
@@ -119,7 +177,7 @@ impl RawRecord for Text {
     }
 
     fn from_raw(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::checked(bytes)
+        Self::checked(bytes, pack(bytes))
     }
 }
 

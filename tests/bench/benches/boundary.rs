@@ -6,8 +6,8 @@ use std::io::Read;
 use async_trait::async_trait;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use millrace::Data;
 use millrace::batch::BatchWriter;
+use millrace::{Data, Text};
 use millrace_graph::{GuestCode, StreamGraph};
 use millrace_sandbox::{
     Clock, CompiledComponent, CompilerCommand, HostError, LogLevel, LogSource, OpenSpec, OperatorHost,
@@ -126,7 +126,7 @@ impl Fixture {
 
 /// A batch of one bid that q2 does not watch, with this much text.
 fn one_bid(bytes: usize) -> Vec<u8> {
-    let (channel, url, extra) = (String::new(), String::new(), "x".repeat(bytes));
+    let (channel, url, extra) = (Text::default(), Text::default(), "x".repeat(bytes).into());
     let bid = Bid { auction: 1, bidder: 1, price: 1, channel, url, time: 1, extra };
     let mut writer = BatchWriter::new(false, false);
     writer.row(0, &[], &bid.to_bytes());

@@ -102,9 +102,9 @@ fn word_count(records: u64) -> Result<()> {
     };
     let sentences = Sentences::default();
     for index in 0..records {
-        let sentence = sentences.sentence(index).to_owned();
-        for word in queries::words(&sentence) {
-            exchange.write_key(&Text::from(word), NO_TIMESTAMP, &mut count)?;
+        let sentence = sentences.sentence(index).clone();
+        for word in sentence.words() {
+            exchange.write_key(&word, NO_TIMESTAMP, &mut count)?;
         }
     }
     exchange.flush(&mut count)?;

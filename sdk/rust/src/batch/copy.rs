@@ -135,12 +135,43 @@ pub(crate) fn packed_count(words: &Words) -> usize {
     (words[2] >> 56) as usize
 }
 
-/// Appends what was packed: all of it is copied, which needs no branches, and cut.
+/// Of each number of bytes, which bits of the words they take.
+const FRONTS: [Words; WORDS_BYTES_MAX + 1] = {
+    let mut fronts = [[0; 3]; WORDS_BYTES_MAX + 1];
+    let mut count = 1;
+    while count <= WORDS_BYTES_MAX {
+        fronts[count] = fronts[count - 1];
+        fronts[count][(count - 1) / 8] |= 0xff << (8 * ((count - 1) % 8));
+        count += 1;
+    }
+    fronts
+};
+
+/// Packs the first `count` of some bytes, if they are few enough. What follows them is read along where there is enough of
+/// it, and cut: the lengths of texts cannot be foretold, and a branch that is guessed wrong costs more than all of this.
+#[inline(always)]
+pub(crate) fn pack_front(bytes: &[u8], count: usize) -> Option<Words> {
+    let front = FRONTS.get(count)?;
+    let Some(chunk) = bytes.first_chunk::<24>() else { return pack_last(bytes, count) };
+    let part = |index: usize| word(chunk, 8 * index) & front[index];
+    Some([part(0), part(1), part(2) | (count as u64) << 56])
+}
+
+/// Packs bytes where nothing stands behind them.
+#[cold]
+#[inline(never)]
+fn pack_last(bytes: &[u8], count: usize) -> Option<Words> {
+    pack(bytes.get(..count)?)
+}
+
+/// Appends the number of packed bytes and the bytes themselves: all of them are copied, which needs no branches, and cut.
 #[inline(always)]
 pub(crate) fn append_packed(out: &mut Vec<u8>, words: &Words) {
-    let end = out.len() + packed_count(words);
+    let [first, second, last] = *words;
+    let end = out.len() + 1 + packed_count(words);
+    let moved = [first << 8 | last >> 56, second << 8 | first >> 56, last << 8 | second >> 56];
     let mut bytes = [0; 24];
-    for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+    for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(moved) {
         *place = word.to_le_bytes();
     }
     out.extend_from_slice(&bytes);
@@ -169,6 +200,8 @@ mod tests {
             let bytes = &letters.as_bytes()[..end];
             assert_eq!(text(bytes).as_deref(), std::str::from_utf8(bytes).ok());
             assert_eq!(pack(bytes).is_some_and(|words| is_packed_ascii(&words)), end < 24 && bytes.is_ascii());
+            assert_eq!(pack_front(letters.as_bytes(), end), pack(bytes));
+            assert_eq!(pack_front(bytes, end), pack(bytes));
         }
         for length in 1..=70 {
             for at in 0..length {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{HEADER_BYTES, KEYED, MAGIC, NO_TIMESTAMP, TIMESTAMPED};
+use crate::data::{Data, DecodeError, Reader};
 
 /// Why bytes are not a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl fmt::Display for BatchError {
 impl std::error::Error for BatchError {}
 
 /// A row of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
     /// Milliseconds since 1970, or [`NO_TIMESTAMP`].
     pub timestamp: i64,
@@ -67,6 +68,36 @@ pub struct Row<'a> {
     pub key: &'a [u8],
     /// The record, in the format of the edge.
     pub payload: &'a [u8],
+    /// Key and payload, and all rows behind them.
+    whole: &'a [u8],
+}
+
+impl<'a> Row<'a> {
+    /// Decodes the key.
+    #[inline(always)]
+    pub(crate) fn decode_key<T: Data>(&self) -> Result<T, DecodeError> {
+        Self::decode(self.whole, self.key.len())
+    }
+
+    /// Decodes the payload.
+    #[inline(always)]
+    pub(crate) fn decode_payload<T: Data>(&self) -> Result<T, DecodeError> {
+        Self::decode(self.whole.get(self.key.len()..).unwrap_or_default(), self.payload.len())
+    }
+
+    #[inline(always)]
+    fn decode<T: Data>(whole: &'a [u8], count: usize) -> Result<T, DecodeError> {
+        let mut input = Reader::within(whole, count);
+        let value = T::decode(&mut input)?;
+        input.end()?;
+        Ok(value)
+    }
+
+    /// The key and all that stands behind it.
+    #[inline(always)]
+    pub(crate) fn from_key_on(&self) -> &'a [u8] {
+        self.whole
+    }
 }
 
 /// A checked batch.
@@ -173,19 +204,22 @@ impl<'a> Iterator for Rows<'a> {
     fn next(&mut self) -> Option<Row<'a>> {
         let end = u32::from_le_bytes(*self.ends.next()?) as usize;
         let mut rest = &self.batch.bytes[self.start..end];
+        let mut start = self.start;
         self.start = end;
         let mut timestamp = NO_TIMESTAMP;
         if self.batch.is_timestamped() {
             let (bytes, behind) = rest.split_first_chunk()?;
             timestamp = i64::from_le_bytes(*bytes);
             rest = behind;
+            start += 8;
         }
         let mut key: &[u8] = &[];
         if self.batch.is_keyed() {
             let (length, behind) = rest.split_first_chunk()?;
             (key, rest) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            start += 4;
         }
-        Some(Row { timestamp, key, payload: rest })
+        Some(Row { timestamp, key, payload: rest, whole: self.batch.bytes.get(start..)? })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -92,7 +92,9 @@ impl BatchWriter {
         self.bytes.extend_from_slice(&[0; 4]);
         write(&mut self.bytes);
         let length = (self.bytes.len() - length_at - 4) as u32;
-        self.bytes[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+        if let Some(place) = self.bytes.get_mut(length_at..).and_then(<[u8]>::first_chunk_mut) {
+            *place = length.to_le_bytes();
+        }
     }
 
     /// Where the row's payload is appended.

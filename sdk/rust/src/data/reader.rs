@@ -61,6 +61,10 @@ impl std::error::Error for DecodeError {}
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
+    /// The first bytes and all that stands behind them in memory that may be read, their end not regarded.
+    whole: &'a [u8],
+    /// How many bytes there were at first.
+    count: usize,
     depth: u16,
 }
 
@@ -68,7 +72,20 @@ impl<'a> Reader<'a> {
     /// Starts at the first of these bytes.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, depth: 0 }
+        Self { bytes, whole: bytes, count: bytes.len(), depth: 0 }
+    }
+
+    /// Starts at the first of `count` bytes; what stands behind them is no part of the value.
+    #[inline(always)]
+    pub(crate) fn within(whole: &'a [u8], count: usize) -> Self {
+        let bytes = whole.get(..count).unwrap_or(whole);
+        Self { bytes, whole, count, depth: 0 }
+    }
+
+    /// What is left, and all that stands behind it: to be read a word at a time, where only its beginning is wanted.
+    #[inline(always)]
+    pub(crate) fn front(&self) -> &'a [u8] {
+        self.whole.get(self.count.wrapping_sub(self.bytes.len())..).unwrap_or(self.bytes)
     }
 
     /// How many bytes are left.

@@ -11,7 +11,7 @@ pub use function::{KeyedCoProcessFunction, KeyedProcessFunction};
 
 use crate::batch::{BatchReader, Row};
 use crate::data::Data;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::Clock;
 use crate::runtime::assembly::Control;
 use crate::runtime::current::Label;
@@ -52,12 +52,18 @@ where
             let slot = self.context.store.select(index);
             self.context.output.at = row.timestamp;
             if let Err(error) = handle(self, &row, slot) {
-                // What failed downstream comes before what the function says, and names its own operator.
-                self.context.output.check()?;
-                return Err(self.label.error(error));
+                return self.failed(error);
             }
         }
         self.context.output.check()
+    }
+
+    /// What failed downstream comes before what the function says, and names its own operator.
+    #[cold]
+    #[inline(never)]
+    fn failed(&mut self, error: Error) -> Result<()> {
+        self.context.output.check()?;
+        Err(self.label.error(error))
     }
 }
 
@@ -71,7 +77,7 @@ where
     fn process(&mut self, batch: &BatchReader<'_>) -> Result<()> {
         let (call, is_own_key) = (&self.call, self.is_own_key);
         self.operator.borrow_mut().each_row(batch, |operator, row, _| {
-            let value = V::from_bytes(if is_own_key { row.key } else { row.payload })?;
+            let value: V = if is_own_key { row.decode_key()? } else { row.decode_payload()? };
             call(&operator.function, &operator.states, value, &mut operator.context)
         })
     }

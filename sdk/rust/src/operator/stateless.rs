@@ -1,4 +1,4 @@
-//! Map, filter and flat map.
+//! Map, filter, filter map and flat map.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -23,6 +23,15 @@ impl<T, U, F: Fn(T) -> U> Receiver<T> for Map<F, U> {
         self.mapped.map_from(chunk, &self.function);
         self.output.push(&mut self.mapped)
     }
+
+    fn push_shared(&mut self, chunk: &Chunk<T>) -> Result<()>
+    where
+        T: Clone,
+    {
+        self.label.enter();
+        self.mapped.filter_map_from(chunk, |value| Some((self.function)(value.clone())));
+        self.output.push(&mut self.mapped)
+    }
 }
 
 pub(crate) struct TryMap<F, U, E> {
@@ -44,6 +53,8 @@ pub(crate) struct Filter<F, T> {
     pub function: F,
     pub label: Label,
     pub output: BoxReceiver<T>,
+    /// What is kept of a chunk that others read too. Empty between two chunks.
+    pub kept: Chunk<T>,
 }
 
 impl<T, F: Fn(&T) -> bool> Receiver<T> for Filter<F, T> {
@@ -51,6 +62,37 @@ impl<T, F: Fn(&T) -> bool> Receiver<T> for Filter<F, T> {
         self.label.enter();
         chunk.retain(&self.function);
         if chunk.is_empty() { Ok(()) } else { self.output.push(chunk) }
+    }
+
+    fn push_shared(&mut self, chunk: &Chunk<T>) -> Result<()>
+    where
+        T: Clone,
+    {
+        self.label.enter();
+        self.kept.filter_map_from(chunk, |value| (self.function)(value).then(|| value.clone()));
+        if self.kept.is_empty() { Ok(()) } else { self.output.push(&mut self.kept) }
+    }
+}
+
+pub(crate) struct FilterMap<F, U> {
+    pub function: F,
+    pub label: Label,
+    pub output: BoxReceiver<U>,
+    /// Empty between two chunks.
+    pub mapped: Chunk<U>,
+}
+
+impl<T: Clone, U, F: Fn(&T) -> Option<U>> Receiver<T> for FilterMap<F, U> {
+    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.push_shared(chunk)?;
+        chunk.clear();
+        Ok(())
+    }
+
+    fn push_shared(&mut self, chunk: &Chunk<T>) -> Result<()> {
+        self.label.enter();
+        self.mapped.filter_map_from(chunk, &self.function);
+        if self.mapped.is_empty() { Ok(()) } else { self.output.push(&mut self.mapped) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Windows: Flink's `WindowOperator`.
 //!
 //! There are three ways to the same results. Windows of event time on a grid that reduce or aggregate share panes
-//! (`panes`); windows of the end of the stream need nothing but a value and a timer for each key (`aggregate`); all
+//! (`panes`), and so do those that keep all records and do not overlap, of which each is a pane; windows of the end of the stream need nothing but a value and a timer for each key (`aggregate`); all
 //! others go through `general`.
 
 pub(crate) mod assigner;

@@ -40,13 +40,9 @@ impl PortBuffer {
         }
     }
 
-    /// Writes a row for each record of a chunk and empties it. `write` writes what is behind the timestamp.
+    /// Writes a row for each record of a chunk. `write` writes what is behind the timestamp.
     #[inline]
-    fn rows<T>(
-        &mut self,
-        chunk: &mut Chunk<T>,
-        mut write: impl FnMut(&T, &mut BatchWriter) -> Result<()>,
-    ) -> Result<()> {
+    fn rows<T>(&mut self, chunk: &Chunk<T>, mut write: impl FnMut(&T, &mut BatchWriter) -> Result<()>) -> Result<()> {
         if self.writer.is_timestamped() != chunk.is_timed() {
             self.emit();
             self.writer.reset(chunk.is_timed(), self.is_keyed);
@@ -64,7 +60,6 @@ impl PortBuffer {
                 self.end(start)?;
             }
         }
-        chunk.clear();
         Ok(())
     }
 
@@ -106,6 +101,21 @@ struct Plain<T, E> {
 
 impl<T, E: Encode<T>> Receiver<T> for Plain<T, E> {
     fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.write(chunk)?;
+        chunk.clear();
+        Ok(())
+    }
+
+    fn push_shared(&mut self, chunk: &Chunk<T>) -> Result<()>
+    where
+        T: Clone,
+    {
+        self.write(chunk)
+    }
+}
+
+impl<T, E: Encode<T>> Plain<T, E> {
+    fn write(&self, chunk: &Chunk<T>) -> Result<()> {
         self.port.borrow_mut().rows(chunk, |value, writer| E::encode(value, writer.payload()))
     }
 }
@@ -123,6 +133,12 @@ struct Keyed<F> {
 
 impl<T: Data, F: Fn(&T, &mut BatchWriter)> Receiver<T> for Keyed<F> {
     fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
+        self.push_shared(chunk)?;
+        chunk.clear();
+        Ok(())
+    }
+
+    fn push_shared(&mut self, chunk: &Chunk<T>) -> Result<()> {
         let port = &mut *self.port.borrow_mut();
         port.label.enter();
         port.rows(chunk, |value, writer| {

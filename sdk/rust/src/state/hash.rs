@@ -1,7 +1,7 @@
 //! Key bytes as words, and a fast hash of them, for tables in this instance's memory alone: key groups are the host's
 //! affair.
 
-use crate::batch::{Words, pack, packed_count, short_word};
+use crate::batch::{Words, pack_front, packed_count, short_word};
 
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Says in the place of the length that a key is longer than the words.
@@ -15,7 +15,16 @@ impl Packed {
     /// Packs a key. Short keys are equal exactly if their words are; of longer ones the bytes have to be compared too.
     #[inline]
     pub fn new(key: &[u8]) -> Self {
-        Self(pack(key).unwrap_or_else(|| [hash_bytes(key), key.len() as u64, LONG]))
+        Self::front(key, key)
+    }
+
+    /// The same of a key that stands in front of other bytes, which makes packing it cheaper.
+    #[inline(always)]
+    pub fn front(key: &[u8], from_key_on: &[u8]) -> Self {
+        Self(match pack_front(from_key_on, key.len()) {
+            Some(words) => words,
+            None => pack_long(key),
+        })
     }
 
     /// Whether the key is longer than the words.
@@ -52,6 +61,13 @@ impl Packed {
 #[inline]
 fn mix(hash: u64, word: u64) -> u64 {
     (hash.rotate_left(5) ^ word).wrapping_mul(MULTIPLIER)
+}
+
+/// What stands for a key that is longer than the words.
+#[cold]
+#[inline(never)]
+fn pack_long(key: &[u8]) -> Words {
+    [hash_bytes(key), key.len() as u64, LONG]
 }
 
 #[inline]

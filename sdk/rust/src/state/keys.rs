@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::backing::Backing;
 use super::hash::Packed;
 use super::index::{Guess, Index};
-use crate::batch::BatchReader;
+use crate::batch::{BatchReader, Rows};
 use crate::data::{Data, DecodeError};
 
 /// What a slot takes besides its key and values, approximately.
@@ -17,6 +17,26 @@ const SLOT_BYTES: usize = 64;
 
 /// The keys of a batch that are looked up together.
 const LOOKED_UP_TOGETHER: usize = 64;
+
+/// A key that is looked up.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    key: &'a [u8],
+    packed: Packed,
+    hash: u64,
+}
+
+/// Packs the keys of the next rows. Returns how many there are.
+#[inline(never)]
+fn pack_keys<'a>(rows: &mut Rows<'a>, keys: &mut [Wanted<'a>; LOOKED_UP_TOGETHER]) -> usize {
+    let mut count = 0;
+    for (place, row) in keys.iter_mut().zip(rows) {
+        let packed = Packed::front(row.key, row.from_key_on());
+        *place = Wanted { key: row.key, packed, hash: packed.hash() };
+        count += 1;
+    }
+    count
+}
 
 /// Keys and their slots.
 pub(crate) struct KeyTable<K> {
@@ -50,30 +70,40 @@ impl<K: Data> KeyTable<K> {
     /// Appends the slots of all rows' keys to `slots`, made where there are none.
     pub fn slots_of(&mut self, batch: &BatchReader<'_>, slots: &mut Vec<u32>) -> Result<(), DecodeError> {
         let mut rows = batch.rows();
-        let mut keys = [(&[][..], Packed::new(&[]), 0); LOOKED_UP_TOGETHER];
-        let mut guesses = [Guess::NONE; LOOKED_UP_TOGETHER];
+        let mut keys = [Wanted { key: &[], packed: Packed::new(&[]), hash: 0 }; LOOKED_UP_TOGETHER];
+        slots.reserve(batch.len());
         loop {
-            let mut count = 0;
-            for (place, row) in keys.iter_mut().zip(&mut rows) {
-                let packed = Packed::new(row.key);
-                *place = (row.key, packed, packed.hash());
-                count += 1;
-            }
-            for (guess, (_, _, hash)) in guesses.iter_mut().zip(&keys[..count]) {
-                *guess = self.index.first(*hash);
-            }
-            for ((key, packed, hash), guess) in keys[..count].iter().zip(&guesses) {
-                let slot = match guess.slot(*hash) {
-                    Some(slot) if self.is_key(slot, *packed, key) => slot,
-                    _ => self.slot_of(key, *packed, *hash)?,
-                };
-                self.is_used[slot as usize] = true;
-                slots.push(slot);
-            }
+            let count = pack_keys(&mut rows, &mut keys);
+            self.look_up(&keys[..count], slots)?;
             if count < LOOKED_UP_TOGETHER {
                 return Ok(());
             }
         }
+    }
+
+    /// Appends the slots of some keys.
+    // A function of its own, as `pack_keys` is: in a large one the loop's values do not stay in registers.
+    #[inline(never)]
+    fn look_up(&mut self, keys: &[Wanted<'_>], slots: &mut Vec<u32>) -> Result<(), DecodeError> {
+        let mut guesses = [Guess::NONE; LOOKED_UP_TOGETHER];
+        for (guess, wanted) in guesses.iter_mut().zip(keys) {
+            *guess = self.index.first(wanted.hash);
+        }
+        for (wanted, guess) in keys.iter().zip(&guesses) {
+            let slot = match guess.slot(wanted.hash) {
+                Some(slot) if self.is_wanted(slot, wanted) => slot,
+                _ => self.slot_of(wanted.key, wanted.packed, wanted.hash)?,
+            };
+            self.is_used[slot as usize] = true;
+            slots.push(slot);
+        }
+        Ok(())
+    }
+
+    /// Whether a slot is that of a key; perhaps not, if the key is long.
+    #[inline(always)]
+    fn is_wanted(&self, slot: u32, wanted: &Wanted<'_>) -> bool {
+        self.packed[slot as usize] == wanted.packed && !wanted.packed.is_long()
     }
 
     /// The slot of a key, made if there is none.
@@ -91,6 +121,7 @@ impl<K: Data> KeyTable<K> {
     }
 
     #[cold]
+    #[inline(never)]
     fn slot_of(&mut self, key: &[u8], packed: Packed, hash: u64) -> Result<u32, DecodeError> {
         match self.index.find(hash, |slot| self.is_key(slot, packed, key)) {
             Some(slot) => Ok(slot),

@@ -49,6 +49,7 @@ impl<K: Data> KeyedStore<K> {
     }
 
     /// Finds the slots of all rows and makes their states present.
+    #[inline(never)]
     pub fn prepare(&mut self, batch: &BatchReader<'_>) -> Result<()> {
         if !batch.is_keyed() {
             return Err(Error::msg("the batch has no keys, but the operator is keyed"));
@@ -111,6 +112,8 @@ impl<K: Data> KeyedStore<K> {
     }
 
     /// Reads each state as long as it is small: a state that was read whole needs no reads for absent keys.
+    #[cold]
+    #[inline(never)]
     fn load_whole(&mut self) -> Result<()> {
         let bytes_max = WHOLE_LOAD_BYTES_MAX.min(self.budget_bytes / 4 / self.tables.len().max(1));
         let backing = Rc::clone(&self.backing);

@@ -67,18 +67,24 @@ impl<V: Data> ValueTable<V> {
     /// The value of a slot that was wanted, to be changed.
     #[inline]
     pub fn value_mut(&mut self, slot: u32) -> &mut Option<V> {
-        let cell = &mut self.cells[slot as usize];
+        let cell = &self.cells[slot as usize];
         debug_assert!(cell.is_loaded, "the slot was wanted and fetched");
         if !cell.is_dirty {
-            cell.is_dirty = true;
-            if cell.weight == 0 {
-                cell.weight = size_of::<V>() as u32;
-                self.weight += size_of::<V>();
-            }
-            self.dirty.push_back(slot);
-            self.dirty_weight += cell.weight as usize + CHANGE_BYTES;
+            self.set_dirty(slot);
         }
-        &mut cell.value
+        &mut self.cells[slot as usize].value
+    }
+
+    #[inline(never)]
+    fn set_dirty(&mut self, slot: u32) {
+        let cell = &mut self.cells[slot as usize];
+        cell.is_dirty = true;
+        if cell.weight == 0 {
+            cell.weight = size_of::<V>() as u32;
+            self.weight += size_of::<V>();
+        }
+        self.dirty.push_back(slot);
+        self.dirty_weight += cell.weight as usize + CHANGE_BYTES;
     }
 
     fn set_weight(&mut self, slot: u32, weight: usize) {

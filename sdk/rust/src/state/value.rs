@@ -110,15 +110,23 @@ impl<V: Data> ValueState<V> {
     pub fn modify<R>(&self, change: impl FnOnce(&mut Option<V>) -> R) -> R {
         match &self.values {
             Values::Lasting(table) => change(table.borrow_mut().value_mut(self.slot.get())),
-            Values::Expiring(table, ttl) => {
-                let mut table = table.borrow_mut();
-                let cell = table.value_mut(self.slot.get());
-                let mut value = cell.take().and_then(|timed| ttl.unwrap(timed));
-                let result = change(&mut value);
-                *cell = value.map(|value| ttl.stamp(value));
-                result
-            }
+            Values::Expiring(table, ttl) => self.modify_expiring(table, ttl, change),
         }
+    }
+
+    #[inline(never)]
+    fn modify_expiring<R>(
+        &self,
+        table: &RefCell<ValueTable<Timed<V>>>,
+        ttl: &Ttl,
+        change: impl FnOnce(&mut Option<V>) -> R,
+    ) -> R {
+        let mut table = table.borrow_mut();
+        let cell = table.value_mut(self.slot.get());
+        let mut value = cell.take().and_then(|timed| ttl.unwrap(timed));
+        let result = change(&mut value);
+        *cell = value.map(|value| ttl.stamp(value));
+        result
     }
 }
 

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::format::{Decode, ForeignFormat};
 use crate::graph::GuestCode;
 use crate::operator::process::{Process, ProcessContext};
-use crate::operator::stateless::{Filter, FlatMap, Map, TryFlatMap, TryMap};
+use crate::operator::stateless::{Filter, FilterMap, FlatMap, Map, TryFlatMap, TryMap};
 use crate::operator::watermarks::{WatermarkStrategy, Watermarks};
 use crate::runtime::assembly::Control;
 use crate::runtime::input::plain_input;
@@ -94,7 +94,21 @@ impl<T: Data> Stream<T> {
             Box::new(|assembly| {
                 let output = assembly.output::<T>()?;
                 let label = assembly.label();
-                assembly.accept::<T>(0, Box::new(Filter { function, label, output }))
+                assembly.accept::<T>(0, Box::new(Filter { function, label, output, kept: Chunk::new() }))
+            }),
+        ))
+    }
+
+    /// One record or none for each, from a look at it: what is not taken from it is not copied, even where others read the
+    /// same stream.
+    pub fn filter_map<U: Data>(&self, function: impl Fn(&T) -> Option<U> + 'static) -> Stream<U> {
+        self.operator(NodeDef::operator(
+            "filter-map",
+            "Filter Map",
+            Box::new(|assembly| {
+                let output = assembly.output::<U>()?;
+                let label = assembly.label();
+                assembly.accept::<T>(0, Box::new(FilterMap { function, label, output, mapped: Chunk::new() }))
             }),
         ))
     }

@@ -8,13 +8,18 @@ use std::time::Duration;
 use super::Stream;
 use super::keyed::KeyedStream;
 use super::windowed::CONTENTS;
+use crate::batch::Row;
 use crate::collector::Collector;
 use crate::data::Data;
-use crate::definition::NodeDef;
+use crate::definition::{NodeDef, OperatorFactory};
 use crate::error::Result;
+use crate::operator::window::assigner::Regular;
 use crate::operator::window::contents::{CollectedApart, Either};
 use crate::operator::window::general::{WindowInput, WindowOperator};
-use crate::operator::window::{DefaultTrigger, Lateness, Trigger, WindowAssigner, WindowContext};
+use crate::operator::window::panes::{PaneInput, PaneOperator};
+use crate::operator::window::time::Pane;
+use crate::operator::window::timers::HeldTimers;
+use crate::operator::window::{DefaultTrigger, Lateness, TimeWindow, Trigger, WindowAssigner, WindowContext};
 use crate::runtime::assembly::Control;
 
 /// Each pair of records of a key and window is wanted: what [`Stream::join`] makes of [`PairedStreams`].
@@ -89,7 +94,15 @@ impl<M, K: Data, A: Data, B: Data> PairedStreamsWithKey<M, K, A, B> {
     pub fn window<W: WindowAssigner<Either<A, B>>>(self, windows: W) -> PairedWindows<M, K, A, B, W, DefaultTrigger> {
         let trigger = windows.default_trigger();
         let Self { first, second, .. } = self;
-        PairedWindows { first, second, assigner: windows, trigger, allowed_ms: 0, mode: PhantomData }
+        PairedWindows {
+            first,
+            second,
+            assigner: windows,
+            trigger,
+            has_default_trigger: true,
+            allowed_ms: 0,
+            mode: PhantomData,
+        }
     }
 }
 
@@ -99,6 +112,8 @@ pub struct PairedWindows<M, K, A, B, W, R> {
     second: KeyedStream<K, B>,
     assigner: W,
     trigger: R,
+    /// No trigger was given: there may be a faster way to the same results.
+    has_default_trigger: bool,
     allowed_ms: i64,
     mode: PhantomData<M>,
 }
@@ -114,7 +129,7 @@ where
     /// Another trigger in place of the windows' own.
     pub fn trigger<S: Trigger<Either<A, B>, W::Window>>(self, trigger: S) -> PairedWindows<M, K, A, B, W, S> {
         let Self { first, second, assigner, allowed_ms, mode, .. } = self;
-        PairedWindows { first, second, assigner, trigger, allowed_ms, mode }
+        PairedWindows { first, second, assigner, trigger, has_default_trigger: false, allowed_ms, mode }
     }
 
     /// Keeps windows of event time for so long behind their ends.
@@ -129,16 +144,37 @@ where
         (kind_name, name): (&'static str, &str),
         emit: impl Fn(Vec<A>, Vec<B>, &mut Collector<U>) + 'static,
     ) -> Stream<U> {
+        let grid = match self.assigner.shortcut().map(|shortcut| shortcut.0) {
+            Some(Regular::Grid(grid)) if self.has_default_trigger && grid.is_tumbling() => Some(grid),
+            _ => None,
+        };
         let Self { first, second, assigner, trigger, allowed_ms, .. } = self;
         let definition = Rc::clone(&first.stream.definition);
         if assigner.is_merging() && !trigger.can_merge() {
             let error = format!("{}: windows that merge need a trigger that can", assigner.name());
             definition.borrow_mut().errors.push(error);
         }
-        let node = NodeDef::operator(
-            kind_name,
-            name,
-            Box::new(move |assembly| {
+        let contents = CollectedApart(PhantomData);
+        let lateness = Lateness { allowed_ms, late: None };
+        let first_of = |row: &Row<'_>| -> Result<_> { Ok(Either::First(row.decode_payload::<A>()?)) };
+        let second_of = |row: &Row<'_>| -> Result<_> { Ok(Either::Second(row.decode_payload::<B>()?)) };
+        let assemble: OperatorFactory = match grid {
+            Some(grid) => Box::new(move |assembly| {
+                let (panes, context) = assembly.keyed::<K, U, _>(|states| states.value(CONTENTS))?;
+                let (label, timers, pane) = (assembly.label(), HeldTimers::default(), Pane::NONE);
+                let emit = move |_: &K, _: &TimeWindow, (first, second), ctx: &mut WindowContext<'_, U>| {
+                    emit(first, second, ctx.collector());
+                    Ok(())
+                };
+                let operator = PaneOperator { label, grid, contents, emit, lateness, panes, context, timers, pane };
+                let operator = Rc::new(RefCell::new(operator));
+                assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
+                let first = PaneInput { operator: Rc::clone(&operator), decode: first_of };
+                assembly.accept_keyed(0, Box::new(first));
+                assembly.accept_keyed(1, Box::new(PaneInput { operator, decode: second_of }));
+                Ok(())
+            }),
+            None => Box::new(move |assembly| {
                 let (windows, context) = assembly.keyed::<K, U, _>(|states| states.value(CONTENTS))?;
                 let emit = move |_: &K, _: &W::Window, (first, second), ctx: &mut WindowContext<'_, U>| {
                     emit(first, second, ctx.collector());
@@ -148,9 +184,9 @@ where
                     label: assembly.label(),
                     assigner,
                     trigger,
-                    contents: CollectedApart(PhantomData),
+                    contents,
                     emit,
-                    lateness: Lateness { allowed_ms, late: None },
+                    lateness,
                     windows,
                     context,
                     assigned: Vec::new(),
@@ -158,14 +194,13 @@ where
                     now_ms: 0,
                 }));
                 assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
-                let decode = |_: &[u8], payload: &[u8]| -> Result<_> { Ok(Either::First(A::from_bytes(payload)?)) };
-                assembly.accept_keyed(0, Box::new(WindowInput { operator: Rc::clone(&operator), decode }));
-                let decode = |_: &[u8], payload: &[u8]| -> Result<_> { Ok(Either::Second(B::from_bytes(payload)?)) };
-                assembly.accept_keyed(1, Box::new(WindowInput { operator, decode }));
+                let first = WindowInput { operator: Rc::clone(&operator), decode: first_of };
+                assembly.accept_keyed(0, Box::new(first));
+                assembly.accept_keyed(1, Box::new(WindowInput { operator, decode: second_of }));
                 Ok(())
             }),
-        );
-        let node = definition.borrow_mut().add_node(node);
+        };
+        let node = definition.borrow_mut().add_node(NodeDef::operator(kind_name, name, assemble));
         first.stream.feed_keyed(node, 0, first.selector, &first.factory);
         second.stream.feed_keyed(node, 1, second.selector, &second.factory);
         Stream::of_node(&definition, node)

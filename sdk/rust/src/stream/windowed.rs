@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Stream;
 use super::keyed::KeyedStream;
+use crate::batch::Row;
 use crate::collector::OutputTag;
 use crate::data::Data;
 use crate::definition::NodeDef;
@@ -16,7 +17,7 @@ use crate::operator::window::assigner::Regular;
 use crate::operator::window::contents::{Aggregated, Collected, Contents, Reduced};
 use crate::operator::window::general::{WindowInput, WindowOperator};
 use crate::operator::window::local::LocalReduce;
-use crate::operator::window::panes::PaneOperator;
+use crate::operator::window::panes::{PaneInput, PaneOperator};
 use crate::operator::window::time::{Grid, Pane};
 use crate::operator::window::timers::HeldTimers;
 use crate::operator::window::{
@@ -135,8 +136,11 @@ impl<K: Data, T: Data, A: WindowAssigner<T>, R: Trigger<T, A::Window>> WindowedS
         self,
         process: impl Fn(&K, &A::Window, Vec<T>, &mut WindowContext<'_, U>) -> Result<()> + 'static,
     ) -> Stream<U> {
-        // Lists are not merged from panes: each window has its own.
-        self.general(Collected, process)
+        match (self.has_default_trigger, self.regular()) {
+            (true, Some(Regular::Grid(grid))) if grid.is_tumbling() => self.panes(grid, Collected, process),
+            // Lists are not merged from panes: each window has its own.
+            _ => self.general(Collected, process),
+        }
     }
 
     fn regular(&self) -> Option<Regular> {
@@ -162,6 +166,7 @@ impl<K: Data, T: Data, A: WindowAssigner<T>, R: Trigger<T, A::Window>> WindowedS
     ) -> Stream<U> {
         let (keyed, lateness) = (self.keyed, self.lateness);
         let is_own_key = keyed.is_own_key;
+        let decode = move |row: &Row<'_>| Ok(if is_own_key { row.decode_key()? } else { row.decode_payload()? });
         let node = NodeDef::operator(
             "window",
             self.assigner.name(),
@@ -181,10 +186,9 @@ impl<K: Data, T: Data, A: WindowAssigner<T>, R: Trigger<T, A::Window>> WindowedS
                     context,
                     timers: HeldTimers::default(),
                     pane: Pane::NONE,
-                    is_own_key,
                 }));
                 assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
-                assembly.accept_keyed(0, Box::new(operator));
+                assembly.accept_keyed(0, Box::new(PaneInput { operator, decode }));
                 Ok(())
             }),
         );
@@ -223,7 +227,7 @@ impl<K: Data, T: Data, A: WindowAssigner<T>, R: Trigger<T, A::Window>> WindowedS
                 let operator = Rc::new(RefCell::new(operator));
                 assembly.control(Rc::clone(&operator) as Rc<RefCell<dyn Control>>);
                 let decode =
-                    move |key: &[u8], payload: &[u8]| Ok(T::from_bytes(if is_own_key { key } else { payload })?);
+                    move |row: &Row<'_>| Ok(if is_own_key { row.decode_key()? } else { row.decode_payload()? });
                 assembly.accept_keyed(0, Box::new(WindowInput { operator, decode }));
                 Ok(())
             }),

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
-use millrace::Data;
 use millrace::batch::BatchReader;
+use millrace::{Data, Text};
 use nexmark::events::Event;
 use nexmark::generator::Generator;
 
@@ -78,11 +78,11 @@ pub fn highest_bids(records: u64) -> Result<()> {
 /// q8: persons and auctions of a window by person; joined at its end.
 pub fn new_sellers(records: u64) -> Result<()> {
     let (mut persons, mut auctions, mut sink) = (Port::keyed(), Port::keyed(), Port::plain());
-    let mut came: BTreeMap<i64, HashMap<i64, String>> = BTreeMap::new();
+    let mut came: BTreeMap<i64, HashMap<i64, Text>> = BTreeMap::new();
     let mut opened: BTreeMap<i64, HashMap<i64, Vec<i64>>> = BTreeMap::new();
     let mut take_person = |batch: &[u8]| -> Result<()> {
         for row in BatchReader::new(batch)?.rows() {
-            let (id, name) = <(i64, String)>::from_bytes(row.payload)?;
+            let (id, name) = <(i64, Text)>::from_bytes(row.payload)?;
             came.entry(row.timestamp.div_euclid(WINDOW_MS)).or_default().insert(id, name);
         }
         Ok(())
@@ -101,7 +101,7 @@ pub fn new_sellers(records: u64) -> Result<()> {
         let at = event.time();
         match event {
             Event::Person(person) => {
-                persons.write_keyed(&person.id, &(person.id, person.name), at, &mut take_person)?
+                persons.write_keyed(&person.id, &(person.id, person.name.clone()), at, &mut take_person)?
             }
             Event::Auction(auction) => {
                 let row = (auction.seller, auction.reserve);

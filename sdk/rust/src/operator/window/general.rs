@@ -14,7 +14,7 @@ use super::context::{WindowContext, split};
 use super::entry::Entry;
 use super::time::Window;
 use super::trigger::{Trigger, TriggerContext, TriggerResult};
-use crate::batch::{BatchReader, NO_TIMESTAMP};
+use crate::batch::{BatchReader, NO_TIMESTAMP, Row};
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::host::Clock;
@@ -66,13 +66,13 @@ where
     E: Fn(&K, &A::Window, C::Kept, &mut WindowContext<'_, U>) -> Result<()>,
 {
     /// Takes a batch of records, which `decode` reads.
-    pub fn process(&mut self, batch: &BatchReader<'_>, decode: impl Fn(&[u8], &[u8]) -> Result<T>) -> Result<()> {
+    pub fn process(&mut self, batch: &BatchReader<'_>, decode: impl Fn(&Row<'_>) -> Result<T>) -> Result<()> {
         self.context.store.prepare(batch).map_err(|error| self.label.error(error))?;
         self.label.enter();
         self.now_ms = self.context.store.backing().now_ms();
         for (index, row) in batch.rows().enumerate() {
             let slot = self.context.store.select(index);
-            let result = decode(row.key, row.payload).and_then(|value| self.element(slot, row.timestamp, value));
+            let result = decode(&row).and_then(|value| self.element(slot, row.timestamp, value));
             if let Err(error) = result {
                 self.context.output.check()?;
                 return Err(self.label.error(error));
@@ -328,7 +328,7 @@ where
     }
 }
 
-/// One input of a window operator. `D` reads a record from the key and the payload of its row.
+/// One input of a window operator. `D` reads a record from its row.
 pub(crate) struct WindowInput<O, D> {
     pub operator: Rc<RefCell<O>>,
     pub decode: D,
@@ -343,7 +343,7 @@ where
     R: Trigger<T, A::Window>,
     C: Contents<T>,
     E: Fn(&K, &A::Window, C::Kept, &mut WindowContext<'_, U>) -> Result<()>,
-    D: Fn(&[u8], &[u8]) -> Result<T>,
+    D: Fn(&Row<'_>) -> Result<T>,
 {
     fn process(&mut self, batch: &BatchReader<'_>) -> Result<()> {
         self.operator.borrow_mut().process(batch, &self.decode)

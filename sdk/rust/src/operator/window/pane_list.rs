@@ -63,6 +63,13 @@ impl<C: Data> Panes<C> {
         self.of_window(window).filter_map(|pane| pane.kept.clone()).reduce(merge)
     }
 
+    /// The same, of panes that are dropped next.
+    pub fn take(&mut self, window: TimeWindow, merge: impl Fn(C, C) -> C) -> Option<C> {
+        let from = self.first_from(window.start);
+        let panes = self.panes[from..].iter_mut().take_while(|pane| pane.start < window.end);
+        panes.filter_map(|pane| pane.kept.take()).reduce(merge)
+    }
+
     /// Drops the panes of which no window is kept at a time of the watermark.
     pub fn drop_until(&mut self, grid: &Grid, allowed_ms: i64, watermark: i64) {
         let is_over = |pane: &KeptPane<C>| {

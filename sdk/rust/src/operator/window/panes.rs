@@ -1,10 +1,13 @@
-//! Windows of event time on a grid that reduce or aggregate, and fire at their ends.
+//! Windows of event time on a grid that fire at their ends and reduce or aggregate, or else do not overlap.
 //!
 //! A record changes one pane, however many windows it belongs to; at a window's end its panes are merged. The panes of a
 //! key are one value of its state, so a record costs one look-up, and a window's end another one. Of the windows of a key
 //! that are still to come only the first has a timer: its end sets the next one's. Timers stay in the guest until a flush.
 //! Invariants: of a key with panes the next window to fire, or else the next clean-up, has a timer, here or in the host;
 //! timers held here belong to keys that the cache does not forget.
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use super::Lateness;
 use super::contents::Contents;
@@ -34,13 +37,18 @@ pub(crate) struct PaneOperator<K, T, U, C: Contents<T>, E> {
     pub timers: HeldTimers,
     /// The pane of the last record.
     pub pane: Pane,
-    pub is_own_key: bool,
+}
+
+/// One input of windows that share panes. `D` reads a record from its row.
+pub(crate) struct PaneInput<O, D> {
+    pub operator: Rc<RefCell<O>>,
+    pub decode: D,
 }
 
 impl<K, T, U, C, E> PaneOperator<K, T, U, C, E>
 where
     K: Data,
-    T: Data,
+    T: 'static,
     U: Data,
     C: Contents<T>,
     E: Fn(&K, &TimeWindow, C::Kept, &mut WindowContext<'_, U>) -> Result<()>,
@@ -51,9 +59,8 @@ where
     }
 
     #[inline]
-    fn row(&mut self, row: &Row<'_>, slot: u32) -> Result<()> {
-        let value = T::from_bytes(if self.is_own_key { row.key } else { row.payload })?;
-        let (at, watermark) = (row.timestamp, self.context.watermark);
+    fn row(&mut self, at: i64, value: T, slot: u32) -> Result<()> {
+        let watermark = self.context.watermark;
         if at < self.pane.start || at >= self.pane.end {
             if at == NO_TIMESTAMP {
                 return Err(Error::msg(super::NO_TIMESTAMP_HINT));
@@ -101,15 +108,19 @@ where
         let watermark = self.context.watermark;
         for window in self.grid.windows(start) {
             if window.max_timestamp() <= watermark && self.cleanup_time(&window) > watermark {
-                self.emit_window(window)?;
+                self.emit_window(window, false)?;
             }
         }
         Ok(())
     }
 
-    fn emit_window(&mut self, window: TimeWindow) -> Result<()> {
+    /// Hands over what a window has. With `is_last` its panes are dropped next.
+    fn emit_window(&mut self, window: TimeWindow, is_last: bool) -> Result<()> {
         let merge = |one, other| self.contents.merge(one, other);
-        let kept = self.panes.with(|panes| panes.and_then(|panes| panes.merged(window, merge)));
+        let kept = match is_last {
+            true => self.panes.modify(|panes| panes.as_mut().and_then(|panes| panes.take(window, merge))),
+            false => self.panes.with(|panes| panes.and_then(|panes| panes.merged(window, merge))),
+        };
         let Some(kept) = kept else { return Ok(()) };
         let (key, mut ctx) = split(&mut self.context, window.max_timestamp());
         let key = key.ok_or_else(|| Error::msg("a window without a key"))?;
@@ -125,10 +136,10 @@ where
         // A timer may come twice, or for a key that has nothing any more.
         let Some(fired_end) = fired_end else { return Ok(()) };
         let ending = ending.filter(|window| window.end > fired_end);
-        if let Some(window) = ending {
-            self.emit_window(window)?;
-        }
         let (grid, allowed_ms) = (self.grid, self.lateness.allowed_ms);
+        if let Some(window) = ending {
+            self.emit_window(window, grid.is_tumbling() && allowed_ms == 0)?;
+        }
         let timers = &mut self.timers;
         self.panes.modify(|kept| {
             let Some(panes) = kept else { return };
@@ -176,21 +187,23 @@ where
     }
 }
 
-impl<K, T, U, C, E> BatchInput for std::rc::Rc<std::cell::RefCell<PaneOperator<K, T, U, C, E>>>
+impl<K, T, U, C, E, D> BatchInput for PaneInput<PaneOperator<K, T, U, C, E>, D>
 where
     K: Data,
-    T: Data,
+    T: 'static,
     U: Data,
     C: Contents<T>,
     E: Fn(&K, &TimeWindow, C::Kept, &mut WindowContext<'_, U>) -> Result<()>,
+    D: Fn(&Row<'_>) -> Result<T>,
 {
     fn process(&mut self, batch: &BatchReader<'_>) -> Result<()> {
-        let operator = &mut *self.borrow_mut();
+        let (decode, operator) = (&self.decode, &mut *self.operator.borrow_mut());
         operator.context.store.prepare(batch).map_err(|error| operator.label.error(error))?;
         operator.label.enter();
         for (index, row) in batch.rows().enumerate() {
             let slot = operator.context.store.select(index);
-            if let Err(error) = operator.row(&row, slot) {
+            let result = decode(&row).and_then(|value| operator.row(row.timestamp, value, slot));
+            if let Err(error) = result {
                 operator.context.output.check()?;
                 return Err(operator.label.error(error));
             }
@@ -202,7 +215,7 @@ where
 impl<K, T, U, C, E> Control for PaneOperator<K, T, U, C, E>
 where
     K: Data,
-    T: Data,
+    T: 'static,
     U: Data,
     C: Contents<T>,
     E: Fn(&K, &TimeWindow, C::Kept, &mut WindowContext<'_, U>) -> Result<()>,

@@ -128,6 +128,11 @@ impl Grid {
         (self.last_start(start) == start).then_some(TimeWindow { start, end })
     }
 
+    /// Whether windows touch, so that each is one pane.
+    pub fn is_tumbling(&self) -> bool {
+        self.size == self.slide
+    }
+
     /// The window that begins next.
     pub fn next(&self, window: TimeWindow) -> TimeWindow {
         self.window(window.start.saturating_add(self.slide))
