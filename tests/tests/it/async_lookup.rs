@@ -200,16 +200,19 @@ async fn what_was_asked_and_not_answered_is_in_a_savepoint() -> Result<()> {
     let cluster = Cluster::start(folder.path(), &["--slots", "3", "--http-origin", &service.origin])?;
     let savepoints = folder.path().join("savepoints");
     // Forward chains the lookup to the source, whose parallelism is 1.
-    for (partitioning, before, after) in [("rebalance", 2, 3), ("forward", 1, 1)] {
+    for (partitioning, before, after, options) in [
+        ("rebalance", 2, 3, "capacity = 60, timeout-ms = 600000"),
+        // More than there is room for: some wait in the operator.
+        ("forward", 1, 1, "capacity = 20, timeout-ms = 600000"),
+    ] {
         service.open.send_replace(false);
         let output = folder.path().join(partitioning);
-        // More than there is room for: some wait in the operator.
-        let job = Job { rows: 60, rate: 300, partitioning, options: "capacity = 20", output };
+        let job = Job { rows: 60, rate: 300, partitioning, options, output };
         let bundle = job.bundle(folder.path(), &service)?;
         let options = vec![("execution.checkpointing.interval", "1 h")];
         let run = Run { parallelism: before, options: options.clone(), ..Run::default() };
         let id = cluster.run(&bundle, run).await?;
-        let full = 20 * usize::try_from(before)?;
+        let full = if partitioning == "forward" { 20 } else { 60 };
         service.wait_for(|asked| asked.waiting == full).await?;
         let request = checkpoints::stop(&cluster.client, &id, savepoints.to_str().context("a path")?).await?;
         cluster.wait_finished(&id).await?;
@@ -222,6 +225,9 @@ async fn what_was_asked_and_not_answered_is_in_a_savepoint() -> Result<()> {
         let id = cluster.run(&bundle, run).await?;
         cluster.wait_finished(&id).await?;
         job.assert_exact()?;
+        let asked = std::mem::take(&mut service.state.lock().unwrap().times);
+        let twice = asked.values().filter(|times| **times == 2).count();
+        assert_eq!((asked.len(), twice), (60, full), "those that were asked about are asked about again, and no other");
     }
     Ok(())
 }

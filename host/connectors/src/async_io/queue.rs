@@ -62,11 +62,6 @@ impl<I, O> AsyncQueue<I, O> {
         Self { order, capacity, next: 0, rows: 0, segments: VecDeque::new() }
     }
 
-    /// Whether there is room for a row.
-    pub fn has_room(&self) -> bool {
-        self.rows < self.capacity.get()
-    }
-
     fn open_segment(&mut self) -> &mut Segment<I, O> {
         if self.segments.back().is_none_or(|segment| segment.watermark.is_some()) {
             self.segments.push_back(Segment::new());
@@ -77,7 +72,7 @@ impl<I, O> AsyncQueue<I, O> {
 
     /// Adds a row; gives it back if there is no room.
     pub fn push(&mut self, row: I) -> Result<RequestId, I> {
-        if !self.has_room() {
+        if self.rows == self.capacity.get() {
             return Err(row);
         }
         let id = RequestId(self.next);

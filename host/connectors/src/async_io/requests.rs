@@ -114,10 +114,9 @@ impl AsyncRequests {
         })
     }
 
-    /// Whether a request can be made at once for the next row. Whoever gives it rows nevertheless has them waiting, and
-    /// bounds how many.
+    /// Whether requests were made for all rows. Whoever gives it rows nevertheless has them waiting, and bounds how many.
     pub fn has_room(&self) -> bool {
-        self.waiting.is_empty() && self.queue.has_room()
+        self.waiting.is_empty()
     }
 
     /// Whether nothing is under way and nothing waits.

@@ -7,6 +7,7 @@
 use std::task::Poll;
 
 use millrace_task_core::Input;
+use millrace_types::Failure;
 
 use super::Chain;
 use crate::run::asynchronous::{AsyncSegment, HandedOn};
@@ -85,7 +86,7 @@ impl Chain {
                 self.settle().await?;
             }
             if let Some(watermark) = watermark {
-                self.progress.apply(Input::Emitted { node, watermark }).map_err(millrace_types::Failure::from)?;
+                self.progress.apply(Input::Emitted { node, watermark }).map_err(Failure::from)?;
             }
             any |= rows || watermark.is_some();
         }
@@ -100,7 +101,7 @@ impl Chain {
             {
                 segment.known_pending = !segment.known_pending;
                 let input = Input::Pending { node: segment.node, pending: segment.known_pending };
-                self.progress.apply(input).map_err(millrace_types::Failure::from)?;
+                self.progress.apply(input).map_err(Failure::from)?;
             }
         }
         Ok(())
