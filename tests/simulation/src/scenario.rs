@@ -41,6 +41,9 @@ pub(crate) struct Chances {
     pub(crate) operator_fails: u64,
 }
 
+/// A TaskManager that stands still for so long counts as lost when it wakes, in milliseconds.
+pub(crate) const ZOMBIE_MS_MIN: u64 = 160;
+
 /// Something that breaks at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -145,6 +148,10 @@ impl Scenario {
             let fault = fault(rng);
             scenario.faults.push((rng.between(20, within), fault));
         }
+        if rng.chance(750) {
+            let stopped = Fault::StopTaskManager(rng.between(ZOMBIE_MS_MIN, 400));
+            scenario.faults.push((rng.between(10, within), stopped));
+        }
         for _ in 0..rng.one_of(&[0, 0, 1, 2]) {
             let wish = rng.one_of(&[Wish::Checkpoint, Wish::Savepoint, Wish::Rescale, Wish::Rescale, Wish::Drain]);
             // Behind a lost word nobody would stop.
@@ -238,7 +245,7 @@ fn fault(rng: &mut Rng) -> Fault {
         0..=3 => Fault::CrashTaskManager,
         4 => Fault::StopTaskManager(rng.between(20, 400)),
         // So long that its tasks run elsewhere when it wakes.
-        5..=8 => Fault::StopTaskManager(rng.between(150, 400)),
+        5..=8 => Fault::StopTaskManager(rng.between(ZOMBIE_MS_MIN, 500)),
         9 | 10 => Fault::BreakConnection,
         11..=13 => Fault::CrashJobManager,
         _ => Fault::DamageCheckpoint,

@@ -106,7 +106,9 @@ impl World {
 
     pub(crate) fn heartbeat(&mut self, number: u32) {
         if let Some(awake_at) = self.asleep(number) {
-            return self.schedule(awake_at - self.now, Event::Heartbeat { task_manager: number });
+            // Its timer is as old as it is: until it is due the tasks go on, and nobody has told them what they missed.
+            let after = self.rng.below(HEARTBEAT_MS);
+            return self.schedule(awake_at - self.now + after, Event::Heartbeat { task_manager: number });
         }
         let said = self.with_task_manager(number, |task_manager, env| env.outbound.push(task_manager.heartbeat()));
         if said.is_some() {

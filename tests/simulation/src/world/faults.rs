@@ -5,7 +5,7 @@ use millrace_types::SnapshotKind;
 
 use super::metadata::Change;
 use super::{Event, HEARTBEAT_MS, World, tenant};
-use crate::scenario::Fault;
+use crate::scenario::{Fault, ZOMBIE_MS_MIN};
 use crate::task_manager::TaskManager;
 
 impl World {
@@ -70,6 +70,11 @@ impl World {
                 let (number, until) = (self.rng.one_of(&numbers), self.now + for_ms);
                 if let Some(task_manager) = self.task_managers.get_mut(&number) {
                     task_manager.stopped_until = task_manager.stopped_until.max(until);
+                }
+                if for_ms >= ZOMBIE_MS_MIN {
+                    // Another one takes its place, so that its tasks run elsewhere when it wakes.
+                    let after = self.rng.below(ZOMBIE_MS_MIN);
+                    self.schedule(after, Event::StartTaskManager);
                 }
             }
             Fault::BreakConnection => {

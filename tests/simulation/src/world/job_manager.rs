@@ -43,7 +43,7 @@ pub(crate) struct JobManager {
 }
 
 /// How long a connection may last that is being closed, in milliseconds.
-const REFUSED_MS_MAX: u64 = 80;
+const REFUSED_MS_MAX: u64 = 150;
 
 impl World {
     pub(crate) fn start_job_manager(&mut self) {
