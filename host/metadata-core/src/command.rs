@@ -8,7 +8,7 @@ use bytes::Bytes;
 use millrace_types::{BlobKey, BundleId, CheckpointId, Failure, JobId, JobStatus, LeaderEpoch, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::record::{BundleRecord, CheckpointPointer, JobRetention, JobSubmission};
+use crate::record::{BundleRecord, CheckpointPointer, JobCode, JobRetention, JobSubmission};
 
 /// An upload on its way: it keeps its blobs from being condemned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -136,6 +136,21 @@ pub enum Command {
         add: Option<Box<CheckpointPointer>>,
         /// Those that are retained from now on, by id.
         retained: BTreeSet<CheckpointId>,
+    },
+    /// As [`Command::SetCheckpoints`], and the job's code is another one from this checkpoint on.
+    CompleteUpgrade {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The job.
+        job: JobId,
+        /// The leader that decides; refused to an earlier one than the newest.
+        epoch: LeaderEpoch,
+        /// The checkpoint behind which the code runs.
+        add: Box<CheckpointPointer>,
+        /// Those that are retained from now on, by id.
+        retained: BTreeSet<CheckpointId>,
+        /// The code.
+        code: Box<JobCode>,
     },
 }
 

@@ -7,7 +7,7 @@ use millrace_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{CheckpointAck, CheckpointDecline};
+use crate::{CheckpointAck, CheckpointDecline, UpgradeAnswer};
 
 /// A split's number within its source, given by the JobMaster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -147,4 +147,6 @@ pub enum ToJobManager {
         /// The watermark, in milliseconds since 1970.
         watermark: i64,
     },
+    /// To a JobMaster: whether the task is ready to run other code.
+    UpgradeAnswered(UpgradeAnswer),
 }

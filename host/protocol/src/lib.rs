@@ -11,6 +11,7 @@ mod checkpoint;
 mod deployment;
 mod job_manager;
 mod task_manager;
+mod upgrade;
 
 pub use checkpoint::{
     CheckpointAck, CheckpointDecline, InFlight, OperatorRestore, OperatorSnapshot, ReaderSnapshot, Rerouting,
@@ -25,3 +26,4 @@ pub use job_manager::{
     ToJobManager,
 };
 pub use task_manager::{LogRequest, SlotRequest, SplitAssignment, ToTaskManager};
+pub use upgrade::{DeclaredStates, StateDeclaration, TaskCode, TaskUpgrade, UpgradeAnswer, UpgradeId};

@@ -55,7 +55,7 @@ pub(crate) async fn statistics(
             restored: view.latest_restored.as_ref().map(|restored| RestoredCheckpoint {
                 id: restored.id.0,
                 restore_timestamp: millis(restored.at),
-                is_savepoint: restored.kind != SnapshotKind::Checkpoint,
+                is_savepoint: restored.kind.is_savepoint(),
                 external_path: Some(restored.location.to_string()),
             }),
         },

@@ -23,7 +23,7 @@ use crate::handle::{Inbound, Inner, TaskManagerHandle};
 use crate::log::TaskLogs;
 use crate::machine;
 use crate::options::TaskManagerOptions;
-use crate::run::{TaskEnvironment, TaskOrder, task_report};
+use crate::run::{TaskEnvironment, TaskOrder, UpgradeOrder, task_report};
 use crate::slots::{EpochFence, SlotTable};
 use crate::stale::{StaleCounts, StaleReason};
 use crate::task_table::{EndedTask, TaskTable};
@@ -205,6 +205,12 @@ impl TaskManager {
             }
             ToTaskManager::DrainSource { attempt, .. } => self.tasks.order(attempt, TaskOrder::Drain),
             ToTaskManager::LimitWatermark { attempt, limit, .. } => self.tasks.order(attempt, TaskOrder::Limit(limit)),
+            ToTaskManager::PrepareUpgrade { attempt, upgrade, .. } => {
+                self.tasks.order(attempt, TaskOrder::Upgrade(UpgradeOrder::Prepare(upgrade)))
+            }
+            ToTaskManager::ForgetUpgrade { attempt, upgrade, .. } => {
+                self.tasks.order(attempt, TaskOrder::Upgrade(UpgradeOrder::Forget(upgrade)))
+            }
         }
     }
 
@@ -279,6 +285,8 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::CheckpointCompleted { epoch, .. }
         | ToTaskManager::CheckpointAborted { epoch, .. }
         | ToTaskManager::DrainSource { epoch, .. }
-        | ToTaskManager::LimitWatermark { epoch, .. } => *epoch,
+        | ToTaskManager::LimitWatermark { epoch, .. }
+        | ToTaskManager::PrepareUpgrade { epoch, .. }
+        | ToTaskManager::ForgetUpgrade { epoch, .. } => *epoch,
     }
 }

@@ -91,7 +91,10 @@ impl TaskManager {
                 self.order(attempt, TaskOrder::Aborted(checkpoint));
             }
             ToTaskManager::DrainSource { attempt, .. } => self.order(attempt, TaskOrder::Drain),
-            ToTaskManager::CollectAcknowledged { .. } | ToTaskManager::LimitWatermark { .. } => {}
+            ToTaskManager::CollectAcknowledged { .. }
+            | ToTaskManager::LimitWatermark { .. }
+            | ToTaskManager::PrepareUpgrade { .. }
+            | ToTaskManager::ForgetUpgrade { .. } => {}
         }
         None
     }
@@ -173,6 +176,8 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::CheckpointCompleted { epoch, .. }
         | ToTaskManager::CheckpointAborted { epoch, .. }
         | ToTaskManager::DrainSource { epoch, .. }
-        | ToTaskManager::LimitWatermark { epoch, .. } => *epoch,
+        | ToTaskManager::LimitWatermark { epoch, .. }
+        | ToTaskManager::PrepareUpgrade { epoch, .. }
+        | ToTaskManager::ForgetUpgrade { epoch, .. } => *epoch,
     }
 }

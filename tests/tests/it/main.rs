@@ -24,4 +24,5 @@ mod style;
 mod survival;
 mod tools;
 mod traces;
+mod upgrades;
 mod wire_fuzz;

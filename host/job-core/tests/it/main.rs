@@ -21,6 +21,7 @@ mod scaling;
 mod snapshots;
 mod spare;
 mod splits;
+mod upgrades;
 mod views;
 mod waiting;
 mod world;

@@ -18,6 +18,7 @@ use crate::run::chain::Chain;
 use crate::run::orders::{OrderBox, Orders};
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
 use crate::run::snapshot::Snapshot;
+use crate::run::upgrade::Upgrades;
 use crate::run::uploads::Uploads;
 use crate::time_account::Activity;
 
@@ -34,6 +35,7 @@ pub(crate) struct TaskCheckpoints {
     stopping: Option<CheckpointId>,
     /// The task has stopped behind a savepoint.
     stopped: bool,
+    upgrades: Upgrades,
 }
 
 /// What is known of a snapshot besides what the operators have.
@@ -47,8 +49,13 @@ pub(crate) struct SnapshotExtras {
 }
 
 impl TaskCheckpoints {
-    pub(crate) fn new(orders: OrderBox, outbound: mpsc::Sender<ToJobManager>, uploads: Uploads) -> Self {
-        Self { orders, outbound, uploads, newest: None, last: None, stopping: None, stopped: false }
+    pub(crate) fn new(
+        orders: OrderBox,
+        outbound: mpsc::Sender<ToJobManager>,
+        uploads: Uploads,
+        upgrades: Upgrades,
+    ) -> Self {
+        Self { orders, outbound, uploads, newest: None, last: None, stopping: None, stopped: false, upgrades }
     }
 
     /// What the JobMaster has said since the last time.
@@ -73,6 +80,9 @@ impl TaskCheckpoints {
             if self.stopping.is_some_and(|stopping| orders.aborted.contains(&stopping)) {
                 self.stopping = None;
             }
+        }
+        if let Some(order) = &orders.upgrade {
+            self.upgrades.heed(order, chain).await?;
         }
         if let Some(completed) = orders.completed {
             chain.commit(completed).await?;
@@ -118,6 +128,9 @@ impl TaskCheckpoints {
             self.last.get_or_insert(checkpoint);
         }
         let mut operators = chain.snapshot(barrier).await?;
+        if barrier.kind == SnapshotKind::Upgrade && !chain.has_ended() {
+            self.upgrades.swap(chain).await?;
+        }
         if let Some((uid, reader)) = extras.reader {
             operators.entry(uid).or_default().reader = Some(reader);
         }
@@ -181,7 +194,7 @@ impl TaskCheckpoints {
             self.wait(shared).await;
             let Some(mut orders) = self.orders.take() else { continue };
             self.heed(&orders, chain).await?;
-            orders.completed = None;
+            (orders.completed, orders.upgrade) = (None, None);
             others.join(orders);
         }
         // What concerns others is for those who take orders again now.

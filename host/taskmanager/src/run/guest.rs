@@ -3,6 +3,7 @@
 use std::any::Any;
 
 use bytes::Bytes;
+use millrace_protocol::{ComponentRef, TaskCode};
 use millrace_sandbox::{
     Clock, CompiledComponent, GuestError, OpenSpec, OperatorHost, OperatorInstance, Polled, Sandbox,
 };
@@ -94,6 +95,34 @@ impl GuestSegment {
     async fn replace_instance(&mut self) -> Result<(), TaskError> {
         self.pre_barrier().await?;
         self.flush().await?;
+        let host = self.instance.take().and_then(OperatorInstance::into_host).ok_or_else(lost)?;
+        self.instantiate(host).await
+    }
+
+    /// Has another instance take the place of this one, which has flushed, and run other code.
+    pub(crate) async fn run_code(
+        &mut self,
+        code: &TaskCode,
+        described: &ComponentRef,
+        component: CompiledComponent,
+    ) -> Result<(), TaskError> {
+        let spec = &mut self.plan.spec;
+        spec.args.clone_from(&code.args);
+        spec.default_parallelism = code.default_parallelism;
+        spec.graph_digest = described.has_builder.then_some(code.graph_digest);
+        spec.limits = described.limits.clone();
+        for operator in &mut spec.operators {
+            let found = code.vertex.nodes.iter().find(|(node, _)| *node == operator.node);
+            if let Some((_, node)) = found
+                && let Some(code) = node.kind.guest_code()
+            {
+                operator.name.clone_from(&node.name);
+                operator.code = code.clone();
+            }
+        }
+        self.plan.component = component;
+        let names = self.plan.spec.operators.iter().map(|operator| (operator.node, operator.name.clone())).collect();
+        self.host()?.rename(&names);
         let host = self.instance.take().and_then(OperatorInstance::into_host).ok_or_else(lost)?;
         self.instantiate(host).await
     }

@@ -1,4 +1,4 @@
-//! What the JobMaster tells a task while it runs: checkpoints to begin, completed, aborted; sources to drain or to slow.
+//! What the JobMaster tells a task while it runs: checkpoints to begin, completed, aborted; sources to drain or to slow; other code.
 //!
 //! Invariants:
 //! - Nothing is lost and nothing grows: what comes twice, or is overtaken by something newer, takes one place.
@@ -12,6 +12,8 @@ use millrace_protocol::WatermarkLimit;
 use millrace_types::{Barrier, CheckpointId, EventTime, NodeId};
 use tokio::sync::Notify;
 
+use crate::run::upgrade::UpgradeOrder;
+
 /// Checkpoints that a task is to begin, and aborted ones that it is to be told of; of more the oldest are forgotten: a
 /// JobMaster has fewer under way, and gives up one that is not acknowledged.
 const CHECKPOINTS_MAX: usize = 64;
@@ -24,6 +26,7 @@ pub(crate) enum TaskOrder {
     Aborted(CheckpointId),
     Drain,
     Limit(WatermarkLimit),
+    Upgrade(UpgradeOrder),
 }
 
 /// All that came since it was asked for last.
@@ -36,6 +39,8 @@ pub(crate) struct Orders {
     pub aborted: BTreeSet<CheckpointId>,
     pub drain: bool,
     pub limits: BTreeMap<NodeId, EventTime>,
+    /// The newest: one takes the place of another.
+    pub upgrade: Option<UpgradeOrder>,
 }
 
 impl Orders {
@@ -46,6 +51,7 @@ impl Orders {
         self.aborted.extend(later.aborted);
         self.drain |= later.drain;
         self.limits.extend(later.limits);
+        self.upgrade = later.upgrade.or(self.upgrade.take());
         self.bound();
     }
 
@@ -61,7 +67,7 @@ impl Orders {
 
     fn is_empty(&self) -> bool {
         let nothing = self.triggers.is_empty() && self.completed.is_none() && self.aborted.is_empty();
-        nothing && !self.drain && self.limits.is_empty()
+        nothing && !self.drain && self.limits.is_empty() && self.upgrade.is_none()
     }
 }
 
@@ -93,6 +99,7 @@ impl OrderBox {
                 TaskOrder::Limit(limit) => {
                     orders.limits.insert(limit.node, limit.watermark_max);
                 }
+                TaskOrder::Upgrade(order) => orders.upgrade = Some(order),
             }
             orders.bound();
             self.0.waiting.store(true, Ordering::Release);

@@ -29,6 +29,7 @@ use crate::run::overtaken;
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
 use crate::run::source::SourceDriver;
 use crate::run::stop::{Stop, StopSignal};
+use crate::run::upgrade::Upgrades;
 use crate::run::uploads::{UploadPlan, Uploads};
 
 /// How long removing unfinished output may take.
@@ -146,7 +147,7 @@ impl Body {
 
     async fn live(
         &mut self,
-        environment: &TaskEnvironment,
+        environment: &Arc<TaskEnvironment>,
         task: &TaskDeployment,
         shared: &Arc<TaskShared>,
         links: &TaskLinks,
@@ -172,7 +173,9 @@ impl Body {
             outbound: environment.outbound.clone(),
             shared: Arc::clone(shared),
         });
-        let mut checkpoints = TaskCheckpoints::new(links.orders.clone(), environment.outbound.clone(), uploads);
+        let upgrades = Upgrades::new(Arc::clone(environment), task.tenant.clone(), Arc::clone(shared));
+        let mut checkpoints =
+            TaskCheckpoints::new(links.orders.clone(), environment.outbound.clone(), uploads, upgrades);
         if let Some(restore) = &task.restore
             && !restore.in_flight.is_empty()
         {

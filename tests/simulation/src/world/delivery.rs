@@ -134,6 +134,7 @@ impl World {
             ToJobManager::CheckpointAcknowledged(ack) => (ack.attempt.job, JobInput::CheckpointAcknowledged(ack)),
             ToJobManager::CheckpointDeclined(decline) => (decline.attempt.job, JobInput::CheckpointDeclined(decline)),
             ToJobManager::AwaitingCheckpoint { attempt } => (attempt.job, JobInput::AwaitingCheckpoint { attempt }),
+            ToJobManager::UpgradeAnswered(answer) => (answer.attempt.job, JobInput::UpgradeAnswered(answer)),
             ToJobManager::Collected(_) | ToJobManager::WatermarkReached { .. } => return,
         };
         self.tell_job(job, input);

@@ -100,7 +100,7 @@ impl World {
                 self.check_complete(&checkpoint);
                 self.store_description(checkpoint);
             }
-            Command::PersistCheckpoint { write, checkpoint, location, retained } => {
+            Command::PersistCheckpoint { write, checkpoint, location, retained, upgrade: _ } => {
                 let description = self.store.description(&location);
                 let (kind, completed_at) = description
                     .map_or((SnapshotKind::Checkpoint, self.clock()), |description| {
