@@ -122,11 +122,11 @@ impl Dispatcher {
         let components = services.planner.component_refs(&bundle).await?;
         for ((vertex, node, uid, old_code), (_, _, _, new_code)) in before.into_iter().zip(after) {
             let readers = old.vertices[vertex].parallelism;
-            let (args, parallelism) = (&submission.args, submission.default_parallelism);
+            let (args, parallelism) = (submission.args.as_slice(), submission.default_parallelism);
             let listed =
                 enumerate_guest(services, tenant, &components, (args, parallelism), (node, &old_code), readers);
             let known = listed.await?;
-            let (args, parallelism) = (&recorded.args, recorded.default_parallelism);
+            let (args, parallelism) = (recorded.args.as_slice(), recorded.default_parallelism);
             let listed =
                 enumerate_guest(services, tenant, &plan.components, (args, parallelism), (node, &new_code), readers);
             if listed.await? != known {

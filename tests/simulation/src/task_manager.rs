@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use millrace_protocol::{TaskDeployment, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
+use millrace_protocol::{
+    TaskDeployment, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager, UpgradeAnswer,
+};
 use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind, LeaderEpoch, TaskManagerId, Timestamp};
 
 use crate::slots::{EpochFence, SlotTable};
@@ -91,10 +93,19 @@ impl TaskManager {
                 self.order(attempt, TaskOrder::Aborted(checkpoint));
             }
             ToTaskManager::DrainSource { attempt, .. } => self.order(attempt, TaskOrder::Drain),
-            ToTaskManager::CollectAcknowledged { .. }
-            | ToTaskManager::LimitWatermark { .. }
-            | ToTaskManager::PrepareUpgrade { .. }
-            | ToTaskManager::ForgetUpgrade { .. } => {}
+            ToTaskManager::CollectAcknowledged { .. } | ToTaskManager::LimitWatermark { .. } => {}
+            ToTaskManager::PrepareUpgrade { attempt, upgrade, .. } => {
+                if let Some(task) = self.tasks.get_mut(&attempt) {
+                    task.chain().prepare(upgrade.id, upgrade.code.map(|code| code.graph_digest));
+                    let answer = UpgradeAnswer { attempt, id: upgrade.id, result: Ok(()) };
+                    env.outbound.push(ToJobManager::UpgradeAnswered(answer));
+                }
+            }
+            ToTaskManager::ForgetUpgrade { attempt, upgrade, .. } => {
+                if let Some(task) = self.tasks.get_mut(&attempt) {
+                    task.chain().forget(upgrade);
+                }
+            }
         }
         None
     }

@@ -259,7 +259,7 @@ fn a_refusal_leaves_the_job_as_it_is() {
 #[test]
 fn tasks_that_are_not_ready_in_time_end_the_upgrade_and_nothing_else() {
     let mut harness = checkpointed(|spec| {
-        spec.checkpoints.interval_ms = None;
+        spec.checkpoints.interval_ms = Some(3_600_000);
         spec.checkpoints.timeout_ms = 700;
     });
     ask(&mut harness, REQUEST, new_graph(), true);

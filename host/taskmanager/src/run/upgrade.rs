@@ -76,7 +76,7 @@ impl Upgrades {
     async fn prepare(&mut self, upgrade: &TaskUpgrade, chain: &mut Chain) -> Result<(), TaskError> {
         let (id, attempt) = (upgrade.id, self.shared.attempt);
         let outbound = self.environment.outbound.clone();
-        let answer = |result| ToJobManager::UpgradeAnswered(UpgradeAnswer { attempt, id, result });
+        let answer = move |result| ToJobManager::UpgradeAnswered(UpgradeAnswer { attempt, id, result });
         let code = match (check_states(&upgrade.states, chain)?, &upgrade.code) {
             (Ok(()), Some(code)) => code.clone(),
             (fits, _) => {
