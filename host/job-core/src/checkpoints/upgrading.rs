@@ -32,7 +32,7 @@ pub(crate) enum UpgradeStage {
     /// All are. The checkpoint that was taken first, if the job had none to go back to.
     Ready { first: Option<CheckpointId> },
     /// Its checkpoint is under way.
-    Taking(CheckpointId),
+    Taking,
 }
 
 /// An upgrade under way.
@@ -180,13 +180,17 @@ impl JobCore {
     /// Whether other checkpoints have to wait for an upgrade.
     pub(crate) fn upgrade_is_due(&self) -> bool {
         let stage = self.coordinator.upgrade.as_ref().map(|upgrade| &upgrade.stage);
-        matches!(stage, Some(UpgradeStage::Ready { .. } | UpgradeStage::Taking(_)))
+        matches!(stage, Some(UpgradeStage::Ready { .. } | UpgradeStage::Taking))
+    }
+
+    /// Whether an upgrade's barrier was sent, and it is not decided.
+    pub(crate) fn upgrade_is_taken(&self) -> bool {
+        self.coordinator.upgrade.as_ref().is_some_and(|upgrade| matches!(upgrade.stage, UpgradeStage::Taking))
     }
 
     /// Whether tasks may run code that is not the job's.
     pub(crate) fn runs_other_code(&self) -> bool {
-        let stage = self.coordinator.upgrade.as_ref().map(|upgrade| &upgrade.stage);
-        matches!(stage, Some(UpgradeStage::Taking(_))) || self.coordinator.undo.is_some()
+        self.upgrade_is_taken() || self.coordinator.undo.is_some()
     }
 
     /// Whether the tasks' failures are those of code that is given up, or is going to be.
@@ -212,7 +216,7 @@ impl JobCore {
         }
         let Some(id) = self.coordinator.ids.take() else { return };
         let (kind, stage) = if has_way_back {
-            (SnapshotKind::Upgrade, UpgradeStage::Taking(id))
+            (SnapshotKind::Upgrade, UpgradeStage::Taking)
         } else {
             (SnapshotKind::Checkpoint, UpgradeStage::Ready { first: Some(id) })
         };
