@@ -17,7 +17,7 @@ build:
 
 # Build the example applications into target/bundles.
 guests: build
-    for example in wordcount flights wordcount-js faulty nexmark; do {{millrace}} build "guest-examples/$example" --output target/bundles; done
+    for example in wordcount flights wordcount-js faulty nexmark tally; do {{millrace}} build "guest-examples/$example" --output target/bundles; done
 
 # Start a cluster, upload an application through REST, run it on real text and show the result.
 demo: guests

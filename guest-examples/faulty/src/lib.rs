@@ -188,6 +188,10 @@ impl operator::Guest for Faulty {
         Ok(Polled { offset, status })
     }
 
+    fn turn(_: u32, _: u32, _: i64) -> Result<(), String> {
+        Ok(())
+    }
+
     fn watermark(_: u32, _: i64) -> Result<(), String> {
         Ok(())
     }

@@ -164,6 +164,20 @@ impl Client {
         self.get(&format!("/jobs/{id}/savepoints/{trigger}")).await
     }
 
+    /// `POST /jobs/:id/upgrade`: other code for a job that runs.
+    pub async fn upgrade(&self, id: &str, request: &api::UpgradeRequest) -> Result<api::TriggerResponse, ClientError> {
+        self.post(&format!("/jobs/{id}/upgrade"), request).await
+    }
+
+    /// `GET /jobs/:id/upgrade/:trigger`.
+    pub async fn upgrade_status(
+        &self,
+        id: &str,
+        trigger: &str,
+    ) -> Result<api::OperationStatus<api::UpgradeOutcome>, ClientError> {
+        self.get(&format!("/jobs/{id}/upgrade/{trigger}")).await
+    }
+
     /// `POST /jobs/:id/checkpoints`: a checkpoint, now.
     pub async fn trigger_checkpoint(
         &self,

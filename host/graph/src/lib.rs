@@ -6,6 +6,7 @@
 //! - A [`JobGraph`] exists only for a StreamGraph that passed [`StreamGraph::validate`].
 
 mod chaining;
+mod code;
 mod context;
 mod describe;
 mod digest;

@@ -190,6 +190,9 @@ impl JobCore {
         if task.collects {
             return Err(format!("{name} has a collect sink, whose rows were on their way to the old leader"));
         }
+        if task.code_in_doubt {
+            return Err(format!("{name} was told to make other code ready, and may run it"));
+        }
         if task.reader.as_ref().is_some_and(|reader| reader.drained) {
             return Err(format!("{name} was told to end before the end of its input"));
         }

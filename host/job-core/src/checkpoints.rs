@@ -20,6 +20,7 @@ mod requests;
 mod restoring;
 mod summary;
 mod triggering;
+mod upgrading;
 mod view;
 
 pub use completed::{

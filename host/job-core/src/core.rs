@@ -205,6 +205,10 @@ impl JobCore {
             Input::WatermarkReached { attempt, node, watermark } => self.watermark_reached(&attempt, node, watermark),
             Input::SavepointRequested { request, folder, stop } => self.savepoint_requested(request, folder, stop, out),
             Input::CheckpointRequested { request } => self.checkpoint_requested(request, out),
+            Input::UpgradeRequested { request, code, in_place, allow_non_restored_state } => {
+                self.upgrade_requested(request, *code, in_place, allow_non_restored_state, out);
+            }
+            Input::UpgradeAnswered(answer) => self.upgrade_answered(answer, out),
             Input::CheckpointStored { checkpoint, result } => self.checkpoint_stored(checkpoint, result, out),
             Input::PointerRead { checkpoint, result } => self.pointer_read(checkpoint, &result, out),
             Input::Present(presence) => self.present_too_late(*presence, out),

@@ -1,13 +1,15 @@
 //! What goes into a job's core and what comes out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use millrace_graph::JobGraph;
 use millrace_protocol::{
-    CheckpointAck, CheckpointDecline, Presence, SplitAssignment, SplitRequest, TaskDeployment, TaskFigures, TaskReport,
-    WatermarkLimit,
+    CheckpointAck, CheckpointDecline, ComponentRef, DeclaredStates, Presence, SplitAssignment, SplitRequest,
+    TaskDeployment, TaskFigures, TaskReport, TaskUpgrade, UpgradeAnswer, UpgradeId, WatermarkLimit,
 };
 use millrace_types::{
-    AllocationId, AttemptId, Barrier, CheckpointId, Failure, JobStatus, NodeId, SlotId, Takeover, TaskManagerId,
+    AllocationId, AttemptId, Barrier, CheckpointId, Digest, Failure, JobStatus, NodeId, SlotId, Takeover, TaskManagerId,
 };
 
 use crate::checkpoints::CompletedCheckpoint;
@@ -40,6 +42,35 @@ pub struct SnapshotLocation {
     pub checkpoint: CheckpointId,
     /// Where it is, as [`Input::CheckpointStored`] named it.
     pub location: Box<str>,
+}
+
+/// Other code for a job, as it was planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobCode {
+    /// The graph, as [`crate::JobSpec::graph`].
+    pub graph: Arc<JobGraph>,
+    /// The components of the bundle, by their names in the manifest.
+    pub components: BTreeMap<String, ComponentRef>,
+    /// The digest of the StreamGraph.
+    pub graph_digest: Digest,
+    /// The arguments of the builder.
+    pub args: Vec<String>,
+    /// The parallelism of operators that name none.
+    pub default_parallelism: u32,
+    /// The states that its operators use.
+    pub states: DeclaredStates,
+}
+
+/// How an upgrade ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpgradeEnd {
+    /// The job runs the new code, behind this checkpoint.
+    Upgraded {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// The job's state fits the new code, and nothing has changed: it was only asked.
+    Fits,
 }
 
 /// Something that happened.
@@ -136,6 +167,19 @@ pub enum Input {
         /// The request.
         request: RequestId,
     },
+    /// The user wants the job to run other code; the answer is [`Command::UpgradeEnded`].
+    UpgradeRequested {
+        /// The request.
+        request: RequestId,
+        /// The code.
+        code: Box<JobCode>,
+        /// Whether it is to be run, by a graph of the same shape; else it is only asked whether the state fits it.
+        in_place: bool,
+        /// If it is only asked: whether state of operators that the code does not have may be left behind.
+        allow_non_restored_state: bool,
+    },
+    /// What a task says to [`Command::PrepareUpgrade`].
+    UpgradeAnswered(UpgradeAnswer),
     /// What came of [`Command::StoreCheckpoint`].
     CheckpointStored {
         /// The checkpoint.
@@ -276,6 +320,8 @@ pub enum Command {
         location: Box<str>,
         /// The checkpoints that the job has from then on, this one included and last. The store forgets others.
         retained: Vec<CheckpointId>,
+        /// The upgrade whose code is to be the job's from this checkpoint on, by the same decision.
+        upgrade: Option<RequestId>,
     },
     /// Find out whether the metadata store has a checkpoint's pointer; the answer is [`Input::PointerRead`].
     ReadPointer {
@@ -311,6 +357,31 @@ pub enum Command {
         request: RequestId,
         /// Where it is, or why there is none.
         result: Result<SnapshotLocation, Failure>,
+    },
+    /// Have a task make ready to run other code; the answer is [`Input::UpgradeAnswered`].
+    PrepareUpgrade {
+        /// Where it runs.
+        task_manager: TaskManagerId,
+        /// The task.
+        attempt: AttemptId,
+        /// The code.
+        upgrade: Box<TaskUpgrade>,
+    },
+    /// Tell a task that code which it made ready for will not be run.
+    ForgetUpgrade {
+        /// Where it runs.
+        task_manager: TaskManagerId,
+        /// The task.
+        attempt: AttemptId,
+        /// Which upgrade.
+        upgrade: UpgradeId,
+    },
+    /// Answer a request for an upgrade.
+    UpgradeEnded {
+        /// The request.
+        request: RequestId,
+        /// What came of it. On failure the text says whether the job runs on as it was, or goes back to a checkpoint.
+        result: Result<UpgradeEnd, Failure>,
     },
     /// Have a source end as if it were read to its end. A [`Command::TriggerCheckpoint`] that follows is to be taken behind
     /// that end.

@@ -19,6 +19,7 @@ impl JobCore {
     /// A region fails, for the reason of one of its tasks or as a whole. Callers see to the ends of tasks afterwards.
     pub(crate) fn fail(&mut self, failure: &Failure, region: usize, task: Option<Task>, out: &mut Vec<Command>) {
         let under_way = self.restart_under_way().filter(|_| !self.fails_anew(region));
+        let permanent = failure.kind.is_permanent() && !self.undoes_upgrade();
         let entry = self.exception(failure.clone(), task);
         let max = self.spec.options.exceptions_max;
         let history = Arc::make_mut(&mut self.view.exceptions);
@@ -33,7 +34,7 @@ impl JobCore {
                     None => self.stop(JobStatus::Failing, out),
                 }
             }
-            (_, Some(_)) if failure.kind.is_permanent() || self.coordinator.is_lost(region) => {
+            (_, Some(_)) if permanent || self.coordinator.is_lost(region) => {
                 history.add_root(entry, max);
                 self.stop(JobStatus::Failing, out);
             }
@@ -53,9 +54,7 @@ impl JobCore {
 
     /// The job fails, whatever its restart strategy.
     pub(crate) fn fail_for_good(&mut self, failure: Failure, out: &mut Vec<Command>) {
-        let entry = self.exception(failure, None);
-        let max = self.spec.options.exceptions_max;
-        Arc::make_mut(&mut self.view.exceptions).add_root(entry, max);
+        self.note_exception(failure);
         self.stop(JobStatus::Failing, out);
     }
 
@@ -146,6 +145,13 @@ impl JobCore {
             self.replace_lost_slots(out);
         }
         self.tasks_ended(out);
+    }
+
+    /// Keeps a failure of the job as a whole that the restart strategy is not asked about.
+    pub(crate) fn note_exception(&mut self, failure: Failure) {
+        let entry = self.exception(failure, None);
+        let max = self.spec.options.exceptions_max;
+        Arc::make_mut(&mut self.view.exceptions).add_root(entry, max);
     }
 
     fn exception(&self, failure: Failure, task: Option<Task>) -> ExceptionEntry {

@@ -49,7 +49,7 @@ pub use checkpoints::{
     fit_graph,
 };
 pub use dropped::{DropReason, Dropped};
-pub use event::{Command, EnumerationId, Input, RequestId, SnapshotLocation, StopMode, WriteId};
+pub use event::{Command, EnumerationId, Input, JobCode, RequestId, SnapshotLocation, StopMode, UpgradeEnd, WriteId};
 pub use exceptions::{ExceptionEntry, ExceptionHistory};
 pub use restart::{
     Decimal, DecimalError, ExponentialDelay, RESTART_OPTIONS, RestartOption, RestartOptionError, RestartOptions,

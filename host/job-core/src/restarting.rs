@@ -16,17 +16,26 @@ impl JobCore {
     /// How long to wait before the job runs again after a failure; `None`: it does not.
     pub(crate) fn restart_delay(&mut self, failure: &Failure, region: usize) -> Option<u64> {
         // No number would be left to tell the next attempt by.
+        let undone = matches!(self.phase, Phase::Running) && self.undoes_upgrade();
         let exhausted = self.all_tasks().iter().any(|task| self.subtask(*task).attempt == u32::MAX);
-        let hopeless = failure.kind.is_permanent() || exhausted || self.coordinator.is_lost(region);
-        if hopeless { None } else { self.restarts.failed(self.now) }
+        let permanent = failure.kind.is_permanent() && !undone;
+        let hopeless = permanent || exhausted || self.coordinator.is_lost(region);
+        match (hopeless, undone) {
+            (true, _) => None,
+            // The code that failed goes with the upgrade.
+            (false, true) => Some(0),
+            (false, false) => self.restarts.failed(self.now),
+        }
     }
 
     /// Stops a region in order to run it again, not before a time. With the adaptive scheduler all regions that have not
-    /// ended go along; and where the job is stopping behind a savepoint, all: the others end behind it, or have ended, and
-    /// go on from it too, or from the checkpoint before it if their sources were told to end for it.
+    /// ended go along, as they do where some may run code that is not the job's; and where the job is stopping behind a
+    /// savepoint, all: the others end behind it, or have ended, and go on from it too, or from the checkpoint before it if
+    /// their sources were told to end for it.
     pub(crate) fn restart_region(&mut self, region: usize, restart_at: Timestamp, why: &str, out: &mut Vec<Command>) {
         let stopping = self.coordinator.stop.as_ref().is_some_and(|stop| stop.drained || stop.taken.is_some());
-        let active = |other: &usize| self.scaling.is_some() && self.is_active(*other);
+        let together = self.scaling.is_some() || self.runs_other_code();
+        let active = |other: &usize| together && self.is_active(*other);
         let goes_along = |other: &usize| *other == region || stopping || active(other);
         let regions: Vec<usize> = (0..self.regions.count()).filter(goes_along).collect();
         self.pending.extend(&regions);

@@ -62,6 +62,16 @@ impl Scaling {
         self.desired.vertices.iter().map(|vertex| vertex.parallelism).collect()
     }
 
+    /// The graph at the parallelism that was asked for.
+    pub fn desired(&self) -> &JobGraph {
+        &self.desired
+    }
+
+    /// The job runs other code, at the same parallelism.
+    pub fn set_desired(&mut self, desired: Arc<JobGraph>) {
+        self.desired = desired;
+    }
+
     /// The job begins to wait for slots.
     pub fn waits(&mut self, now: Timestamp) {
         (self.waiting_since, self.sufficient_since) = (now, None);
@@ -269,7 +279,7 @@ impl JobCore {
             // A number is left to tell the next attempt by.
             settled && subtask.attempt < u32::MAX
         };
-        !asked && !ends && self.all_tasks().iter().all(runs)
+        !asked && !ends && coordinator.upgrade.is_none() && self.all_tasks().iter().all(runs)
     }
 
     /// When the slots are to be looked at again.

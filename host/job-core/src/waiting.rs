@@ -200,6 +200,7 @@ impl JobCore {
             scaling.deployed(self.now);
         }
         self.coordinator.triggered_at = self.now;
+        self.coordinator.undo = None;
         let tasks = self.pending_tasks();
         self.pending.clear();
         let attempts: Vec<Vec<u32>> = self

@@ -69,7 +69,7 @@ pub(crate) async fn read_pointer(job: JobId, pointer: &CheckpointPointer) -> Res
     if checkpoint.id != pointer.id {
         return Err(unreadable(format!("{} is checkpoint {}, and not {}", pointer.folder, checkpoint.id, pointer.id)));
     }
-    if checkpoint.kind != SnapshotKind::Checkpoint {
+    if checkpoint.kind.is_savepoint() {
         checkpoint.folder = Some(pointer.folder.as_str().into());
     }
     tracing::debug!(%job, checkpoint = %pointer.id, folder = pointer.folder, "read a checkpoint's description");
@@ -90,7 +90,7 @@ fn files_folder(location: &Path, checkpoint: &CompletedCheckpoint) -> PathBuf {
     match checkpoint.kind {
         SnapshotKind::Savepoint { .. } => location.to_owned(),
         // `chk-N` stands in its job's folder.
-        SnapshotKind::Checkpoint => location.parent().unwrap_or(location).to_owned(),
+        SnapshotKind::Checkpoint | SnapshotKind::Upgrade => location.parent().unwrap_or(location).to_owned(),
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) async fn delete_folder(folder: &Path) -> Result<(), Failure> {
 
 /// Deletes a savepoint or checkpoint that some job wrote, with its files; those that checkpoints beside it refer to stay.
 pub(crate) async fn delete_foreign(location: &Path, checkpoint: &CompletedCheckpoint) -> Result<(), Failure> {
-    if checkpoint.kind == SnapshotKind::Checkpoint {
+    if !checkpoint.kind.is_savepoint() {
         let folder = files_folder(location, checkpoint);
         let needed = needed_beside(&folder, location).await?;
         let free: Vec<&str> = checkpoint.files().filter(|file| !needed.contains(*file)).collect();

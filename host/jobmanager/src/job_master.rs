@@ -1,6 +1,7 @@
 //! The JobMaster: the shell around one job's core.
 
 mod checkpoints;
+mod upgrades;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,12 +10,14 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use millrace_connectors::enumerate_splits;
 use millrace_graph::{GuestCode, NodeKind};
-use millrace_job_core::{Command, EnumerationId, Input, JobCore, JobSpec, JobView, WriteId};
+use millrace_job_core::{Command, EnumerationId, Input, JobCore, JobSpec, JobView, RequestId, WriteId};
 use millrace_metadata_core::Command as MetadataCommand;
 use millrace_metadata_core::limits::DETAILS_BYTES_MAX;
-use millrace_protocol::{CollectedRows, ToTaskManager};
+use millrace_protocol::{CollectedRows, ComponentRef, ToTaskManager};
 use millrace_resource_core::Input as ResourceInput;
-use millrace_types::{AllocationId, CheckpointId, Failure, FailureKind, JobId, JobStatus, NodeId, SlotId, Timestamp};
+use millrace_types::{
+    AllocationId, CheckpointId, Failure, FailureKind, JobId, JobStatus, NodeId, SlotId, TenantId, Timestamp,
+};
 use tokio::sync::{mpsc, watch};
 
 use crate::cluster::Services;
@@ -26,6 +29,7 @@ use crate::warming::all_run;
 use crate::{bundles, clock, recovery};
 use checkpoints::Described;
 pub(crate) use checkpoints::delete_all;
+pub(crate) use upgrades::UpgradeOrder;
 
 /// Messages that wait for a JobMaster.
 const INBOX_MAX: usize = 1_024;
@@ -41,6 +45,15 @@ pub(crate) enum MasterInput {
     ResultsFetched,
     /// The description of a checkpoint is durable.
     Described(Described),
+    /// The user wants the job to run other code.
+    Upgrade {
+        /// The request.
+        request: RequestId,
+        /// The code.
+        order: UpgradeOrder,
+        /// For the core.
+        input: Input,
+    },
 }
 
 /// What a JobMaster does.
@@ -65,6 +78,7 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
         view: view_sender,
         results,
         described: BTreeMap::new(),
+        upgrades: BTreeMap::new(),
         inbox: inbox_sender,
         warmed: false,
         done: false,
@@ -124,6 +138,8 @@ struct JobMaster {
     results: Results,
     /// Checkpoints whose descriptions are durable and whose pointers are not.
     described: BTreeMap<CheckpointId, Described>,
+    /// Upgrades that were not answered: the core has one at a time.
+    upgrades: BTreeMap<RequestId, UpgradeOrder>,
     inbox: mpsc::Sender<MasterInput>,
     /// Its tasks have run: all TaskManagers are to have its components.
     warmed: bool,
@@ -139,6 +155,10 @@ impl Driven for JobMaster {
             MasterInput::Core(input) => self.step_core(now, input, out),
             MasterInput::Described(described) => {
                 let input = self.described(described);
+                self.step_core(now, input, out);
+            }
+            MasterInput::Upgrade { request, order, input } => {
+                self.upgrades.insert(request, order);
                 self.step_core(now, input, out);
             }
             MasterInput::Collected(rows) => {
@@ -382,31 +402,36 @@ async fn enumerate(
             }
         }
         Some((name, NodeKind::Source(code))) => {
-            enumerate_guest(&services, &spec, node, &code, parallelism).await.map_err(|error| error.in_operator(&name))
+            let run = (spec.args.as_slice(), spec.default_parallelism);
+            let source = (node, &code);
+            let listed = enumerate_guest(&services, &spec.tenant, &spec.components, run, source, parallelism).await;
+            listed.map_err(|error| error.in_operator(&name))
         }
         _ => Err(internal(format!("node {node} of job {} is no source", spec.job))),
     };
     Input::SplitsEnumerated { node, enumeration, result }
 }
 
-async fn enumerate_guest(
+/// The splits of a source in the guest, for so many readers, in a run of these arguments and default parallelism.
+pub(crate) async fn enumerate_guest(
     services: &Services,
-    spec: &JobSpec,
-    node: NodeId,
-    code: &GuestCode,
-    parallelism: u32,
+    tenant: &TenantId,
+    components: &BTreeMap<String, ComponentRef>,
+    (args, default_parallelism): (&[String], u32),
+    (node, code): (NodeId, &GuestCode),
+    readers: u32,
 ) -> Result<Vec<Vec<u8>>, Failure> {
     // Only the component with the builder knows its sources' splits.
     let name = code.component.as_deref();
-    let mut with_builder = spec.components.iter().filter(|(_, component)| component.has_builder);
+    let mut with_builder = components.iter().filter(|(_, component)| component.has_builder);
     let (_, component) = with_builder
         .find(|(candidate, _)| name.is_none_or(|name| name == candidate.as_str()))
         .ok_or_else(|| internal("a guest source's component has no builder that could state its splits"))?;
-    let bytes = bundles::component_bytes(&services.blobs, &spec.tenant, component.digest).await?;
-    let compiled = services.sandbox.compile(&spec.tenant, &component.digest, bytes).await.map_err(Failure::from)?;
+    let bytes = bundles::component_bytes(&services.blobs, tenant, component.digest).await?;
+    let compiled = services.sandbox.compile(tenant, &component.digest, bytes).await.map_err(Failure::from)?;
     let splits = services
         .sandbox
-        .enumerate_splits(&compiled, &spec.args, spec.default_parallelism, node, parallelism)
+        .enumerate_splits(&compiled, args, default_parallelism, node, readers)
         .await
         .map_err(Failure::from)?;
     Ok(splits.into_iter().map(Vec::from).collect())

@@ -33,6 +33,8 @@ mod savepoints;
 mod shell;
 mod start;
 mod task_managers;
+mod trial;
+mod upgrades;
 mod views;
 mod warming;
 
@@ -51,3 +53,4 @@ pub use planner::{Plan, Planner};
 pub use results::{ResultRows, ResultsError};
 pub use run_settings::{ClaimMode, RUN_OPTIONS, RunSettings, inline_bytes, recovery_options, state_backend};
 pub use savepoints::SavepointRequest;
+pub use upgrades::UpgradeRequest;

@@ -1,4 +1,4 @@
-//! What clients asked for and whose outcome they ask for later: savepoints, checkpoints on request, disposals.
+//! What clients asked for and whose outcome they ask for later: savepoints, checkpoints on request, upgrades, disposals.
 //!
 //! Invariants: an operation is found under its tenant and job alone; asking for one by an id that is known begins
 //! nothing; outcomes are kept for a while after they are there, and at most [`OPERATIONS_MAX`] operations at all.
@@ -32,6 +32,16 @@ pub enum Outcome {
     },
     /// A savepoint is deleted.
     Disposed,
+    /// A job runs other code.
+    Upgraded {
+        /// The checkpoint behind which it does.
+        checkpoint: u64,
+    },
+    /// An upgrade takes a savepoint and a restart, and the job's state allows that. Nothing was changed.
+    RestartNeeded {
+        /// Why the code cannot be replaced at a barrier.
+        reason: String,
+    },
     /// Nothing of it.
     Failed(Box<Failure>),
 }
@@ -42,6 +52,7 @@ pub(crate) enum Kind {
     Savepoint,
     Checkpoint,
     Disposal,
+    Upgrade,
 }
 
 impl Kind {
@@ -50,6 +61,7 @@ impl Kind {
             Self::Savepoint => "savepoint",
             Self::Checkpoint => "checkpoint",
             Self::Disposal => "savepoint disposal",
+            Self::Upgrade => "upgrade",
         }
     }
 }

@@ -82,6 +82,12 @@ pub(crate) async fn route(message: ToJobManager, resources: &ResourceManager, jo
                 tell(&master, attempt.job, JobInput::AwaitingCheckpoint { attempt }).await;
             }
         }
+        ToJobManager::UpgradeAnswered(answer) => {
+            let job = answer.attempt.job;
+            if let Some(master) = jobs.master(job) {
+                tell(&master, job, JobInput::UpgradeAnswered(answer)).await;
+            }
+        }
         ToJobManager::Collected(rows) => {
             if let Some(master) = jobs.master(rows.attempt.job) {
                 // A JobMaster that has ended needs no rows.

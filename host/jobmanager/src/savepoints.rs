@@ -7,7 +7,7 @@ use crate::checkpoint_files;
 use crate::checkpoint_folders;
 use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
-use crate::job_master;
+use crate::job_master::MasterInput;
 use crate::operations::{Kind, OperationKey, Outcome};
 use crate::run_settings::RunSettings;
 use crate::start;
@@ -42,7 +42,7 @@ impl Dispatcher {
         let folder = checkpoint_folders::savepoint_folder(options, configured.as_deref(), stated, job).await?;
         let folder = folder.to_string_lossy().into();
         let stop = request.stop;
-        let input = |request| Input::SavepointRequested { request, folder, stop };
+        let input = |request| MasterInput::Core(Input::SavepointRequested { request, folder, stop });
         self.ask(tenant, job, Kind::Savepoint, request.trigger, input).await
     }
 
@@ -54,7 +54,8 @@ impl Dispatcher {
         trigger: Option<TriggerId>,
     ) -> Result<TriggerId, DispatcherError> {
         self.running(tenant, job)?;
-        self.ask(tenant, job, Kind::Checkpoint, trigger, |request| Input::CheckpointRequested { request }).await
+        let input = |request| MasterInput::Core(Input::CheckpointRequested { request });
+        self.ask(tenant, job, Kind::Checkpoint, trigger, input).await
     }
 
     /// What came of a savepoint; `None`: it goes on.
@@ -124,8 +125,8 @@ impl Dispatcher {
         state.unfinished_jobs().find(|(_, record)| uses(record)).map(|(_, record)| record.submission.id)
     }
 
-    /// A job that can be asked for a savepoint.
-    fn running(&self, tenant: &TenantId, job: JobId) -> Result<crate::JobInfo, DispatcherError> {
+    /// A job that can be asked for something.
+    pub(crate) fn running(&self, tenant: &TenantId, job: JobId) -> Result<crate::JobInfo, DispatcherError> {
         let info = self.job(tenant, job)?;
         let status = info.record.status;
         if status.is_terminal() || self.services.registry.of_tenant(tenant, job).is_none() {
@@ -134,13 +135,13 @@ impl Dispatcher {
         Ok(info)
     }
 
-    async fn ask(
+    pub(crate) async fn ask(
         &self,
         tenant: &TenantId,
         job: JobId,
         kind: Kind,
         trigger: Option<TriggerId>,
-        input: impl FnOnce(RequestId) -> Input,
+        input: impl FnOnce(RequestId) -> MasterInput,
     ) -> Result<TriggerId, DispatcherError> {
         let trigger = trigger.unwrap_or_else(|| TriggerId::from_bytes(rand::random()));
         let key = OperationKey { tenant: tenant.clone(), job: Some(job), trigger };
@@ -150,7 +151,7 @@ impl Dispatcher {
         match self.services.registry.master(job) {
             Some(master) => {
                 let request = RequestId(u128::from_be_bytes(*trigger.as_bytes()));
-                if !job_master::is_told(&master, job, input(request)).await {
+                if !master.send(input(request)).await.is_ok() {
                     self.services.operations.job_ended(job);
                 }
             }

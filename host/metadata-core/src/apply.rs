@@ -42,6 +42,9 @@ impl MetadataState {
             Command::SetCheckpoints { tenant, job, epoch, add, retained } => {
                 self.set_checkpoints(&tenant, job, epoch, add.map(|pointer| *pointer), &retained)
             }
+            Command::CompleteUpgrade { tenant, job, epoch, add, retained, code } => {
+                self.complete_upgrade(&tenant, job, epoch, *add, &retained, *code)
+            }
         }
     }
 

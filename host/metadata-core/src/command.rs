@@ -10,7 +10,7 @@ use millrace_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::record::{BundleRecord, CheckpointPointer, JobRetention, JobSubmission};
+use crate::record::{BundleRecord, CheckpointPointer, JobCode, JobRetention, JobSubmission};
 
 /// An upload on its way: it keeps its blobs from being condemned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -147,6 +147,21 @@ pub enum Command {
         job: JobId,
         /// How.
         takeover: Takeover,
+    },
+    /// As [`Command::SetCheckpoints`], and the job's code is another one from this checkpoint on.
+    CompleteUpgrade {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The job.
+        job: JobId,
+        /// The leader that decides; refused to an earlier one than the newest.
+        epoch: LeaderEpoch,
+        /// The checkpoint behind which the code runs.
+        add: Box<CheckpointPointer>,
+        /// Those that are retained from now on, by id.
+        retained: BTreeSet<CheckpointId>,
+        /// The code.
+        code: Box<JobCode>,
     },
 }
 

@@ -26,7 +26,7 @@ mod state;
 mod version_2;
 
 pub use command::{Applied, Command, Response, UploadId};
-pub use record::{BundleRecord, CheckpointPointer, JobRecord, JobRetention, JobSubmission};
+pub use record::{BundleRecord, CheckpointPointer, JobCode, JobRecord, JobRetention, JobSubmission};
 pub use rejection::Rejection;
 pub use state::MetadataState;
 pub use version_2::MetadataStateV2;

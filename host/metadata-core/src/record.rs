@@ -66,6 +66,31 @@ impl JobSubmission {
     }
 }
 
+/// The code of a job: what an upgrade replaces of its submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobCode {
+    /// The bundle that it runs.
+    pub bundle: BundleId,
+    /// The arguments of its builder.
+    pub args: Vec<String>,
+    /// The parallelism of nodes that state none.
+    pub default_parallelism: u32,
+    /// The digest of the StreamGraph.
+    pub graph_digest: Digest,
+    /// The StreamGraph, opaque here.
+    pub stream_graph: Bytes,
+    /// The JobGraph, opaque here.
+    pub job_graph: Bytes,
+}
+
+impl JobSubmission {
+    /// The submission with other code.
+    pub(crate) fn with_code(&self, code: JobCode) -> Self {
+        let JobCode { bundle, args, default_parallelism, graph_digest, stream_graph, job_graph } = code;
+        Self { bundle, args, default_parallelism, graph_digest, stream_graph, job_graph, ..self.clone() }
+    }
+}
+
 /// A complete checkpoint: all its bytes were durable before this was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointPointer {

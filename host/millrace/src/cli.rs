@@ -338,7 +338,9 @@ pub(crate) struct Stop {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  millrace upgrade 5d1c0c3b target/bundles/wordcount.mrb
 
-Arguments and options of the running job are taken over, unless they are stated.")]
+The code is replaced at a barrier, without a restart, if the new graph differs in code and names alone; else the job is
+stopped with a savepoint and the new bundle goes on from that. Code that the job's state does not fit is refused, and the
+job runs on. Arguments and options of the running job are taken over, unless they are stated.")]
 pub(crate) struct Upgrade {
     /// The job's id, or its first characters if these are unique.
     pub(crate) job: String,
@@ -347,10 +349,10 @@ pub(crate) struct Upgrade {
     /// Another parallelism of operators that state none.
     #[arg(short = 'p', long)]
     pub(crate) parallelism: Option<u32>,
-    /// Where the savepoint's folder is made; execution.checkpointing.savepoint-dir unless stated.
+    /// If it takes a restart: where the savepoint's folder is made; execution.checkpointing.savepoint-dir unless stated.
     #[arg(long, value_name = "DIR")]
     pub(crate) savepoint_path: Option<String>,
-    /// Leave out state of operators that the new application does not have.
+    /// If it takes a restart: leave out state of operators that the new application does not have.
     #[arg(short = 'n', long)]
     pub(crate) allow_non_restored_state: bool,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use millrace_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{CheckpointAck, CheckpointDecline, Presence};
+use crate::{CheckpointAck, CheckpointDecline, Presence, UpgradeAnswer};
 
 /// A split's number within its source, given by the JobMaster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -152,4 +152,6 @@ pub enum ToJobManager {
     /// To a JobMaster: what of its job is here. Behind [`Self::Register`] to a leader that is new, before all else that
     /// tasks say; in several parts where there are many tasks.
     Present(Box<Presence>),
+    /// To a JobMaster: whether the task is ready to run other code.
+    UpgradeAnswered(UpgradeAnswer),
 }

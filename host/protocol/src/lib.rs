@@ -12,6 +12,7 @@ mod deployment;
 mod job_manager;
 mod presence;
 mod task_manager;
+mod upgrade;
 
 pub use checkpoint::{
     CheckpointAck, CheckpointDecline, InFlight, OperatorRestore, OperatorSnapshot, ReaderSnapshot, Rerouting,
@@ -27,3 +28,4 @@ pub use job_manager::{
 };
 pub use presence::{ACKNOWLEDGED_TOLD_MAX, PRESENCE_TASKS_MAX, Presence, ReaderPresence, TaskPresence, split_digest};
 pub use task_manager::{LogRequest, SlotRequest, SplitAssignment, ToTaskManager};
+pub use upgrade::{DeclaredStates, StateDeclaration, TaskCode, TaskUpgrade, UpgradeAnswer, UpgradeId};

@@ -55,6 +55,8 @@ pub struct TaskPresence {
     pub reader: Option<ReaderPresence>,
     /// Whether it has processed all its input and ends with the next checkpoint.
     pub awaits_checkpoint: bool,
+    /// Whether it was told to make other code ready: it may run that, or not.
+    pub code_in_doubt: bool,
     /// Whether it has a `collect` sink, whose rows were on their way to the old leader.
     pub collects: bool,
 }

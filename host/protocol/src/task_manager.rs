@@ -6,7 +6,7 @@ use millrace_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{SplitId, TaskDeployment, WatermarkLimit};
+use crate::{SplitId, TaskDeployment, TaskUpgrade, UpgradeId, WatermarkLimit};
 
 /// The ResourceManager asks a TaskManager to offer a slot to a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,5 +159,23 @@ pub enum ToTaskManager {
         tenant: TenantId,
         /// The SHA-256 of each component.
         components: Vec<Digest>,
+    },
+    /// Make ready to run other code. The answer is [`crate::ToJobManager::UpgradeAnswered`].
+    PrepareUpgrade {
+        /// The leader that asks.
+        epoch: LeaderEpoch,
+        /// The task.
+        attempt: AttemptId,
+        /// The code.
+        upgrade: Box<TaskUpgrade>,
+    },
+    /// Let go of code that was prepared: it will not be run.
+    ForgetUpgrade {
+        /// The leader that asks.
+        epoch: LeaderEpoch,
+        /// The task.
+        attempt: AttemptId,
+        /// Which upgrade.
+        upgrade: UpgradeId,
     },
 }

@@ -10,6 +10,7 @@ mod cluster;
 mod job_details;
 mod jobs;
 mod savepoints;
+mod upgrades;
 mod vertices;
 
 pub use bundles::{
@@ -32,6 +33,7 @@ pub use savepoints::{
     CheckpointOutcome, CheckpointTriggerRequest, DisposalOutcome, DisposalRequest, FailureCause, OperationState,
     OperationStatus, SavepointOutcome, SavepointTriggerRequest, StopRequest, TriggerResponse,
 };
+pub use upgrades::{UPGRADE_BY_RESTART, UPGRADED_AT_A_BARRIER, UpgradeOutcome, UpgradeRequest};
 pub use vertices::{
     Aggregate, SubtaskDetails, SubtaskTimes, VertexDetails, VertexFigures, VertexSubtaskTimes, VertexTaskManager,
     VertexTaskManagers,

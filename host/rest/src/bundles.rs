@@ -174,7 +174,7 @@ pub(crate) async fn run(
     Ok(Json(RunResponse { jobid: job.clone(), application_id: job }))
 }
 
-fn bundle_id(id: &str) -> Result<BundleId, RestError> {
+pub(crate) fn bundle_id(id: &str) -> Result<BundleId, RestError> {
     id.parse().map_err(|_| RestError::not_found(format!("Bundle {id} does not exist: GET /jars lists those that do")))
 }
 

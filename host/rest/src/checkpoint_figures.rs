@@ -15,13 +15,13 @@ use crate::figures::{millis, time_or_minus_one};
 
 /// A checkpoint; lists leave out its vertices.
 pub(crate) fn entry(view: &CheckpointView, now: Timestamp, with_tasks: bool) -> CheckpointEntry {
-    let is_savepoint = view.kind != SnapshotKind::Checkpoint;
+    let is_savepoint = view.kind.is_savepoint();
     let completed = view.status == CheckpointStatus::Completed;
     let failed = view.status == CheckpointStatus::Failed;
     let (class_name, status) = names(view.status);
     let checkpoint_type = match view.kind {
         SnapshotKind::Checkpoint if view.unaligned => "UNALIGNED_CHECKPOINT",
-        SnapshotKind::Checkpoint => "CHECKPOINT",
+        SnapshotKind::Checkpoint | SnapshotKind::Upgrade => "CHECKPOINT",
         SnapshotKind::Savepoint { stop: false } => "SAVEPOINT",
         SnapshotKind::Savepoint { stop: true } => "SYNC_SAVEPOINT",
     };

@@ -7,7 +7,7 @@ use millrace_rest_api::{
     CheckpointConfig, CheckpointCounts, CheckpointEntry, CheckpointStatistics, CheckpointsSummary, Externalization,
     LatestCheckpoints, Quantile, RestoredCheckpoint, Spread, VertexCheckpointDetails,
 };
-use millrace_types::{CheckpointId, SnapshotKind, StateBackendKind, VertexId};
+use millrace_types::{CheckpointId, StateBackendKind, VertexId};
 
 use crate::checkpoint_figures::{entry, part_of, subtask_of, subtasks_summary};
 use crate::error::RestError;
@@ -55,7 +55,7 @@ pub(crate) async fn statistics(
             restored: view.latest_restored.as_ref().map(|restored| RestoredCheckpoint {
                 id: restored.id.0,
                 restore_timestamp: millis(restored.at),
-                is_savepoint: restored.kind != SnapshotKind::Checkpoint,
+                is_savepoint: restored.kind.is_savepoint(),
                 external_path: Some(restored.location.to_string()),
             }),
         },

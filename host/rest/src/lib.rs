@@ -21,6 +21,7 @@ mod routes;
 mod savepoints;
 mod server;
 mod tenant;
+mod upgrades;
 mod vertices;
 
 pub use server::{RestOptions, RestServer};

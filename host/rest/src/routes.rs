@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::RestError;
 use crate::server::RestState;
-use crate::{bundles, checkpoints, cluster, jobs, landing, metrics, results, savepoints, vertices};
+use crate::{bundles, checkpoints, cluster, jobs, landing, metrics, results, savepoints, upgrades, vertices};
 
 /// How many times the largest upload is read before the connection is cut.
 const UPLOAD_DRAINED_FACTOR: usize = 8;
@@ -51,6 +51,8 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jobs/{id}/savepoints", post(savepoints::trigger))
         .route("/jobs/{id}/savepoints/{trigger}", get(savepoints::outcome))
         .route("/jobs/{id}/stop", post(savepoints::stop))
+        .route("/jobs/{id}/upgrade", post(upgrades::trigger))
+        .route("/jobs/{id}/upgrade/{trigger}", get(upgrades::outcome))
         .route("/jobs/{id}/checkpoints", get(checkpoints::statistics).post(savepoints::trigger_checkpoint))
         .route("/jobs/{id}/checkpoints/config", get(checkpoints::config))
         .route("/jobs/{id}/checkpoints/details/{checkpoint}", get(checkpoints::details))

@@ -18,8 +18,8 @@ use crate::path::path_parameter;
 use crate::server::RestState;
 use crate::tenant::Tenant;
 
-type Answer<T> = Result<Json<T>, RestError>;
-type Accepted = Result<(StatusCode, Json<TriggerResponse>), RestError>;
+pub(crate) type Answer<T> = Result<Json<T>, RestError>;
+pub(crate) type Accepted = Result<(StatusCode, Json<TriggerResponse>), RestError>;
 
 /// `POST /jobs/:id/savepoints`.
 pub(crate) async fn trigger(
@@ -114,11 +114,11 @@ pub(crate) async fn disposal_outcome(
     Ok(Json(OperationStatus::of(outcome.map(|outcome| DisposalOutcome { failure_cause: cause_of(&outcome) }))))
 }
 
-fn accepted(trigger: TriggerId) -> (StatusCode, Json<TriggerResponse>) {
+pub(crate) fn accepted(trigger: TriggerId) -> (StatusCode, Json<TriggerResponse>) {
     (StatusCode::ACCEPTED, Json(TriggerResponse { request_id: trigger.to_string() }))
 }
 
-fn trigger_of(stated: Option<String>) -> Result<Option<TriggerId>, RestError> {
+pub(crate) fn trigger_of(stated: Option<String>) -> Result<Option<TriggerId>, RestError> {
     stated.map(|id| path_parameter("triggerId", &id)).transpose()
 }
 
@@ -135,7 +135,7 @@ fn check_one_of(field: &str, stated: Option<&str>, known: &[&str]) -> Result<(),
     }
 }
 
-fn cause_of(outcome: &Outcome) -> Option<FailureCause> {
+pub(crate) fn cause_of(outcome: &Outcome) -> Option<FailureCause> {
     let Outcome::Failed(failure) = outcome else { return None };
     let failure: &Failure = failure;
     Some(FailureCause { class: failure.kind.code().to_owned(), stack_trace: failure.to_string() })

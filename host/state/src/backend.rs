@@ -119,9 +119,24 @@ impl KeyedBackend {
         Ok(segment)
     }
 
+    /// Whether an instance with these states could be opened: each is new, or accepts what is there.
+    ///
+    /// # Errors
+    /// The first one that could not be.
+    pub fn check_segment(&self, descriptors: impl IntoIterator<Item = StateDescriptor>) -> Result<(), StateError> {
+        descriptors.into_iter().try_for_each(|descriptor| match self.position(&descriptor) {
+            Some(at) => accept(&self.states[at].descriptor, &descriptor),
+            None => Ok(()),
+        })
+    }
+
+    fn position(&self, wanted: &StateDescriptor) -> Option<usize> {
+        let same = |state: &State| state.descriptor.uid == wanted.uid && state.descriptor.name == wanted.name;
+        self.states.iter().position(same)
+    }
+
     fn register(&mut self, descriptor: StateDescriptor) -> Result<StateId, StateError> {
-        let same = |state: &State| state.descriptor.uid == descriptor.uid && state.descriptor.name == descriptor.name;
-        let Some(at) = self.states.iter().position(same) else {
+        let Some(at) = self.position(&descriptor) else {
             if self.states.len() >= self.options.limits.states_max {
                 let StateDescriptor { uid, name, .. } = descriptor;
                 return Err(StateError::TooManyStates { uid, name, max: self.options.limits.states_max });
@@ -136,15 +151,8 @@ impl KeyedBackend {
             return Ok(StateId(self.states.len() - 1));
         };
         let found = &mut self.states[at].descriptor;
-        let StateDescriptor { uid, name, fingerprint: requested, kind, expires } = descriptor;
-        if (found.kind, found.expires) != (kind, expires) {
-            let (found, requested) = (describe(found.kind, found.expires), describe(kind, expires));
-            return Err(StateError::OtherKind { uid, name, found, requested });
-        }
-        if !fingerprint_accepts(&found.fingerprint, &requested) {
-            return Err(StateError::Fingerprint { uid, name, found: found.fingerprint.clone(), requested });
-        }
-        found.fingerprint = requested;
+        accept(found, &descriptor)?;
+        found.fingerprint = descriptor.fingerprint;
         Ok(StateId(at))
     }
 
@@ -156,6 +164,20 @@ impl KeyedBackend {
     fn state(&self, id: StateId) -> Result<&State, StateError> {
         self.states.get(id.0).ok_or_else(|| unknown(id, self.states.len()))
     }
+}
+
+/// Whether what was written as one state can be read as another of its name.
+fn accept(found: &StateDescriptor, requested: &StateDescriptor) -> Result<(), StateError> {
+    let (uid, name) = (requested.uid.clone(), requested.name.clone());
+    if (found.kind, found.expires) != (requested.kind, requested.expires) {
+        let (found, requested) = (describe(found.kind, found.expires), describe(requested.kind, requested.expires));
+        return Err(StateError::OtherKind { uid, name, found, requested });
+    }
+    if !fingerprint_accepts(&found.fingerprint, &requested.fingerprint) {
+        let (found, requested) = (found.fingerprint.clone(), requested.fingerprint.clone());
+        return Err(StateError::Fingerprint { uid, name, found, requested });
+    }
+    Ok(())
 }
 
 /// A kind of state for people.

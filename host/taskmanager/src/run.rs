@@ -19,6 +19,7 @@ mod snapshot;
 mod source;
 mod stop;
 mod task;
+mod upgrade;
 mod uploads;
 
 pub(crate) use open::TaskEnvironment;
@@ -26,3 +27,4 @@ pub(crate) use orders::{OrderBox, TaskOrder};
 pub(crate) use source::ASSIGNMENTS_MAX;
 pub(crate) use stop::{Stop, Stopper, stop_signal};
 pub(crate) use task::{TaskEnd, TaskLinks, run_task, task_report};
+pub(crate) use upgrade::UpgradeOrder;

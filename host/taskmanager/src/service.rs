@@ -25,7 +25,7 @@ use crate::log::TaskLogs;
 use crate::machine;
 use crate::options::TaskManagerOptions;
 use crate::prefetch::Prefetches;
-use crate::run::{TaskEnvironment, TaskOrder, task_report};
+use crate::run::{TaskEnvironment, TaskOrder, UpgradeOrder, task_report};
 use crate::slots::{EpochFence, SlotTable};
 use crate::stale::{StaleCounts, StaleReason};
 use crate::task_table::{EndedTask, TaskTable};
@@ -236,6 +236,12 @@ impl TaskManager {
                 self.prefetches.add(&tenant, components);
                 Ok(())
             }
+            ToTaskManager::PrepareUpgrade { attempt, upgrade, .. } => {
+                self.tasks.order(attempt, TaskOrder::Upgrade(UpgradeOrder::Prepare(upgrade)))
+            }
+            ToTaskManager::ForgetUpgrade { attempt, upgrade, .. } => {
+                self.tasks.order(attempt, TaskOrder::Upgrade(UpgradeOrder::Forget(upgrade)))
+            }
         }
     }
 
@@ -327,6 +333,8 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::DrainSource { epoch, .. }
         | ToTaskManager::LimitWatermark { epoch, .. }
         | ToTaskManager::Adopt { epoch, .. }
-        | ToTaskManager::Prefetch { epoch, .. } => *epoch,
+        | ToTaskManager::Prefetch { epoch, .. }
+        | ToTaskManager::PrepareUpgrade { epoch, .. }
+        | ToTaskManager::ForgetUpgrade { epoch, .. } => *epoch,
     }
 }

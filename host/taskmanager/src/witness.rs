@@ -59,6 +59,7 @@ impl Witness {
             ToJobManager::Collected(_)
             | ToJobManager::CheckpointDeclined(_)
             | ToJobManager::WatermarkReached { .. }
+            | ToJobManager::UpgradeAnswered(_)
             | ToJobManager::Present(_) => {}
         }
     }
@@ -77,7 +78,14 @@ impl Witness {
                     reader.drained = true;
                 }
             }
-            ToTaskManager::RequestSlot(_)
+            // From here on the task alone knows which code it runs.
+            ToTaskManager::PrepareUpgrade { attempt, .. } => {
+                if let Some(task) = self.tasks.get_mut(attempt) {
+                    task.code_in_doubt = true;
+                }
+            }
+            ToTaskManager::ForgetUpgrade { .. }
+            | ToTaskManager::RequestSlot(_)
             | ToTaskManager::CollectAcknowledged { .. }
             | ToTaskManager::TriggerCheckpoint { .. }
             | ToTaskManager::CheckpointCompleted { .. }
@@ -178,6 +186,7 @@ fn presence(task: &TaskDeployment) -> TaskPresence {
             drained: false,
         }),
         awaits_checkpoint: false,
+        code_in_doubt: false,
         collects: nodes().any(|(_, node)| collects(&node.kind)),
     }
 }

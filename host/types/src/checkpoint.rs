@@ -43,6 +43,16 @@ pub enum SnapshotKind {
         /// The tasks stop behind it, and end when it is complete.
         stop: bool,
     },
+    /// A checkpoint behind which the tasks run other code. Always aligned, so that each record is processed by the old
+    /// code in all of them, or by the new.
+    Upgrade,
+}
+
+impl SnapshotKind {
+    /// Whether it is the user's.
+    pub const fn is_savepoint(self) -> bool {
+        matches!(self, Self::Savepoint { .. })
+    }
 }
 
 /// The longest path of a savepoint's folder, in bytes.

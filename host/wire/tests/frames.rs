@@ -12,8 +12,11 @@ use millrace_wire::{
 use proptest::prelude::*;
 
 fn barrier() -> impl Strategy<Value = Barrier> {
-    let kind =
-        prop_oneof![Just(SnapshotKind::Checkpoint), any::<bool>().prop_map(|stop| SnapshotKind::Savepoint { stop }),];
+    let kind = prop_oneof![
+        Just(SnapshotKind::Checkpoint),
+        any::<bool>().prop_map(|stop| SnapshotKind::Savepoint { stop }),
+        Just(SnapshotKind::Upgrade),
+    ];
     let alignment = prop_oneof![
         Just(Alignment::None),
         Just(Alignment::Aligned),
@@ -189,7 +192,7 @@ fn the_body_of_a_barrier_is_checked() {
     let right = encoded(&[Frame::Barrier { handle: 1, overtaking: false, barrier: Arc::clone(&barrier) }]);
     let wrong = Err(FrameError::Value { kind: FrameKind::Barrier });
     // A timeout without an alignment that has one, kinds and flags that do not exist.
-    for (at, value) in [(16, 1), (24, 3), (25, 3), (26, 2), (27, 2)] {
+    for (at, value) in [(16, 1), (24, 4), (25, 3), (26, 2), (27, 2)] {
         let mut bytes = right.to_vec();
         bytes[FRAME_HEADER_BYTES + at] = value;
         assert_eq!(Frame::decode(Bytes::from(bytes)), wrong, "offset {at}");

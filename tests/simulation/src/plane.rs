@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use millrace_protocol::ChannelId;
-use millrace_types::{Barrier, EventTime};
+use millrace_types::{Barrier, Digest, EventTime};
 
 use crate::rows::Row;
 
 /// What a channel carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
-    Row(Row),
+    /// A row, and the code that the task which sent it ran.
+    Row(Row, Digest),
     Watermark(EventTime),
     Idle(bool),
     Barrier(Arc<Barrier>),

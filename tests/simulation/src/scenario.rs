@@ -64,6 +64,8 @@ pub(crate) enum Fault {
 pub(crate) enum Wish {
     Checkpoint,
     Savepoint,
+    /// Other code, at a barrier.
+    Upgrade,
     /// Stop with a savepoint, and run again from it at another parallelism.
     Rescale,
     /// Stop with a savepoint behind the end of the sources.
@@ -153,7 +155,15 @@ impl Scenario {
             scenario.faults.push((rng.between(10, within), stopped));
         }
         for _ in 0..rng.one_of(&[0, 0, 1, 2]) {
-            let wish = rng.one_of(&[Wish::Checkpoint, Wish::Savepoint, Wish::Rescale, Wish::Rescale, Wish::Drain]);
+            let wish = rng.one_of(&[
+                Wish::Checkpoint,
+                Wish::Savepoint,
+                Wish::Upgrade,
+                Wish::Upgrade,
+                Wish::Rescale,
+                Wish::Rescale,
+                Wish::Drain,
+            ]);
             // Behind a lost word nobody would stop.
             let stops = matches!(wish, Wish::Rescale | Wish::Drain);
             if !(stops && scenario.chances.loss > 0) {

@@ -105,6 +105,10 @@ impl Task {
         Self { deployment, phase: Phase::Deployed, chain, inputs, source, checkpoints }
     }
 
+    pub(crate) fn chain(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+
     pub(crate) fn attempt(&self) -> AttemptId {
         self.deployment.attempt
     }

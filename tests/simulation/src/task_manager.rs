@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use millrace_protocol::{TaskDeployment, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
+use millrace_protocol::{
+    TaskDeployment, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager, UpgradeAnswer,
+};
 use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind, LeaderEpoch, TaskManagerId, Timestamp};
 
 use crate::slots::{EpochFence, SlotTable};
@@ -105,6 +107,18 @@ impl TaskManager {
             ToTaskManager::CollectAcknowledged { .. }
             | ToTaskManager::LimitWatermark { .. }
             | ToTaskManager::Prefetch { .. } => {}
+            ToTaskManager::PrepareUpgrade { attempt, upgrade, .. } => {
+                if let Some(task) = self.tasks.get_mut(&attempt) {
+                    task.chain().prepare(upgrade.id, upgrade.code.map(|code| code.graph_digest));
+                    let answer = UpgradeAnswer { attempt, id: upgrade.id, result: Ok(()) };
+                    env.outbound.push(ToJobManager::UpgradeAnswered(answer));
+                }
+            }
+            ToTaskManager::ForgetUpgrade { attempt, upgrade, .. } => {
+                if let Some(task) = self.tasks.get_mut(&attempt) {
+                    task.chain().forget(upgrade);
+                }
+            }
         }
         None
     }
@@ -188,6 +202,8 @@ fn epoch(message: &ToTaskManager) -> LeaderEpoch {
         | ToTaskManager::DrainSource { epoch, .. }
         | ToTaskManager::LimitWatermark { epoch, .. }
         | ToTaskManager::Adopt { epoch, .. }
-        | ToTaskManager::Prefetch { epoch, .. } => *epoch,
+        | ToTaskManager::Prefetch { epoch, .. }
+        | ToTaskManager::PrepareUpgrade { epoch, .. }
+        | ToTaskManager::ForgetUpgrade { epoch, .. } => *epoch,
     }
 }

@@ -31,4 +31,5 @@ mod takeover;
 mod tools;
 mod traces;
 mod two_outputs;
+mod upgrades;
 mod wire_fuzz;

@@ -3,6 +3,7 @@
 
 mod builder;
 mod chaining;
+mod code;
 mod digest;
 mod layout;
 mod naming;

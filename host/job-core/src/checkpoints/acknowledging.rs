@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millrace_protocol::{CheckpointAck, CheckpointDecline, SubtaskSnapshot};
-use millrace_types::CheckpointId;
+use millrace_types::{CheckpointId, SnapshotKind};
 
 use super::completed::{CompletedCheckpoint, InFlightState, OperatorState, VertexFigures, operator_blobs};
 use super::coordinator::{Acknowledged, Pending, Stage};
@@ -165,7 +165,8 @@ impl JobCore {
         }
         CompletedCheckpoint {
             id: pending.barrier.checkpoint,
-            kind: pending.barrier.kind,
+            // To whoever restores it, it is one as any other.
+            kind: if pending.is_upgrade() { SnapshotKind::Checkpoint } else { pending.barrier.kind },
             triggered_at: pending.barrier.triggered_at,
             completed_at: self.now,
             folder: pending.barrier.folder.clone(),

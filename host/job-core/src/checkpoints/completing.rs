@@ -69,7 +69,10 @@ impl JobCore {
         let mut retained = self.retained_with(id);
         retained.push(id);
         debug_assert!(retained.is_sorted(), "the newest pointer comes last");
-        out.push(Command::PersistCheckpoint { write, checkpoint: id, location: stored.location.clone(), retained });
+        let upgrades = self.coordinator.pending.get(&id).is_some_and(Pending::is_upgrade);
+        let upgrade = self.coordinator.upgrade.as_ref().filter(|_| upgrades).map(|upgrade| upgrade.request);
+        let location = stored.location.clone();
+        out.push(Command::PersistCheckpoint { write, checkpoint: id, location, retained, upgrade });
         if let Some(pending) = self.coordinator.pending.get_mut(&id) {
             pending.stage = Stage::Persisting(stored, write);
         }
@@ -149,6 +152,7 @@ impl JobCore {
                 _ => {}
             }
         }
+        self.upgrade_overdue(out);
         for (id, lacking) in late {
             let why = format!("it was not complete after {timeout_ms} ms: {lacking} tasks have not acknowledged it");
             self.checkpoint_failed(id, &why, out);
@@ -173,6 +177,9 @@ impl JobCore {
             }
             self.notify(id, true, out);
             self.retain(stored, out);
+        }
+        if pending.is_upgrade() {
+            self.upgraded(id, out);
         }
         if let Some(request) = pending.request {
             let at = SnapshotLocation { checkpoint: id, location: stored.location.clone() };
@@ -264,14 +271,18 @@ impl JobCore {
             }
         }
         self.notify(id, false, out);
+        if pending.barrier.kind == SnapshotKind::Upgrade {
+            self.upgrade_lost(why, out);
+        }
         if let Some(request) = pending.request {
             self.refuse(&request, why, out);
         }
     }
 
-    /// A checkpoint has failed. Too many in a row fail the job; savepoints do not count.
+    /// A checkpoint has failed. Too many in a row fail the job; savepoints and upgrades do not count.
     pub(crate) fn checkpoint_failed(&mut self, id: CheckpointId, why: &str, out: &mut Vec<Command>) {
-        let counts = self.coordinator.pending.get(&id).is_some_and(Pending::is_checkpoint);
+        let kind = self.coordinator.pending.get(&id).map(|pending| pending.barrier.kind);
+        let counts = kind == Some(SnapshotKind::Checkpoint);
         self.abort(id, why, out);
         if !counts {
             return;
@@ -312,6 +323,7 @@ impl JobCore {
     pub(crate) fn give_up_checkpoints(&mut self, why: &str, out: &mut Vec<Command>) {
         let ids: Vec<_> = self.coordinator.pending.keys().copied().collect();
         ids.into_iter().for_each(|id| self.abort(id, why, out));
+        self.give_up_upgrade(why, out);
         while let Some(request) = self.coordinator.requests.pop_front() {
             self.refuse(&request, why, out);
         }

@@ -9,6 +9,7 @@ use millrace_types::{AttemptId, Barrier, CheckpointId, Failure, SnapshotKind, Ti
 use super::completed::{CompletedCheckpoint, StoredCheckpoint};
 use super::garbage::Garbage;
 use super::ids::IdBlock;
+use super::upgrading::Upgrade;
 use crate::event::{RequestId, SnapshotLocation, StopMode, WriteId};
 use crate::spec::JobSpec;
 use crate::tasks::Task;
@@ -75,9 +76,14 @@ impl Pending {
         matches!(self.stage, Stage::Persisting(..) | Stage::Reading(..))
     }
 
+    /// Whether tasks run other code behind it.
+    pub fn is_upgrade(&self) -> bool {
+        self.barrier.kind == SnapshotKind::Upgrade
+    }
+
     /// Whether it is not the user's.
     pub fn is_checkpoint(&self) -> bool {
-        self.barrier.kind == SnapshotKind::Checkpoint
+        !self.barrier.kind.is_savepoint()
     }
 }
 
@@ -125,6 +131,11 @@ pub(crate) struct Coordinator {
     pub stop: Option<Stop>,
     /// Why there is no savepoint, though the sources were told to end for it: the whole job goes back.
     pub undrain: Option<Failure>,
+    pub upgrade: Option<Upgrade>,
+    /// How many upgrades were asked for.
+    pub upgrades: u64,
+    /// Tasks may run code that did not become the job's, for this reason: all are about to restart.
+    pub undo: Option<Failure>,
     /// When the last checkpoint was triggered, or tasks were last deployed.
     pub triggered_at: Timestamp,
     /// When the last checkpoint ended.
@@ -162,6 +173,9 @@ impl Coordinator {
             requests: VecDeque::new(),
             stop: None,
             undrain: None,
+            upgrade: None,
+            upgrades: 0,
+            undo: None,
             triggered_at: now,
             ended_at: None,
             completed_at: None,

@@ -60,6 +60,7 @@ impl JobCore {
     /// Has ids recorded before they are needed, unless enough are or a write is under way.
     pub(crate) fn reserve_ids(&mut self, out: &mut Vec<Command>) {
         let wanted = self.spec.checkpoints.interval_ms.is_some() || !self.coordinator.requests.is_empty();
+        let wanted = wanted || self.upgrade_is_due();
         let due = self.coordinator.ids.write.is_none_or(|(_, write)| write.is_err_and(|at| at <= self.now));
         if wanted && due && self.goes_on() && self.coordinator.ids.is_low() {
             let write = self.next_write();

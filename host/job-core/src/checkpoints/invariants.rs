@@ -30,6 +30,10 @@ impl JobCore {
         if !coordinator.retained.is_sorted_by(|one, other| one.id() < other.id()) {
             return Err(format!("retained: {:?}", coordinator.retained.iter().map(Retained::id).collect::<Vec<_>>()));
         }
+        let barriers = coordinator.pending.values().filter(|pending| pending.is_upgrade()).count();
+        if barriers != usize::from(self.upgrade_is_taken()) || (barriers > 0 && coordinator.pending.len() > 1) {
+            return Err(format!("{barriers} upgrades among {} checkpoints under way", coordinator.pending.len()));
+        }
         for (id, pending) in &coordinator.pending {
             let collecting = matches!(pending.stage, Stage::Collecting);
             if collecting == pending.awaited.is_empty() {

@@ -208,7 +208,7 @@ impl CheckpointOptions {
     /// How channels wait for each other.
     pub(crate) fn alignment(&self, kind: SnapshotKind) -> Alignment {
         match (kind, self.mode) {
-            (SnapshotKind::Savepoint { .. }, _) => Alignment::Aligned,
+            (SnapshotKind::Savepoint { .. } | SnapshotKind::Upgrade, _) => Alignment::Aligned,
             (_, CheckpointMode::AtLeastOnce) => Alignment::None,
             _ if self.unaligned => Alignment::Unaligned { timeout_ms: self.aligned_timeout_ms },
             _ => Alignment::Aligned,

@@ -39,6 +39,8 @@ impl JobCore {
             Some(format!("the job is {}: its tasks have to run", self.view.status))
         } else if self.coordinator.stop.is_some() {
             Some("the job is being stopped".to_owned())
+        } else if request.stop.is_some() && self.coordinator.upgrade.is_some() {
+            Some("the job is being upgraded: ask again when that is over".to_owned())
         } else if self.coordinator.requests.len() >= REQUESTS_MAX {
             Some(format!("{REQUESTS_MAX} requests wait already: ask again later"))
         } else if !self.tasks_run() {
@@ -55,7 +57,7 @@ impl JobCore {
         self.coordinator.requests.push_back(request);
     }
 
-    fn tasks_run(&self) -> bool {
+    pub(crate) fn tasks_run(&self) -> bool {
         use millrace_types::ExecutionState::{Finished, Running};
         self.all_tasks().into_iter().all(|task| matches!(self.subtask(task).state, Running | Finished))
     }

@@ -15,14 +15,17 @@ impl JobCore {
     /// Whatever the checkpoints need after a step: ids, pointers, the next one.
     pub(crate) fn coordinate(&mut self, out: &mut Vec<Command>) {
         self.undrain(out);
+        self.undo_upgrade(out);
         self.reserve_ids(out);
         self.persist_next(out);
+        self.take_upgrade(out);
         while self.snapshot_due().is_some_and(|due| due <= self.now)
             && self.tasks_can_snapshot()
             && let Some(id) = self.coordinator.ids.take()
         {
             let request = self.coordinator.requests.pop_front();
-            self.trigger(id, request, out);
+            let kind = request.as_ref().map_or(SnapshotKind::Checkpoint, Request::kind);
+            self.trigger(id, kind, request, out);
         }
         // The end of the job may have waited for a savepoint.
         self.end_if_all_ended(out);
@@ -33,6 +36,10 @@ impl JobCore {
         let coordinator = &self.coordinator;
         let concurrent = coordinator.pending.len() as u32;
         if !matches!(self.phase, Phase::Running) || concurrent >= self.spec.checkpoints.max_concurrent {
+            return None;
+        }
+        // It goes before all others, and alone.
+        if self.upgrade_is_due() {
             return None;
         }
         if !coordinator.requests.is_empty() {
@@ -74,11 +81,16 @@ impl JobCore {
             _ => Some(pending.deadline),
         });
         let ids = coordinator.ids.retry_at().filter(|_| self.goes_on());
-        pending.chain(due).chain(ids).min()
+        pending.chain(due).chain(ids).chain(self.upgrade_deadline()).min()
     }
 
-    fn trigger(&mut self, id: CheckpointId, request: Option<Request>, out: &mut Vec<Command>) {
-        let kind = request.as_ref().map_or(SnapshotKind::Checkpoint, Request::kind);
+    pub(crate) fn trigger(
+        &mut self,
+        id: CheckpointId,
+        kind: SnapshotKind,
+        request: Option<Request>,
+        out: &mut Vec<Command>,
+    ) {
         let barrier = Barrier {
             checkpoint: id,
             triggered_at: self.now,
@@ -113,7 +125,7 @@ impl JobCore {
         };
         debug_assert!(self.coordinator.pending.last_key_value().is_none_or(|(last, _)| *last < id));
         self.coordinator.pending.insert(id, pending);
-        if kind == SnapshotKind::Checkpoint {
+        if !kind.is_savepoint() {
             self.coordinator.triggered_at = self.now;
             self.coordinator.at_once = false;
         }
@@ -181,6 +193,7 @@ impl JobCore {
             }
             self.abort(id, &format!("{} finished before it took part", self.task_name(task)), out);
         }
+        self.finished_amid_upgrade(task, out);
         let tasks = self.tasks_of(self.region_of(task));
         let ended = |task: &Task| self.subtask(*task).state.is_terminal();
         let is_source = |task: &Task| self.is_source(*task);

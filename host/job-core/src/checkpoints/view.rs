@@ -217,7 +217,7 @@ impl CheckpointsView {
         summary.persisted_bytes.add(view.figures.persisted_bytes);
         summary.alignment_ms.add(view.figures.alignment_ms);
         match checkpoint.kind {
-            SnapshotKind::Checkpoint => self.latest_completed = Some(view),
+            SnapshotKind::Checkpoint | SnapshotKind::Upgrade => self.latest_completed = Some(view),
             SnapshotKind::Savepoint { .. } => self.latest_savepoint = Some(view),
         }
     }

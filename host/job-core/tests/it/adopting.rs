@@ -82,6 +82,7 @@ fn task(vertex: usize, subtask: u32) -> TaskPresence {
         acknowledged: (1..=5).map(CheckpointId).collect(),
         reader: (vertex == 0).then(|| if subtask == 0 { reader(&[0, 2], &[0]) } else { reader(&[1], &[]) }),
         awaits_checkpoint: false,
+        code_in_doubt: false,
         collects: false,
     }
 }
@@ -208,7 +209,7 @@ fn without_checkpoints_the_splits_are_listed_and_compared() {
 /// What is wrong with the second TaskManager's tasks, and what the job's history says of it.
 type Wrong = (&'static str, fn(&mut Presence));
 
-const WRONGS: [Wrong; 13] = [
+const WRONGS: [Wrong; 14] = [
     ("has failed: boom", |presence| {
         presence.tasks[1].state = ExecutionState::Failed;
         presence.tasks[1].failure = Some(failure("boom"));
@@ -219,6 +220,7 @@ const WRONGS: [Wrong; 13] = [
         presence.tasks[0].attempt.job = millrace_types::JobId::from_bytes([9; 16])
     }),
     ("does not go on from checkpoint 5", |presence| presence.tasks[1].acknowledged = vec![CheckpointId(4)]),
+    ("may run it", |presence| presence.tasks[1].code_in_doubt = true),
     ("collect sink", |presence| presence.tasks[1].collects = true),
     ("before the end of its input", |presence| presence.tasks[0].reader.as_mut().unwrap().drained = true),
     ("does not report its splits", |presence| presence.tasks[0].reader = None),

@@ -22,6 +22,7 @@ mod scaling;
 mod snapshots;
 mod spare;
 mod splits;
+mod upgrades;
 mod views;
 mod waiting;
 mod world;

@@ -136,7 +136,7 @@ fn settle(harness: &mut Harness, commands: Vec<Command>) -> Vec<Command> {
         };
         orders.extend(match &order {
             Command::CancelTask { attempt, .. } => harness.report(*attempt, ExecutionState::Canceled),
-            Command::PersistAttempt { write, .. } | Command::ReserveCheckpointIds { write, .. } => {
+            Command::PersistAttempts { write, .. } | Command::ReserveCheckpointIds { write, .. } => {
                 harness.step(Input::MetadataWritten { write: *write })
             }
             Command::EnumerateSplits { node, .. } => harness.splits(node.0, 3),

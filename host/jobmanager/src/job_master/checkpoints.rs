@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use millrace_job_core::{Command, CompletedCheckpoint, Input, JobSpec, RequestId, SnapshotLocation, WriteId};
-use millrace_metadata_core::{CheckpointPointer, Command as MetadataCommand};
+use millrace_metadata_core::{CheckpointPointer, Command as MetadataCommand, JobCode as RecordedCode};
 use millrace_protocol::ToTaskManager;
 use millrace_types::{
     CheckpointId, CrashPoint, CrashPoints, Failure, FailureKind, JobId, SnapshotKind, TaskManagerId, TenantId,
@@ -20,6 +20,8 @@ use super::{JobMaster, MasterInput};
 use crate::checkpoint_files::{self, Description, Written};
 use crate::cluster::Services;
 use crate::operations::{Kind, OperationKey, Outcome};
+use crate::recovery;
+use crate::upgrades::not_recorded;
 
 /// A checkpoint whose description is durable, as its pointer is going to say.
 #[derive(Debug, Clone)]
@@ -53,14 +55,24 @@ impl JobMaster {
             Command::LimitWatermark { task_manager, attempt, limit } => {
                 self.message(task_manager, ToTaskManager::LimitWatermark { epoch, attempt, limit })
             }
+            Command::PrepareUpgrade { task_manager, attempt, upgrade } => {
+                self.message(task_manager, ToTaskManager::PrepareUpgrade { epoch, attempt, upgrade })
+            }
+            Command::ForgetUpgrade { task_manager, attempt, upgrade } => {
+                self.message(task_manager, ToTaskManager::ForgetUpgrade { epoch, attempt, upgrade })
+            }
             Command::StoreCheckpoint { checkpoint } => {
                 self.store(checkpoint);
                 None
             }
-            Command::PersistCheckpoint { write, checkpoint, location, retained } => {
+            Command::PersistCheckpoint { write, checkpoint, location, retained, upgrade } => {
                 // It stays: should the outcome be unknown, the same pointer may be written again.
                 let described = self.described.get(&checkpoint).cloned();
-                self.beside(persist(services, spec, write, described, location, retained));
+                let code = upgrade.map(|request| {
+                    let order = self.upgrades.get(&request);
+                    order.map(|order| order.recorded.clone()).ok_or_else(|| not_recorded(request))
+                });
+                self.beside(persist(services, spec, write, described, location, retained, code));
                 None
             }
             Command::ReadPointer { checkpoint } => {
@@ -86,6 +98,10 @@ impl JobMaster {
             }
             Command::SavepointEnded { request, result } => {
                 self.answer(request, result);
+                None
+            }
+            Command::UpgradeEnded { request, result } => {
+                self.upgrade_ended(request, result);
                 None
             }
             other => {
@@ -172,7 +188,7 @@ fn log(job: JobId, result: Result<(), Failure>) {
     }
 }
 
-/// Stores that a checkpoint is complete, and which are retained.
+/// Stores that a checkpoint is complete, and which are retained; and with it the code that an upgrade leads to.
 async fn persist(
     services: Arc<Services>,
     spec: Arc<JobSpec>,
@@ -180,6 +196,7 @@ async fn persist(
     described: Option<Described>,
     location: Box<str>,
     retained: Vec<CheckpointId>,
+    code: Option<Result<RecordedCode, Failure>>,
 ) -> Input {
     let Some(Described { id, kind, completed_at, written }) = described else {
         let reason = format!("the description of {location} is not known");
@@ -193,18 +210,19 @@ async fn persist(
         metadata_checksum: written.checksum,
         completed_at,
     };
-    let command = MetadataCommand::SetCheckpoints {
-        tenant: spec.tenant.clone(),
-        job: spec.job,
-        epoch: services.epoch,
-        add: Some(Box::new(pointer)),
-        retained: retained.into_iter().collect(),
+    let (tenant, job, epoch) = (spec.tenant.clone(), spec.job, services.epoch);
+    let (add, retained) = (Box::new(pointer), retained.into_iter().collect());
+    let command = match code {
+        None => MetadataCommand::SetCheckpoints { tenant, job, epoch, add: Some(add), retained },
+        Some(Ok(code)) => MetadataCommand::CompleteUpgrade { tenant, job, epoch, add, retained, code: Box::new(code) },
+        Some(Err(failure)) => return Input::MetadataWriteFailed { write, reason: failure.to_string() },
     };
     let crash_points = &services.options.crash_points;
     crash_points.pass(CrashPoint::Described);
     match services.metadata.propose(command).await {
-        Ok(_) => {
+        Ok(applied) => {
             crash_points.pass(CrashPoint::Pointed);
+            recovery::settle(&services, applied).await;
             Input::MetadataWritten { write }
         }
         Err(error) => {

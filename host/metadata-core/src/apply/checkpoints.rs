@@ -1,4 +1,5 @@
-//! Which checkpoint ids of a job are given out, and which checkpoints it retains.
+//! Which checkpoint ids of a job are given out, which checkpoints it retains, and with which of them its code became
+//! another one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,8 +7,10 @@ use std::sync::Arc;
 use millrace_types::{CheckpointId, JobId, LeaderEpoch, TenantId};
 
 use crate::command::Applied;
-use crate::limits::{CHECKPOINT_FOLDER_BYTES_MAX, CHECKPOINTS_PER_JOB_MAX};
-use crate::record::{CheckpointPointer, JobRecord};
+use crate::limits::{
+    CHECKPOINT_FOLDER_BYTES_MAX, CHECKPOINTS_PER_JOB_MAX, JOB_BYTES_MAX, UNFINISHED_BYTES_PER_TENANT_MAX,
+};
+use crate::record::{CheckpointPointer, JobCode, JobRecord, blobs_of};
 use crate::rejection::{Rejection, check_at_most, check_size};
 use crate::state::MetadataState;
 
@@ -51,6 +54,44 @@ impl MetadataState {
         job.checkpoints = next;
         job.highest_checkpoint = highest;
         Ok(Applied::done())
+    }
+
+    /// A checkpoint is complete and other code is the job's: both or neither.
+    pub(super) fn complete_upgrade(
+        &mut self,
+        tenant: &TenantId,
+        id: JobId,
+        epoch: LeaderEpoch,
+        add: CheckpointPointer,
+        retained: &BTreeSet<CheckpointId>,
+        code: JobCode,
+    ) -> Result<Applied, Rejection> {
+        self.check_epoch(epoch)?;
+        check_at_most("the number of retained checkpoints", retained.len(), CHECKPOINTS_PER_JOB_MAX)?;
+        let old = self.job(tenant, id).ok_or(Rejection::NoSuchJob(id))?;
+        let checkpoints = next_checkpoints(old, Some(add), retained)?;
+        let submission = old.submission.with_code(code);
+        if checkpoints == old.checkpoints && submission == old.submission {
+            return Ok(Applied::unchanged());
+        }
+        let bundle = self.bundle(tenant, &submission.bundle);
+        let components = bundle.ok_or_else(|| Rejection::NoSuchBundle(submission.bundle.clone()))?.components.clone();
+        check_size("the job's arguments, settings and graphs", submission.bytes(), JOB_BYTES_MAX)?;
+        let (old_bytes, old_blobs) = (old.bytes(), blobs_of(tenant, &old.submission.bundle, &old.components));
+        let old_blobs: Vec<_> = old_blobs.collect();
+        let highest = checkpoints.last().map_or(0, |pointer| pointer.id.0).max(old.highest_checkpoint);
+
+        let Some(state) = self.tenant_mut(tenant) else { return Err(Rejection::NoSuchJob(id)) };
+        let Some(job) = state.jobs.get_mut(&id).map(Arc::make_mut) else { return Err(Rejection::NoSuchJob(id)) };
+        let mut next = job.clone();
+        (next.submission, next.components) = (submission, components);
+        (next.checkpoints, next.highest_checkpoint) = (checkpoints, highest);
+        let bytes = state.unfinished_bytes - old_bytes + next.bytes();
+        check_size("all jobs that have not ended", bytes, UNFINISHED_BYTES_PER_TENANT_MAX)?;
+        *job = next;
+        state.unfinished_bytes = bytes;
+        let condemned = state.release(tenant, old_blobs);
+        Ok(Applied { condemned, ..Applied::done() })
     }
 
     fn check_epoch(&self, epoch: LeaderEpoch) -> Result<(), Rejection> {

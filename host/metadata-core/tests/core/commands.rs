@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{add_bundle, blob, bundle, done, job_id, set_checkpoints, set_status, submission, tenant};
+use crate::support::{
+    add_bundle, blob, bundle, complete_upgrade, done, job_id, set_checkpoints, set_status, submission, tenant,
+};
 use bytes::Bytes;
 use millrace_metadata_core::limits::{TAKEOVER_REASON_BYTES_MAX, VERTICES_PER_JOB_MAX};
 use millrace_metadata_core::{
@@ -391,4 +393,37 @@ fn what_a_guest_says_of_its_failure_is_cut() {
     );
     let kept = state.job(&tenant, job_id(1)).unwrap().failure.clone().unwrap();
     assert!(kept.to_string().len() < 100 * 1024);
+}
+
+#[test]
+fn a_checkpoint_and_the_code_behind_it_are_one_decision() {
+    let (mut state, tenant) = (MetadataState::default(), tenant(1));
+    done(&mut state, Command::BeginEpoch);
+    add_bundle(&mut state, &tenant, 1, &[11]);
+    add_bundle(&mut state, &tenant, 2, &[12]);
+    done(&mut state, Command::AddJob { tenant: tenant.clone(), job: Box::new(submission(1, 1)) });
+    done(&mut state, set_checkpoints(&tenant, 1, 1, Some(1), &[1]));
+    let before = state.clone();
+    for refused in [
+        complete_upgrade(&tenant, 1, 0, 2, 2),
+        complete_upgrade(&tenant, 1, 1, 2, 3),
+        complete_upgrade(&tenant, 2, 1, 2, 2),
+    ] {
+        assert!(state.apply(refused).is_err());
+        assert_eq!(state, before, "neither of the two");
+    }
+    done(&mut state, complete_upgrade(&tenant, 1, 1, 2, 2));
+    let job = state.job(&tenant, job_id(1)).unwrap().clone();
+    assert_eq!(job.checkpoints.iter().map(|pointer| pointer.id.0).collect::<Vec<_>>(), [2]);
+    assert_eq!((&job.submission.bundle, &job.components), (&bundle(2, &[]).id, &bundle(2, &[12]).components));
+    assert_eq!((job.submission.args.as_slice(), &job.submission.name), (&["--new".to_owned()][..], &"job".to_owned()));
+    // The old bundle's blobs are needed no longer, the new one's are.
+    let removed = done(&mut state, Command::RemoveBundle { tenant: tenant.clone(), bundle: bundle(1, &[]).id });
+    assert_eq!(removed.condemned.len(), 2);
+    let removed = done(&mut state, Command::RemoveBundle { tenant: tenant.clone(), bundle: bundle(2, &[]).id });
+    assert_eq!(removed.condemned, []);
+    // Told again since the answer was lost.
+    assert!(!done(&mut state, complete_upgrade(&tenant, 1, 1, 2, 2)).changed);
+    set_status(&mut state, &tenant, 1, JobStatus::Finished, 9);
+    assert!(state.apply(complete_upgrade(&tenant, 1, 1, 3, 2)).is_err());
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{blobs, bundle, job_id, set_checkpoints, status_command, submission, tenant};
+use crate::support::{blobs, bundle, complete_upgrade, job_id, set_checkpoints, status_command, submission, tenant};
 use bytes::Bytes;
 use millrace_metadata_core::{Applied, Command, JobRetention, MetadataState, Response, UploadId};
 use millrace_types::{BlobKey, JobStatus, TenantId, Timestamp};
@@ -21,6 +21,7 @@ enum Step {
     Status { tenant: u8, job: u32, status: JobStatus, at: u64 },
     Attempt { tenant: u8, job: u32, attempt: u32 },
     Checkpoint { tenant: u8, job: u32, add: Option<u64>, retained: BTreeSet<u64>, stale: bool },
+    Upgrade { tenant: u8, job: u32, checkpoint: u64, bundle: u32 },
     Archive { tenant: u8, job: u32, bytes: usize },
     Expire { now: u64, capacity: u32 },
     DeleteOne { which: usize },
@@ -36,12 +37,14 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<usize>().prop_map(|which| Step::FinishUpload { which }),
         1 => any::<usize>().prop_map(|which| Step::AbandonUpload { which }),
         2 => (tenant.clone(), bundle.clone()).prop_map(|(tenant, bundle)| Step::Remove { tenant, bundle }),
-        3 => (tenant.clone(), job.clone(), bundle).prop_map(|(tenant, job, bundle)| Step::Submit { tenant, job, bundle }),
+        3 => (tenant.clone(), job.clone(), bundle.clone()).prop_map(|(tenant, job, bundle)| Step::Submit { tenant, job, bundle }),
         4 => (tenant.clone(), job.clone(), status, 0u64..100)
             .prop_map(|(tenant, job, status, at)| Step::Status { tenant, job, status, at }),
         2 => (tenant.clone(), job.clone(), 0u32..5).prop_map(|(tenant, job, attempt)| Step::Attempt { tenant, job, attempt }),
         3 => (tenant.clone(), job.clone(), prop::option::of(1u64..6), prop::collection::btree_set(1u64..6, 0..4), any::<bool>())
             .prop_map(|(tenant, job, add, retained, stale)| Step::Checkpoint { tenant, job, add, retained, stale }),
+        2 => (tenant.clone(), job.clone(), 1u64..6, bundle)
+            .prop_map(|(tenant, job, checkpoint, bundle)| Step::Upgrade { tenant, job, checkpoint, bundle }),
         1 => (tenant, job, 0usize..50).prop_map(|(tenant, job, bytes)| Step::Archive { tenant, job, bytes }),
         1 => (0u64..200, 0u32..3).prop_map(|(now, capacity)| Step::Expire { now, capacity }),
         3 => any::<usize>().prop_map(|which| Step::DeleteOne { which }),
@@ -124,6 +127,15 @@ impl World {
                     let retained: BTreeSet<u64> = retained.into_iter().collect();
                     assert!(after.is_some_and(|ids| ids.eq(retained)), "exactly what was named is retained");
                 }
+            }
+            Step::Upgrade { tenant: number, job, checkpoint, bundle: number_of_bundle } => {
+                let (tenant, id) = (tenant(number), job_id(job));
+                let epoch = self.state.epoch().0;
+                let applied = self.apply(complete_upgrade(&tenant, job, epoch, checkpoint, number_of_bundle));
+                let found = self.state.job(&tenant, id);
+                let runs = found.is_some_and(|job| job.submission.bundle == bundle(number_of_bundle, &[]).id);
+                let has = found.is_some_and(|job| job.checkpoints.iter().any(|pointer| pointer.id.0 == checkpoint));
+                assert!(applied.is_none() || (runs && has), "both or neither");
             }
             Step::Archive { tenant: number, job, bytes } => {
                 let details = Bytes::from(vec![1; bytes]);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use millrace_metadata_core::{
-    Applied, BundleRecord, CheckpointPointer, Command, JobSubmission, MetadataState, Rejection, Response, UploadId,
+    Applied, BundleRecord, CheckpointPointer, Command, JobCode, JobSubmission, MetadataState, Rejection, Response,
+    UploadId,
 };
 use millrace_types::{
     BlobKey, BlobKind, BundleId, CheckpointId, Digest, JobId, JobStatus, SnapshotKind, TenantId, Timestamp,
@@ -87,6 +88,24 @@ pub fn add_bundle(state: &mut MetadataState, tenant: &TenantId, number: u32, com
 pub fn status_command(tenant: &TenantId, job: u32, status: JobStatus, at: u64) -> Command {
     let at = Timestamp(at);
     Command::SetJobStatus { tenant: tenant.clone(), job: job_id(job), status, at, failure: None }
+}
+
+/// Completes an upgrade to a bundle with a checkpoint, which alone is retained.
+pub fn complete_upgrade(tenant: &TenantId, job: u32, epoch: u64, checkpoint: u64, bundle: u32) -> Command {
+    let Command::SetCheckpoints { tenant, job, epoch, add: Some(add), retained } =
+        set_checkpoints(tenant, job, epoch, Some(checkpoint), &[checkpoint])
+    else {
+        panic!("another command")
+    };
+    let code = JobCode {
+        bundle: self::bundle(bundle, &[]).id,
+        args: vec!["--new".to_owned()],
+        default_parallelism: 2,
+        graph_digest: digest(7),
+        stream_graph: Bytes::from_static(b"new stream"),
+        job_graph: Bytes::from_static(b"new job graph"),
+    };
+    Command::CompleteUpgrade { tenant, job, epoch, add, retained, code: Box::new(code) }
 }
 
 /// Adds a checkpoint and retains these.

@@ -199,6 +199,7 @@ fn sender(message: &ToJobManager) -> Option<&TaskManagerId> {
         | ToJobManager::CheckpointAcknowledged(_)
         | ToJobManager::CheckpointDeclined(_)
         | ToJobManager::AwaitingCheckpoint { .. }
-        | ToJobManager::WatermarkReached { .. } => None,
+        | ToJobManager::WatermarkReached { .. }
+        | ToJobManager::UpgradeAnswered(_) => None,
     }
 }

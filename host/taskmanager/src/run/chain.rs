@@ -55,6 +55,11 @@ impl Chain {
         Ok(())
     }
 
+    /// The segments, in topological order.
+    pub(crate) fn segments_in_order(&mut self) -> impl Iterator<Item = &mut Segment> {
+        self.segments.iter_mut()
+    }
+
     /// The watermark that an operator has let pass last.
     pub(crate) fn output_watermark(&self, node: NodeId) -> EventTime {
         self.progress.output_watermark(node).unwrap_or(MIN_EVENT_TIME)

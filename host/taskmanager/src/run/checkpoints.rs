@@ -18,6 +18,7 @@ use crate::run::chain::Chain;
 use crate::run::orders::{OrderBox, Orders};
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
 use crate::run::snapshot::Snapshot;
+use crate::run::upgrade::Upgrades;
 use crate::run::uploads::Uploads;
 use crate::time_account::Activity;
 
@@ -35,6 +36,7 @@ pub(crate) struct TaskCheckpoints {
     /// The task has stopped behind a savepoint.
     stopped: bool,
     crash_points: CrashPoints,
+    upgrades: Upgrades,
 }
 
 /// What is known of a snapshot besides what the operators have.
@@ -53,8 +55,10 @@ impl TaskCheckpoints {
         outbound: mpsc::Sender<ToJobManager>,
         uploads: Uploads,
         crash_points: CrashPoints,
+        upgrades: Upgrades,
     ) -> Self {
-        Self { orders, outbound, uploads, newest: None, last: None, stopping: None, stopped: false, crash_points }
+        let (newest, last, stopping, stopped) = (None, None, None, false);
+        Self { orders, outbound, uploads, newest, last, stopping, stopped, crash_points, upgrades }
     }
 
     /// What the JobMaster has said since the last time.
@@ -75,6 +79,9 @@ impl TaskCheckpoints {
     /// What the JobMaster says of checkpoints that have been taken.
     pub(crate) async fn heed(&mut self, orders: &Orders, chain: &mut Chain) -> Result<(), TaskError> {
         self.newest = self.newest.max(orders.aborted.last().copied()).max(orders.aborted_upto);
+        if let Some(order) = &orders.upgrade {
+            self.upgrades.heed(order, chain).await?;
+        }
         if let Some(completed) = orders.completed {
             self.uploads.completed(completed);
             chain.commit(completed, &self.crash_points).await?;
@@ -123,6 +130,9 @@ impl TaskCheckpoints {
             self.last.get_or_insert(checkpoint);
         }
         let mut operators = chain.snapshot(barrier).await?;
+        if barrier.kind == SnapshotKind::Upgrade && !chain.has_ended() {
+            self.upgrades.swap(chain).await?;
+        }
         if let Some((uid, reader)) = extras.reader {
             operators.entry(uid).or_default().reader = Some(reader);
         }
@@ -186,7 +196,7 @@ impl TaskCheckpoints {
             self.wait(shared).await;
             let Some(mut orders) = self.orders.take() else { continue };
             self.heed(&orders, chain).await?;
-            orders.completed = None;
+            (orders.completed, orders.upgrade) = (None, None);
             others.join(orders);
         }
         // What concerns others is for those who take orders again now.

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use bytes::Bytes;
-use millrace_protocol::SplitId;
+use millrace_protocol::{ComponentRef, SplitId, TaskCode};
 use millrace_sandbox::{
     Clock, CompiledComponent, GuestError, OpenSpec, OperatorHost, OperatorInstance, Polled, Sandbox,
 };
@@ -109,6 +109,34 @@ impl GuestSegment {
         self.host()?.outlet.turn(node, split, watermark);
         let result = self.instance()?.turn(node, split.0, watermark).await;
         self.ended(result).await
+    }
+
+    /// Has another instance take the place of this one, which has flushed, and run other code.
+    pub(crate) async fn run_code(
+        &mut self,
+        code: &TaskCode,
+        described: &ComponentRef,
+        component: CompiledComponent,
+    ) -> Result<(), TaskError> {
+        let spec = &mut self.plan.spec;
+        spec.args.clone_from(&code.args);
+        spec.default_parallelism = code.default_parallelism;
+        spec.graph_digest = described.has_builder.then_some(code.graph_digest);
+        spec.limits = described.limits.clone();
+        for operator in &mut spec.operators {
+            let found = code.vertex.nodes.iter().find(|(node, _)| *node == operator.node);
+            if let Some((_, node)) = found
+                && let Some(code) = node.kind.guest_code()
+            {
+                operator.name.clone_from(&node.name);
+                operator.code = code.clone();
+            }
+        }
+        self.plan.component = component;
+        let names = self.plan.spec.operators.iter().map(|operator| (operator.node, operator.name.clone())).collect();
+        self.host()?.rename(&names);
+        let host = self.instance.take().and_then(OperatorInstance::into_host).ok_or_else(lost)?;
+        self.instantiate(host).await
     }
 
     pub(crate) async fn process(&mut self, node: NodeId, port: u32, batch: &BatchView) -> Result<(), TaskError> {

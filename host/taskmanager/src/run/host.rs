@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use millrace_protocol::DeclaredStates;
 use millrace_sandbox::{Clock, HostError, LogLevel, LogSource, OperatorHost};
 use millrace_state::{
     KeyedBackend, SealedOperator, SegmentStates, StateDescriptor, StateError, StateTimer, TimerUpdate,
@@ -41,9 +42,33 @@ impl SegmentHost {
         operators: BTreeMap<NodeId, (String, String)>,
         shared: Arc<TaskShared>,
     ) -> Self {
-        let names: Vec<_> = operators.values().map(|(_, name)| name.as_str()).collect();
-        let label = names.join(" -> ");
+        let label = label(&operators);
         Self { outlet, timers, backend, states: SegmentStates::default(), operators, label, shared }
+    }
+
+    /// The operators have other names.
+    pub(crate) fn rename(&mut self, names: &BTreeMap<NodeId, String>) {
+        for (node, (_, name)) in &mut self.operators {
+            if let Some(other) = names.get(node) {
+                name.clone_from(other);
+            }
+        }
+        self.label = label(&self.operators);
+    }
+
+    /// Whether instances with these states can take the place of those that run.
+    pub(crate) fn check_states(&self, states: &DeclaredStates) -> Result<(), StateError> {
+        let uids = self.operators.values().map(|(uid, _)| uid);
+        let declared = uids.filter_map(|uid| Some((uid, states.get(uid)?)));
+        self.backend.check_segment(declared.flat_map(|(uid, states)| {
+            states.iter().map(move |state| StateDescriptor {
+                uid: uid.clone(),
+                name: state.name.clone(),
+                fingerprint: state.fingerprint.clone(),
+                kind: state.kind,
+                expires: state.expires,
+            })
+        }))
     }
 
     /// Takes the states of an instance that was opened.
@@ -195,6 +220,12 @@ impl OperatorHost for SegmentHost {
             LogSource::Stderr => self.shared.line(level, &self.label, &format!("stderr: {line}")),
         }
     }
+}
+
+/// A segment as its log lines name it.
+fn label(operators: &BTreeMap<NodeId, (String, String)>) -> String {
+    let names: Vec<_> = operators.values().map(|(_, name)| name.as_str()).collect();
+    names.join(" -> ")
 }
 
 fn state_timer(clock: TimerClock, timer: &Timer) -> StateTimer {

@@ -1,4 +1,4 @@
-//! What the JobMaster tells a task while it runs: checkpoints to begin, completed, aborted; sources to drain or to slow.
+//! What the JobMaster tells a task while it runs: checkpoints to begin, completed, aborted; sources to drain or to slow; other code.
 //!
 //! Invariants:
 //! - Nothing is lost and nothing grows: what comes twice, or is overtaken by something newer, takes one place.
@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millrace_protocol::WatermarkLimit;
 use millrace_types::{Barrier, CheckpointId, EventTime, NodeId};
 use tokio::sync::Notify;
+
+use crate::run::upgrade::UpgradeOrder;
 
 /// Checkpoints that a task is to begin, and aborted ones that it is to be told of; of more the oldest are forgotten: a
 /// JobMaster has fewer under way, and gives up one that is not acknowledged.
@@ -26,6 +28,7 @@ pub(crate) enum TaskOrder {
     AbortedUpto(CheckpointId),
     Drain,
     Limit(WatermarkLimit),
+    Upgrade(UpgradeOrder),
 }
 
 /// All that came since it was asked for last.
@@ -40,6 +43,8 @@ pub(crate) struct Orders {
     pub aborted_upto: Option<CheckpointId>,
     pub drain: bool,
     pub limits: BTreeMap<NodeId, EventTime>,
+    /// The newest: one takes the place of another.
+    pub upgrade: Option<UpgradeOrder>,
 }
 
 impl Orders {
@@ -51,6 +56,7 @@ impl Orders {
         self.aborted_upto = self.aborted_upto.max(later.aborted_upto);
         self.drain |= later.drain;
         self.limits.extend(later.limits);
+        self.upgrade = later.upgrade.or(self.upgrade.take());
         self.bound();
     }
 
@@ -72,7 +78,8 @@ impl Orders {
 
     fn is_empty(&self) -> bool {
         let nothing = self.triggers.is_empty() && self.completed.is_none() && self.aborted.is_empty();
-        nothing && self.aborted_upto.is_none() && !self.drain && self.limits.is_empty()
+        let quiet = !self.drain && self.limits.is_empty() && self.upgrade.is_none();
+        nothing && quiet && self.aborted_upto.is_none()
     }
 }
 
@@ -107,6 +114,7 @@ impl OrderBox {
                 TaskOrder::Limit(limit) => {
                     orders.limits.insert(limit.node, limit.watermark_max);
                 }
+                TaskOrder::Upgrade(order) => orders.upgrade = Some(order),
             }
             orders.bound();
             self.0.waiting.store(true, Ordering::Release);

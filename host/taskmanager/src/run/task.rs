@@ -29,6 +29,7 @@ use crate::run::overtaken;
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
 use crate::run::source::SourceDriver;
 use crate::run::stop::{Stop, StopSignal};
+use crate::run::upgrade::Upgrades;
 use crate::run::uploads::{TaskCopies, UploadPlan, Uploads};
 
 /// How long removing unfinished output may take.
@@ -146,7 +147,7 @@ impl Body {
 
     async fn live(
         &mut self,
-        environment: &TaskEnvironment,
+        environment: &Arc<TaskEnvironment>,
         task: &TaskDeployment,
         shared: &Arc<TaskShared>,
         links: &TaskLinks,
@@ -181,7 +182,9 @@ impl Body {
             crash_points: environment.crash_points.clone(),
         });
         let (orders, outbound) = (links.orders.clone(), environment.outbound.clone());
-        let mut checkpoints = TaskCheckpoints::new(orders, outbound, uploads, environment.crash_points.clone());
+        let upgrades = Upgrades::new(Arc::clone(environment), task.tenant.clone(), Arc::clone(shared));
+        let crash_points = environment.crash_points.clone();
+        let mut checkpoints = TaskCheckpoints::new(orders, outbound, uploads, crash_points, upgrades);
         if let Some(restore) = &task.restore
             && !restore.in_flight.is_empty()
         {

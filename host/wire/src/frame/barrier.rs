@@ -35,6 +35,7 @@ pub(crate) fn put(barrier: &Barrier, overtaking: bool, out: &mut impl BufMut) {
         SnapshotKind::Checkpoint => 0,
         SnapshotKind::Savepoint { stop: false } => 1,
         SnapshotKind::Savepoint { stop: true } => 2,
+        SnapshotKind::Upgrade => 3,
     });
     out.put_u8(alignment);
     out.put_u8(u8::from(overtaking));
@@ -61,6 +62,7 @@ pub(crate) fn get(body: &[u8]) -> Result<(Barrier, bool), FrameError> {
         0 => SnapshotKind::Checkpoint,
         1 => SnapshotKind::Savepoint { stop: false },
         2 => SnapshotKind::Savepoint { stop: true },
+        3 => SnapshotKind::Upgrade,
         _ => return Err(wrong),
     };
     let alignment = match (fixed[25], timeout_ms) {

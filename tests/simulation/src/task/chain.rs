@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millrace_graph::Partitioning;
-use millrace_protocol::{OutputEdge, Rerouting, TaskDeployment};
+use millrace_protocol::{OutputEdge, Rerouting, TaskDeployment, UpgradeId};
 use millrace_task_core::{ChainProgress, Command, Input};
-use millrace_types::{Alignment, Barrier, CheckpointId, Failure, FailureKind, KeyGroupRange, NodeId, SnapshotKind};
+use millrace_types::{
+    Alignment, Barrier, CheckpointId, Digest, Failure, FailureKind, KeyGroupRange, NodeId, SnapshotKind,
+};
 
 use super::counter::Counter;
 use super::sink::Sink;
@@ -50,6 +52,10 @@ pub(crate) struct Chain {
     chained: Vec<Vec<usize>>,
     outputs: Vec<Output>,
     ended: bool,
+    /// The code that the operators run.
+    code: Digest,
+    /// The code that they are ready to run.
+    prepared: Option<(UpgradeId, Digest)>,
 }
 
 impl Chain {
@@ -88,7 +94,30 @@ impl Chain {
             })
             .collect();
         let progress = progress.unwrap_or_else(|error| panic!("{error}"));
-        Self { progress, operators, chained, outputs, ended: false }
+        Self { progress, operators, chained, outputs, ended: false, code: task.graph_digest, prepared: None }
+    }
+
+    /// Makes ready to run other code.
+    pub(crate) fn prepare(&mut self, id: UpgradeId, code: Option<Digest>) {
+        self.prepared = code.map(|code| (id, code));
+    }
+
+    /// Lets go of code that it made ready for.
+    pub(crate) fn forget(&mut self, id: UpgradeId) {
+        self.prepared.take_if(|(prepared, _)| *prepared == id);
+    }
+
+    /// Runs the code that it is ready for.
+    fn swap(&mut self) {
+        let Some((_, code)) = self.prepared.take() else {
+            panic!("the barrier of an upgrade came to a task that is not ready");
+        };
+        self.code = code;
+    }
+
+    /// Each record is processed by the code of the task that sent it: an upgrade's barrier parts them.
+    pub(crate) fn check_code(&self, sent_by: Digest) {
+        assert_eq!(sent_by, self.code, "a record came past the barrier of an upgrade");
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -157,7 +186,7 @@ impl Chain {
                     output.next
                 }
             };
-            if !env.plane.push(&channels[channel].id, Item::Row(row)) {
+            if !env.plane.push(&channels[channel].id, Item::Row(row, self.code)) {
                 return Err(TaskError::PeerGone);
             }
         }
@@ -233,7 +262,11 @@ impl Chain {
             }
             parts.insert(operator.uid.clone(), part);
         }
-        Ok((parts, self.push_barrier(barrier, env)?))
+        let overtaken = self.push_barrier(barrier, env)?;
+        if barrier.kind == SnapshotKind::Upgrade && !self.ended {
+            self.swap();
+        }
+        Ok((parts, overtaken))
     }
 
     fn push_barrier(&self, barrier: &Arc<Barrier>, env: &mut Env<'_>) -> Result<Vec<OvertakenRows>, TaskError> {
@@ -311,7 +344,7 @@ fn overtake(items: &mut std::collections::VecDeque<Item>, sent: usize) -> Vec<Ro
     let at = sent.max(last_barrier.map_or(0, |at| at + 1)).min(items.len());
     items.insert(at, barrier);
     let behind = items.iter().skip(at + 1);
-    behind.filter_map(|item| if let Item::Row(row) = item { Some(*row) } else { None }).collect()
+    behind.filter_map(|item| if let Item::Row(row, _) = item { Some(*row) } else { None }).collect()
 }
 
 /// The operator and the port that an operator sends to.

@@ -171,7 +171,8 @@ impl Inputs {
         let entry = &mut self.entries[gate];
         let of_gate = channel - entry.first_channel;
         match item {
-            Item::Row(row) => {
+            Item::Row(row, code) => {
+                chain.check_code(code);
                 if let Some(capture) = &mut self.capture
                     && capture.channels.contains(&channel)
                 {

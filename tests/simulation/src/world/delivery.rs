@@ -137,6 +137,7 @@ impl World {
             ToJobManager::CheckpointDeclined(decline) => (decline.attempt.job, JobInput::CheckpointDeclined(decline)),
             ToJobManager::AwaitingCheckpoint { attempt } => (attempt.job, JobInput::AwaitingCheckpoint { attempt }),
             ToJobManager::Present(presence) => (presence.job, JobInput::Present(presence)),
+            ToJobManager::UpgradeAnswered(answer) => (answer.attempt.job, JobInput::UpgradeAnswered(answer)),
             ToJobManager::Collected(_) | ToJobManager::WatermarkReached { .. } => return,
         };
         self.tell_job(job, input);

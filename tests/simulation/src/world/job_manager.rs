@@ -7,7 +7,7 @@ use millrace_job_core::{Input as JobInput, JobCore, JobSpec, StoredCheckpoint};
 use millrace_metadata_core::{Command as MetadataCommand, JobRecord, Response};
 use millrace_protocol::{CheckpointSettings, TaskSettings, ToTaskManager};
 use millrace_resource_core::{Command as ResourceCommand, Input as ResourceInput, ResourceCore, ResourceOptions};
-use millrace_types::{CheckpointId, Digest, JobId, JobStatus, LeaderEpoch, SnapshotKind};
+use millrace_types::{CheckpointId, JobId, JobStatus, LeaderEpoch, SnapshotKind};
 
 use super::delivery::number_of;
 use super::{Event, Link, World, tenant};
@@ -110,7 +110,7 @@ impl World {
             name: "simulated".to_owned(),
             graph: Arc::clone(&self.job.graph),
             components: std::collections::BTreeMap::new(),
-            graph_digest: Digest::from_bytes([3; 32]),
+            graph_digest: record.submission.graph_digest,
             args: Vec::new(),
             default_parallelism: 1,
             first_attempt: record.highest_attempt + 1,

@@ -102,7 +102,14 @@ impl World {
                 self.check_complete(&checkpoint);
                 self.store_description(checkpoint);
             }
-            Command::PersistCheckpoint { write, checkpoint, location, retained } => {
+            Command::PrepareUpgrade { task_manager, attempt, upgrade } => {
+                self.tell_task_manager(&task_manager, ToTaskManager::PrepareUpgrade { epoch, attempt, upgrade });
+            }
+            Command::ForgetUpgrade { task_manager, attempt, upgrade } => {
+                self.tell_task_manager(&task_manager, ToTaskManager::ForgetUpgrade { epoch, attempt, upgrade });
+            }
+            Command::UpgradeEnded { .. } => {}
+            Command::PersistCheckpoint { write, checkpoint, location, retained, upgrade } => {
                 let description = self.store.description(&location);
                 let (kind, completed_at) = description
                     .map_or((SnapshotKind::Checkpoint, self.clock()), |description| {
@@ -113,7 +120,10 @@ impl World {
                 {
                     master.stop = Some((checkpoint, location.clone()));
                 }
-                self.propose(epoch, Change::Pointer { write, checkpoint, kind, location, completed_at, retained });
+                self.propose(
+                    epoch,
+                    Change::Pointer { write, checkpoint, kind, location, completed_at, retained, upgrade },
+                );
             }
             Command::ReadPointer { checkpoint } => self.propose(epoch, Change::Read { checkpoint }),
             Command::ReserveCheckpointIds { write, upto } => self.propose(epoch, Change::Ids { write, upto }),
@@ -166,6 +176,8 @@ impl World {
         self.ledger.check_deployment(attempt);
         self.check_one_attempt(attempt);
         self.check_nothing_runs(attempt);
+        let code = self.metadata.job(&tenant(), attempt.job).map(|record| record.submission.graph_digest);
+        assert_eq!(Some(task.graph_digest), code, "the code of {attempt:?} is not what was decided");
         if !self.tell_task_manager(task_manager, ToTaskManager::Deploy { epoch, task }) {
             let failure = Failure::new(FailureKind::TaskManagerLost, "it is not registered");
             self.answer(attempt.job, Input::DeployFailed { attempt, failure });

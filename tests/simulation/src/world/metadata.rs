@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use millrace_job_core::{CompletedCheckpoint, Input, WriteId};
+use millrace_job_core::{CompletedCheckpoint, Input, RequestId, WriteId};
 use millrace_metadata_core::{CheckpointPointer, Command};
 use millrace_types::{CheckpointId, JobId, JobStatus, LeaderEpoch, SnapshotKind, Timestamp};
 
+use super::user::recorded_code;
 use super::{Event, World, tenant};
 
 /// What is to be decided.
@@ -33,6 +34,7 @@ pub(crate) enum Change {
         location: Box<str>,
         completed_at: Timestamp,
         retained: Vec<CheckpointId>,
+        upgrade: Option<RequestId>,
     },
     Read {
         checkpoint: CheckpointId,
@@ -145,20 +147,21 @@ impl World {
             Change::Status { status, .. } => {
                 Command::SetJobStatus { tenant, job, status, at: self.clock(), failure: None }
             }
-            Change::Pointer { checkpoint, kind, location, completed_at, retained, .. } => Command::SetCheckpoints {
-                tenant,
-                job,
-                epoch,
-                add: Some(Box::new(CheckpointPointer {
+            Change::Pointer { checkpoint, kind, location, completed_at, retained, upgrade, .. } => {
+                let add = Box::new(CheckpointPointer {
                     id: checkpoint,
                     kind,
                     folder: location.into(),
                     metadata_bytes: 1,
                     metadata_checksum: 0,
                     completed_at,
-                })),
-                retained: retained.into_iter().collect(),
-            },
+                });
+                let retained = retained.into_iter().collect();
+                match upgrade.map(recorded_code) {
+                    Some(code) => Command::CompleteUpgrade { tenant, job, epoch, add, retained, code: Box::new(code) },
+                    None => Command::SetCheckpoints { tenant, job, epoch, add: Some(add), retained },
+                }
+            }
         };
         let applied = self.metadata.apply(command);
         self.trace

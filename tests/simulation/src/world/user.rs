@@ -1,11 +1,12 @@
-//! What users do: submit the job, ask for checkpoints and savepoints, stop it, run it again at another parallelism.
+//! What users do: submit the job, ask for checkpoints and savepoints, upgrade it, stop it, run it again at another
+//! parallelism.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millrace_job_core::{Input, RequestId, StartFrom, StopMode};
-use millrace_metadata_core::{BundleRecord, Command, JobSubmission, Response};
+use millrace_job_core::{Input, JobCode, RequestId, StartFrom, StopMode};
+use millrace_metadata_core::{BundleRecord, Command, JobCode as RecordedCode, JobSubmission, Response};
 use millrace_types::{BlobKey, BlobKind, BundleId, Digest, JobId, LeaderEpoch, Timestamp};
 
 use super::{Job, World, tenant};
@@ -20,6 +21,25 @@ fn bundle() -> BundleId {
 /// The folder of the savepoint that a request asks for.
 pub(crate) fn savepoint_folder(request: u128) -> Box<str> {
     format!("/savepoints/{request}").into()
+}
+
+/// The digest that stands for the code of an upgrade.
+fn code_of(request: RequestId) -> Digest {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&request.0.to_be_bytes());
+    Digest::from_bytes(bytes)
+}
+
+/// What an upgrade is to write.
+pub(crate) fn recorded_code(request: RequestId) -> RecordedCode {
+    RecordedCode {
+        bundle: bundle(),
+        args: Vec::new(),
+        default_parallelism: 1,
+        graph_digest: code_of(request),
+        stream_graph: Bytes::new(),
+        job_graph: Bytes::new(),
+    }
 }
 
 /// The next job.
@@ -73,6 +93,18 @@ impl World {
         let input = match wish {
             Wish::Checkpoint => Input::CheckpointRequested { request },
             Wish::Savepoint => Input::SavepointRequested { request, folder, stop: None },
+            Wish::Upgrade => {
+                let code = JobCode {
+                    graph: Arc::clone(&self.job.graph),
+                    components: BTreeMap::new(),
+                    graph_digest: code_of(request),
+                    args: Vec::new(),
+                    default_parallelism: 1,
+                    states: BTreeMap::new(),
+                };
+                let code = Box::new(code);
+                Input::UpgradeRequested { request, code, in_place: true, allow_non_restored_state: false }
+            }
             Wish::Rescale => Input::SavepointRequested { request, folder, stop: Some(StopMode { drain: false }) },
             Wish::Drain => {
                 self.draining.insert(folder.clone());
