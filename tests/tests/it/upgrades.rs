@@ -146,8 +146,8 @@ async fn a_task_manager_that_dies_amid_the_upgrade_costs_nothing() -> Result<()>
     let mut cluster = Processes::start(folder.path(), 2, 2, &["--file-root", "/"]).await?;
     let job = Job::start(&cluster, "rows").await?;
     let victim = cluster.running(&job.id).await?;
+    let address = cluster.address();
     std::thread::scope(|scope| {
-        let address = cluster.address();
         let upgrading = scope.spawn(|| {
             let own = Job::arguments(&job.output, 2)?;
             let bundle = repository::bundle("tally")?;

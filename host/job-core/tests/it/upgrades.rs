@@ -88,7 +88,7 @@ fn taking() -> Harness {
 fn redeployed(harness: &mut Harness, commands: &[Command]) -> Vec<Command> {
     let mut last = Vec::new();
     let persist = commands.iter().find_map(|command| match command {
-        Command::PersistAttempt { write, .. } => Some(*write),
+        Command::PersistAttempts { write, .. } => Some(*write),
         _ => None,
     });
     if let Some(write) = persist {

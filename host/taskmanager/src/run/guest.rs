@@ -96,12 +96,7 @@ impl GuestSegment {
         self.pre_barrier().await?;
         self.flush().await?;
         let host = self.instance.take().and_then(OperatorInstance::into_host).ok_or_else(lost)?;
-        self.instantiate(host).await?;
-        for (node, split, watermark) in self.host()?.outlet.turns() {
-            let result = self.instance()?.turn(node, split.0, watermark).await;
-            result.map_err(|error| self.failed(error))?;
-        }
-        Ok(())
+        self.replace(host).await
     }
 
     /// The records that a node gets come from this split from here on.
@@ -136,7 +131,17 @@ impl GuestSegment {
         let names = self.plan.spec.operators.iter().map(|operator| (operator.node, operator.name.clone())).collect();
         self.host()?.rename(&names);
         let host = self.instance.take().and_then(OperatorInstance::into_host).ok_or_else(lost)?;
-        self.instantiate(host).await
+        self.replace(host).await
+    }
+
+    /// Opens an instance that goes on where another one was.
+    async fn replace(&mut self, host: Box<dyn OperatorHost>) -> Result<(), TaskError> {
+        self.instantiate(host).await?;
+        for (node, split, watermark) in self.host()?.outlet.turns() {
+            let result = self.instance()?.turn(node, split.0, watermark).await;
+            result.map_err(|error| self.failed(error))?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn process(&mut self, node: NodeId, port: u32, batch: &BatchView) -> Result<(), TaskError> {
