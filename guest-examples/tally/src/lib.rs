@@ -44,6 +44,7 @@ pub fn build(env: &Environment, args: &Args) -> Result<()> {
         .uid("count")
         .map(|seen: Seen| format!("{},{},{},{}", seen.number, seen.count, seen.read_by, seen.counted_by))
         .uid("format")
-        .sink_to(output, "rows");
+        .sink_to(output, "rows")
+        .uid("rows");
     Ok(())
 }

@@ -90,7 +90,8 @@ impl Gate {
     }
 
     /// What came next through a channel that is not blocked, in the order of arrival; `None` when all channels have
-    /// ended. Taking an item returns its credit. That a producer is gone is told at once. Cancel-safe.
+    /// ended, and when a capture is over that [`Self::take_capture`] has not been asked for: nothing else may come. Taking
+    /// an item returns its credit. That a producer is gone is told at once. Cancel-safe.
     pub async fn recv(&mut self) -> Result<Option<Received>, GateError> {
         if self.open == 0 {
             return Ok(None);
@@ -98,6 +99,9 @@ impl Gate {
         loop {
             if let Some(received) = self.at_hand()? {
                 return Ok(Some(received));
+            }
+            if self.capture.as_ref().is_some_and(Capture::is_over) {
+                return Ok(None);
             }
             match self.queue.recv().await {
                 Some(queued) if self.capture.is_some() => self.capture(queued),
@@ -160,7 +164,7 @@ impl Gate {
         dropped
     }
 
-    /// What was captured, once all barriers have come; or why it is not complete. To be asked after every item.
+    /// What was captured, once all barriers have come; or why it is not complete. To be asked before each wait.
     pub fn take_capture(&mut self) -> Option<(CheckpointId, Result<Vec<InFlight>, CaptureError>)> {
         self.look_through_queue();
         let capture = self.capture.take_if(|capture| capture.is_over())?;

@@ -20,7 +20,7 @@ const COVERED: [&str; 14] = [
     "a TaskManager die at",
     "the JobManager die at",
     "rescale to 4",
-    "rescale to 3",
+    "rescale to 1",
     "while a checkpoint is under way",
     "on redb",
     "on hashmap",
@@ -74,7 +74,7 @@ async fn a_process_may_die_at_any_point_of_a_checkpoint() -> Result<()> {
         task_managers.into_iter().chain(job_managers).map(|harm| Fault { when: Moment::Completed(1), harm }).collect();
     let job = JobPlan {
         query: "wc",
-        records: 60_000,
+        records: 120_000,
         rate: 3_000,
         parallelism: 4,
         backend: "hashmap",

@@ -342,6 +342,7 @@ fn tasks_whose_slots_were_all_lost_go_back_to_where_they_were() {
     let lost: Vec<_> = [1, 2].into_iter().map(crate::harness::allocation).collect();
     harness.step(Input::SlotsLost(lost));
     harness.written(1);
+    harness.written(2);
     harness.splits(0, 1);
     harness.splits(2, 1);
     // In order the first subtasks would come to TaskManager 0, and the second to a.

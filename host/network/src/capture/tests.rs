@@ -102,6 +102,30 @@ async fn a_barrier_overtakes_a_full_channel() {
 }
 
 #[tokio::test]
+async fn the_last_barrier_of_a_capture_ends_the_wait_though_nothing_follows() {
+    let mut setup = Setup::new(2).await;
+    let first = barrier(1, NOW);
+    setup.gate.begin_capture(first.checkpoint, &[0, 1], usize::MAX);
+    setup.writers[0].push_barrier(&first);
+    setup.writers[0].drain().await.unwrap();
+    // The first one is seen at once, and the second one while the task waits.
+    assert!(setup.gate.take_capture().is_none());
+    let (gate, writers) = (&mut setup.gate, &mut setup.writers);
+    let waiting = async {
+        while let Some(received) = gate.recv().await.unwrap() {
+            assert!(matches!(received.item, Item::Announced { .. }), "{:?}", received.item);
+        }
+    };
+    let sending = async {
+        tokio::task::yield_now().await;
+        writers[1].push_barrier(&first);
+        writers[1].drain().await.unwrap();
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), async { tokio::join!(waiting, sending) }).await.unwrap();
+    assert_eq!(setup.gate.take_capture(), Some((first.checkpoint, Ok(Vec::new()))));
+}
+
+#[tokio::test]
 async fn a_barrier_that_waits_at_an_output_overtakes_later() {
     let mut setup = Setup::new(1).await;
     (0..10).for_each(|_| setup.push(0));

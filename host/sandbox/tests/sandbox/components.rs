@@ -65,9 +65,9 @@ fn foreign_imports_are_refused_by_name() {
         let component = wat::parse_str(format!("(component {import})")).unwrap();
         assert_eq!(inspect(&component), Err(ComponentError::ForeignImport { name: name.to_owned() }));
     }
-    let component = wat::parse_str(r#"(component (import "millrace:app/host@0.3.0" (instance)))"#).unwrap();
+    let component = wat::parse_str(r#"(component (import "millrace:app/host@0.4.0" (instance)))"#).unwrap();
     let error = inspect(&component).unwrap_err();
-    assert!(matches!(&error, ComponentError::UnknownVersion { name } if name == "millrace:app/host@0.3.0"), "{error}");
+    assert!(matches!(&error, ComponentError::UnknownVersion { name } if name == "millrace:app/host@0.4.0"), "{error}");
 }
 
 #[test]

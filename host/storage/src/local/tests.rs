@@ -1,3 +1,4 @@
+//! Copies on the local disk: bounded, verified, never of another file.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use millrace_protocol::StateBlob;

@@ -74,7 +74,10 @@ impl Inputs {
 
     /// Takes all that comes and does nothing with it: of producers that have nothing to say but their end.
     pub(crate) async fn discard(&mut self) -> Result<(), TaskError> {
-        while self.gate.recv().await?.is_some() {}
+        while !self.gate.is_finished() {
+            self.gate.recv().await?;
+            self.gate.take_capture();
+        }
         Ok(())
     }
 
@@ -99,9 +102,6 @@ impl Inputs {
             }
             if let Some(received) = self.next(chain, checkpoints, shared).await? {
                 self.take(received, chain, checkpoints, shared).await?;
-                if self.unfinished.is_some() {
-                    self.end_capture(checkpoints).await?;
-                }
             }
             if chain.next_deadline()?.is_some_and(|deadline| deadline <= Instant::now()) {
                 chain.on_time().await?;
@@ -110,6 +110,9 @@ impl Inputs {
                 let mut commands = Vec::new();
                 self.aligner.on_time(wall_clock(), &mut commands);
                 self.execute(commands, chain, checkpoints, shared).await?;
+            }
+            if self.unfinished.is_some() {
+                self.end_capture(checkpoints).await?;
             }
             // Input that never runs dry must not keep the thread from other tasks.
             tokio::task::consume_budget().await;

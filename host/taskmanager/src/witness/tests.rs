@@ -1,3 +1,4 @@
+//! What a new leader is told, message by message.
 #![allow(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use bytes::Bytes;
