@@ -16,18 +16,16 @@ mod claim;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use millrace_graph::{JobGraph, SlotSharing};
-use millrace_protocol::{Presence, ReaderPresence, SplitRequest, TaskPresence, TaskReport};
+use millrace_graph::SlotSharing;
+use millrace_protocol::{Presence, TaskPresence};
 use millrace_types::{
-    AllocationId, AttemptId, CheckpointId, ExecutionState, JobStatus, LeaderEpoch, NodeId, SlotId, Takeover,
-    TaskManagerId, Timestamp,
+    AllocationId, AttemptId, ExecutionState, JobStatus, LeaderEpoch, SlotId, Takeover, TaskManagerId, Timestamp,
 };
 
 use crate::core::{JobCore, Phase, Splits};
 use crate::event::{Command, Input};
 use crate::split_assigner::SplitAssigner;
 use crate::tasks::Task;
-use crate::vertex_view::{SubtaskView, VertexView};
 
 /// How tasks of an earlier leader are taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -50,9 +50,9 @@ pub(crate) enum MasterInput {
         /// The request.
         request: RequestId,
         /// The code.
-        order: UpgradeOrder,
+        order: Box<UpgradeOrder>,
         /// For the core.
-        input: Input,
+        input: Box<Input>,
     },
 }
 
@@ -158,8 +158,8 @@ impl Driven for JobMaster {
                 self.step_core(now, input, out);
             }
             MasterInput::Upgrade { request, order, input } => {
-                self.upgrades.insert(request, order);
-                self.step_core(now, input, out);
+                self.upgrades.insert(request, *order);
+                self.step_core(now, *input, out);
             }
             MasterInput::Collected(rows) => {
                 self.results.arrived(rows);

@@ -151,7 +151,7 @@ impl Dispatcher {
         match self.services.registry.master(job) {
             Some(master) => {
                 let request = RequestId(u128::from_be_bytes(*trigger.as_bytes()));
-                if !master.send(input(request)).await.is_ok() {
+                if master.send(input(request)).await.is_err() {
                     self.services.operations.job_ended(job);
                 }
             }

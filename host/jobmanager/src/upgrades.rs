@@ -81,7 +81,8 @@ impl Dispatcher {
         let input = |request: RequestId| {
             let (kept, code) = (Box::new(code.clone()), Box::new(code));
             let input = Input::UpgradeRequested { request, code, in_place, allow_non_restored_state };
-            MasterInput::Upgrade { request, order: UpgradeOrder { recorded, code: kept, restart_because }, input }
+            let order = Box::new(UpgradeOrder { recorded, code: kept, restart_because });
+            MasterInput::Upgrade { request, order, input: Box::new(input) }
         };
         self.ask(tenant, job, Kind::Upgrade, request.trigger, input).await
     }

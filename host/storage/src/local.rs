@@ -15,6 +15,10 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+#[allow(
+    clippy::disallowed_types,
+    reason = "a thread takes it, and what waits is bounded in bytes: `Inner::reserve`"
+)]
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -296,6 +300,7 @@ struct Copier {
 }
 
 impl Copier {
+    #[allow(clippy::disallowed_types, reason = "see the import")]
     fn run(mut self, todo: &Receiver<Work>) {
         while let Ok(work) = todo.recv() {
             let Some(inner) = self.inner.upgrade() else { return };

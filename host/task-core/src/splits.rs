@@ -64,7 +64,7 @@ impl SplitWatermarks {
             idle_timeout_ms,
             without_splits: Patience::Endless,
         };
-        watermarks.without_splits = watermarks.from_now(now_ms);
+        watermarks.without_splits = watermarks.counting_from(now_ms);
         watermarks
     }
 
@@ -79,7 +79,7 @@ impl SplitWatermarks {
     pub fn remove(&mut self, split: u32, now_ms: u64) -> SplitProgress {
         if self.splits.remove(&split).is_some() && self.splits.is_empty() {
             // An operator that was idle stays so.
-            self.without_splits = if self.idle { Patience::Over } else { self.from_now(now_ms) };
+            self.without_splits = if self.idle { Patience::Over } else { self.counting_from(now_ms) };
         }
         self.combine()
     }
@@ -105,7 +105,7 @@ impl SplitWatermarks {
     /// The operator has said something about a split, so that one is not idle. About one that has ended it counts if there
     /// is no other.
     pub fn heard(&mut self, split: Option<u32>, now_ms: u64) -> SplitProgress {
-        let patience = self.from_now(now_ms);
+        let patience = self.counting_from(now_ms);
         if self.splits.is_empty() {
             self.without_splits = patience;
         } else if let Some(split) = split.and_then(|split| self.splits.get_mut(&split)) {
@@ -156,7 +156,7 @@ impl SplitWatermarks {
         self.splits.get(&split).map_or(MIN_EVENT_TIME, |split| split.watermark)
     }
 
-    fn from_now(&self, now_ms: u64) -> Patience {
+    fn counting_from(&self, now_ms: u64) -> Patience {
         self.idle_timeout_ms.map_or(Patience::Endless, |timeout_ms| Patience::Until(now_ms.saturating_add(timeout_ms)))
     }
 

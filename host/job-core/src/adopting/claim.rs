@@ -1,6 +1,18 @@
 //! What becomes of tasks that were all reported: the picture that the old leader had of them is drawn again.
 
-use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use millrace_graph::{JobGraph, SlotSharing};
+use millrace_protocol::{ReaderPresence, SplitRequest, TaskReport};
+use millrace_types::{AllocationId, AttemptId, CheckpointId, ExecutionState, JobStatus, NodeId, SlotId};
+
+use super::{Adoption, Found, Refusal};
+use crate::core::{JobCore, Splits};
+use crate::event::Command;
+use crate::split_assigner::SplitAssigner;
+use crate::tasks::Task;
+use crate::vertex_view::{SubtaskView, VertexView};
 
 /// The slots of the shared slots, by their numbers.
 type Slots = BTreeMap<u32, (SlotId, AllocationId)>;

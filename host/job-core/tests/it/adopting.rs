@@ -37,7 +37,7 @@ fn checkpoint(id: u64) -> StoredCheckpoint {
     let graph = word_count();
     let operators = graph.vertices.iter().flat_map(|vertex| vertex.nodes.clone()).map(|(_, node)| {
         let source = node.kind.is_source().then(|| SourceState { finished: 1, splits: Clone::clone(&splits) });
-        (node.uid.clone(), OperatorState { parallelism: 2, max_parallelism: 128, source, ..OperatorState::default() })
+        (node.uid, OperatorState { parallelism: 2, max_parallelism: 128, source, ..OperatorState::default() })
     });
     let checkpoint = CompletedCheckpoint {
         id: CheckpointId(id),

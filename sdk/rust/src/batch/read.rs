@@ -95,7 +95,7 @@ impl<'a> Row<'a> {
 
     /// The key and all that stands behind it.
     #[inline(always)]
-    pub(crate) fn from_key_on(&self) -> &'a [u8] {
+    pub(crate) fn key_onwards(&self) -> &'a [u8] {
         self.whole
     }
 }

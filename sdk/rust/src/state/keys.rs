@@ -31,7 +31,7 @@ struct Wanted<'a> {
 fn pack_keys<'a>(rows: &mut Rows<'a>, keys: &mut [Wanted<'a>; LOOKED_UP_TOGETHER]) -> usize {
     let mut count = 0;
     for (place, row) in keys.iter_mut().zip(rows) {
-        let packed = Packed::front(row.key, row.from_key_on());
+        let packed = Packed::front(row.key, row.key_onwards());
         *place = Wanted { key: row.key, packed, hash: packed.hash() };
         count += 1;
     }
