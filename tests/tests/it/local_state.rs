@@ -40,7 +40,8 @@ type Restored = (u64, u64);
 async fn restored(cluster: &Processes) -> Result<BTreeMap<String, Restored>> {
     let mut all = BTreeMap::new();
     for known in cluster.client.task_managers().await?.taskmanagers {
-        let metrics = cluster.client.task_manager_metrics(&known.id, &[LOCAL, REMOTE]).await?;
+        // One that was killed may be listed still, and gone when it is asked for.
+        let Ok(metrics) = cluster.client.task_manager_metrics(&known.id, &[LOCAL, REMOTE]).await else { continue };
         let value = |name: &str| metrics.iter().find(|metric| metric.id == name)?.value.as_ref()?.parse::<u64>().ok();
         all.insert(known.id, (value(LOCAL).unwrap_or_default(), value(REMOTE).unwrap_or_default()));
     }
