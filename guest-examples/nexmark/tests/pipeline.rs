@@ -90,7 +90,7 @@ fn wrong_arguments_say_what_there_is() {
     let refused = |options: PipelineOptions| run_pipeline(nexmark::build, &options).err().unwrap().to_string();
     assert!(
         refused(PipelineOptions::new().args(["--query", "q9"]))
-            .contains("q0, q0x, q1, q2, q5, q7, q8, wc, keys, chain")
+            .contains("q0, q0x, q1, q2, q5, q7, q8, wc, wc-twice, keys, chain")
     );
     assert!(refused(PipelineOptions::new()).contains("--query"));
     assert!(refused(PipelineOptions::new().args(["--query", "q0", "--latency"])).contains("--rate"));
