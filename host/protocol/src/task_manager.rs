@@ -138,7 +138,7 @@ pub enum ToTaskManager {
         /// How far.
         limit: WatermarkLimit,
     },
-    /// A job runs: have its components compiled before one of its tasks comes here, when nothing else is to be done.
+    /// A job's tasks are deployed: have its components compiled before one of its tasks comes here, when nothing else is to be done.
     Prefetch {
         /// The leader that asks.
         epoch: LeaderEpoch,
