@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod expected;
 pub mod fuzz_targets;
 pub mod jobs;
+pub mod metrics;
 pub mod process;
 pub mod processes;
 pub mod repository;

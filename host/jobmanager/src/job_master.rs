@@ -25,7 +25,6 @@ use crate::registry::JobEntry;
 use crate::results::Results;
 use crate::shell::{self, Driven};
 use crate::views::{live_tasks, root_failure, task_manager_of};
-use crate::warming::all_run;
 use crate::{bundles, clock, recovery};
 use checkpoints::Described;
 pub(crate) use checkpoints::delete_all;
@@ -141,7 +140,7 @@ struct JobMaster {
     /// Upgrades that were not answered: the core has one at a time.
     upgrades: BTreeMap<RequestId, UpgradeOrder>,
     inbox: mpsc::Sender<MasterInput>,
-    /// Its tasks have run: all TaskManagers are to have its components.
+    /// Its tasks were deployed: all TaskManagers are to have its components.
     warmed: bool,
     done: bool,
 }
@@ -211,7 +210,7 @@ impl JobMaster {
         self.core.step(now, input, &mut commands);
         out.extend(commands.into_iter().map(MasterCommand::Core));
         self.note_attempts();
-        if !self.warmed && all_run(self.core.view()) {
+        if !self.warmed && self.core.view().status == JobStatus::Running {
             self.warmed = true;
             self.services.warming.job_runs(&self.spec);
         }

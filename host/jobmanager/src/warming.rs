@@ -1,17 +1,17 @@
 //! Has all TaskManagers compile the components of the jobs that run, so that the one that takes over for another is ready.
 //!
 //! Invariants:
-//! - A TaskManager is told of a component once in its life, and not before the tasks of the job run: nothing is compiled
-//!   beside a deployment.
+//! - A TaskManager is told of a component once in its life, behind the job's first deployment: those that run the job
+//!   compile it for their tasks anyway, and the others meanwhile.
 //! - Nobody waits for this: a TaskManager that takes no message for long is told later, or compiles what its task needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use millrace_job_core::{JobSpec, JobView};
+use millrace_job_core::JobSpec;
 use millrace_protocol::ToTaskManager;
-use millrace_types::{Digest, ExecutionState, JobId, JobStatus, LeaderEpoch, TaskManagerId, TenantId};
+use millrace_types::{Digest, JobId, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::sync::watch;
 
 use crate::gateway::Gateways;
@@ -63,7 +63,7 @@ impl Warming {
         });
     }
 
-    /// The tasks of a job run.
+    /// The tasks of a job are deployed.
     pub(crate) fn job_runs(&self, spec: &JobSpec) {
         let components = spec.components.values().map(|component| (spec.tenant.clone(), component.digest)).collect();
         self.jobs.send_modify(|jobs| drop(jobs.insert(spec.job, components)));
@@ -73,13 +73,6 @@ impl Warming {
     pub(crate) fn job_ended(&self, job: JobId) {
         self.jobs.send_if_modified(|jobs| jobs.remove(&job).is_some());
     }
-}
-
-/// Whether all tasks of a job run or have finished.
-pub(crate) fn all_run(view: &JobView) -> bool {
-    let runs = |state| matches!(state, ExecutionState::Running | ExecutionState::Finished);
-    let mut subtasks = view.vertices.iter().flat_map(|vertex| &vertex.subtasks);
-    view.status == JobStatus::Running && subtasks.all(|subtask| runs(subtask.state))
 }
 
 /// Which TaskManager was told of what.

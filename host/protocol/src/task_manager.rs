@@ -151,7 +151,8 @@ pub enum ToTaskManager {
         /// The highest id that a leader before may have given to a checkpoint.
         over: CheckpointId,
     },
-    /// A job runs: have its components compiled before one of its tasks comes here, when nothing else is to be done.
+    /// A job's tasks are deployed: have its components compiled before one of its tasks comes here, when nothing else is to
+    /// be done.
     Prefetch {
         /// The leader that asks.
         epoch: LeaderEpoch,

@@ -2,7 +2,7 @@
 //!
 //! The rows say it: each sample holds when its record was due and how much later it was processed. What was processed
 //! before the kill and not yet committed is processed again, so the earliest moment behind the kill that any row names is
-//! the first record's.
+//! the first record's. A spare stands by when it has compiled what the job needs, which it begins when the job does.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use millrace_tests::jobs::Run;
 use millrace_tests::processes::Processes;
-use millrace_tests::{checkpoints, repository, rows};
+use millrace_tests::{checkpoints, metrics, repository, rows};
 
 use crate::latency::sample;
 
@@ -46,6 +46,8 @@ async fn once(folder: &Path) -> Result<u64> {
     let job =
         cluster.run(&repository::bundle("nexmark")?, Run { args, parallelism: 1, options, ..Run::default() }).await?;
     checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 2).await?;
+    metrics::wait_for(&cluster, 2, |all| all.iter().all(|metrics| metrics.get(metrics::COMPONENTS) == Some(&1)))
+        .await?;
     let victim = cluster.running(&job).await?;
     let killed_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     cluster.kill_task_manager(victim)?;

@@ -10,6 +10,7 @@ use millrace_client::api::JobDetails;
 use millrace_tests::checkpoints;
 use millrace_tests::expected::committed_rows;
 use millrace_tests::jobs::Run;
+use millrace_tests::metrics::{self, COPIES, Metrics, RESTORED_LOCAL, RESTORED_REMOTE};
 use millrace_tests::process::{PATIENCE, POLL};
 use millrace_tests::processes::Processes;
 use millrace_tests::repository;
@@ -19,10 +20,6 @@ const KEYS: u64 = 100_000;
 const AGAIN: u64 = 1_000;
 const RECORDS: u64 = 1_000_000;
 const RATE: u64 = 50_000;
-
-const LOCAL: &str = "Status.Millrace.LocalState.RestoredLocalBytes";
-const COPIES: &str = "Status.Millrace.LocalState.Copies";
-const REMOTE: &str = "Status.Millrace.LocalState.RestoredRemoteBytes";
 
 /// Checkpoints when the test takes them alone, so that it knows what each restart begins with.
 const OPTIONS: [(&str, &str); 5] = [
@@ -38,25 +35,10 @@ type Restored = (u64, u64);
 
 /// What each TaskManager has restored, by its id.
 async fn restored(cluster: &Processes) -> Result<BTreeMap<String, Restored>> {
-    let mut all = BTreeMap::new();
-    for known in cluster.client.task_managers().await?.taskmanagers {
-        // One that was killed may be listed still, and gone when it is asked for.
-        let Ok(metrics) = cluster.client.task_manager_metrics(&known.id, &[LOCAL, REMOTE]).await else { continue };
-        let value = |name: &str| metrics.iter().find(|metric| metric.id == name)?.value.as_ref()?.parse::<u64>().ok();
-        all.insert(known.id, (value(LOCAL).unwrap_or_default(), value(REMOTE).unwrap_or_default()));
-    }
-    Ok(all)
-}
-
-/// How many copies there are on all TaskManagers.
-async fn copies(cluster: &Processes) -> Result<u64> {
-    let mut count = 0;
-    for known in cluster.client.task_managers().await?.taskmanagers {
-        let metrics = cluster.client.task_manager_metrics(&known.id, &[COPIES]).await?;
-        let value = metrics.first().and_then(|metric| metric.value.as_ref()?.parse::<u64>().ok());
-        count += value.context("the number of copies")?;
-    }
-    Ok(count)
+    let all = metrics::of_task_managers(cluster).await?;
+    let value = |metrics: &Metrics, name: &str| metrics.get(name).copied().unwrap_or_default();
+    let restored = |metrics: &Metrics| (value(metrics, RESTORED_LOCAL), value(metrics, RESTORED_REMOTE));
+    Ok(all.iter().map(|(id, metrics)| (id.clone(), restored(metrics))).collect())
 }
 
 /// Waits until what TaskManagers say they have restored satisfies a condition.
@@ -154,10 +136,6 @@ async fn tasks_that_come_back_are_restored_from_their_copies_unless_these_are_da
     rows.sort_unstable();
     assert!(rows == expected(), "{} rows", rows.len());
     // The job has ended, and its copies are of no use.
-    let deadline = Instant::now() + PATIENCE;
-    while copies(&cluster).await? > 0 {
-        ensure!(Instant::now() < deadline, "copies of a job that has ended are still there");
-        tokio::time::sleep(POLL).await;
-    }
+    metrics::wait_for(&cluster, 2, |all| all.iter().all(|metrics| metrics.get(COPIES) == Some(&0))).await?;
     Ok(())
 }
