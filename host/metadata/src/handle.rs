@@ -7,10 +7,13 @@ use millrace_metadata_core::{Applied, Command, MetadataState, Response};
 use millrace_types::LeaderEpoch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use crate::acks::Acks;
 use crate::error::MetadataError;
+use crate::group::Group;
 use crate::leadership::{Leadership, LeadershipWatch};
+use crate::membership::GroupStatus;
 use crate::options::{COMMAND_BYTES_MAX, QUEUE_BYTES_MAX};
-use crate::types::Proposed;
+use crate::types::{MemberAddresses, MemberId, Proposed};
 
 /// What was asked of the log, on its way to it.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub struct MetadataHandle {
     queue_bytes: Arc<Semaphore>,
     state: watch::Receiver<Arc<MetadataState>>,
     leadership: watch::Receiver<Leadership>,
-    pub(crate) group: crate::group::Group,
+    group: Group,
 }
 
 impl MetadataHandle {
@@ -43,10 +46,14 @@ impl MetadataHandle {
         proposals: mpsc::Sender<Proposal>,
         state: watch::Receiver<Arc<MetadataState>>,
         leadership: watch::Receiver<Leadership>,
-        group: crate::group::Group,
+        group: Group,
     ) -> Self {
         let queue_bytes = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
         Self { epoch: None, proposals, queue_bytes, state, leadership, group }
+    }
+
+    pub(crate) fn acks(&self) -> Arc<Acks> {
+        Arc::clone(&self.group.acks)
     }
 
     /// The same metadata for the leader of this epoch: its decisions are refused once another epoch has begun.
@@ -158,6 +165,38 @@ impl MetadataHandle {
     /// Follows who leads.
     pub fn leadership(&self) -> LeadershipWatch {
         LeadershipWatch { leadership: self.leadership.clone() }
+    }
+
+    /// How the group fares, as this member sees it.
+    pub fn status(&self) -> GroupStatus {
+        self.group.status()
+    }
+
+    /// Adds a member: it receives all that there is first, and votes then. Doing it again finishes what was cut off. The
+    /// new member was started with [`crate::Formation::Join`], on a new file, under an id that the group never had.
+    ///
+    /// # Errors
+    /// - [`MetadataError::NotLeader`]: ask the leader.
+    /// - [`MetadataError::Membership`]: why it cannot be done.
+    /// - [`MetadataError::OutcomeUnknown`]: the new member, or a quorum, is not reached in time.
+    pub async fn add_member(&self, id: MemberId, addresses: MemberAddresses) -> Result<(), MetadataError> {
+        self.group.add(id, addresses).await
+    }
+
+    /// Removes a member; it may be dead. The leader may remove itself: another one takes over.
+    ///
+    /// # Errors
+    /// As [`MetadataHandle::add_member`].
+    pub async fn remove_member(&self, id: MemberId) -> Result<(), MetadataError> {
+        self.group.remove(id).await
+    }
+
+    /// A member is reached elsewhere from now on.
+    ///
+    /// # Errors
+    /// As [`MetadataHandle::add_member`].
+    pub async fn readdress_member(&self, id: MemberId, addresses: MemberAddresses) -> Result<(), MetadataError> {
+        self.group.readdress(id, addresses).await
     }
 }
 

@@ -30,8 +30,9 @@ pub(crate) const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Log entries of this size since the last snapshot call for the next one, in bytes, unless it would be larger.
 pub(crate) const LOG_BYTES_MIN: u64 = 8 * 1024 * 1024;
 
-/// Entries that stay in the log behind a snapshot, so that a follower that lags a little needs no snapshot.
-pub(crate) const LOG_ENTRIES_KEPT: u64 = 64;
+/// Of the entries between two snapshots this part stays in the log behind the newer one, so that a follower that lags a
+/// little needs no snapshot.
+pub(crate) const LOG_KEPT_DIVISOR: u64 = 16;
 
 /// The largest snapshot, in bytes: it is held in memory while it is written or received.
 pub(crate) const SNAPSHOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
@@ -70,7 +71,7 @@ pub struct MetadataOptions {
 
 impl MetadataOptions {
     /// A group of one in this file, which can be grown once its member has an address
-    /// ([`crate::MetadataHandle::readdress`]).
+    /// ([`crate::MetadataHandle::readdress_member`]).
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let member = 1;
         Self {

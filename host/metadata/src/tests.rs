@@ -9,6 +9,8 @@ mod reopen;
 use millrace_metadata_core::{BundleRecord, Command, JobSubmission, MetadataState, UploadId};
 use millrace_types::{BlobKey, BlobKind, BundleId, Digest, JobId, JobStatus, TenantId, Timestamp};
 
+use crate::peers::GrpcTransport;
+use crate::store::Store;
 use crate::{MetadataError, MetadataHandle, MetadataOptions, MetadataService};
 
 /// A small log, so that a few commands show all of it.
@@ -74,10 +76,28 @@ fn state_of(commands: &[Command]) -> MetadataState {
     state
 }
 
+/// Opens what is on a disk in memory.
+fn start_on(disk: &disk::Disk) -> Result<(MetadataService, MetadataHandle), MetadataError> {
+    let options = options("disk");
+    let transport = std::sync::Arc::new(GrpcTransport::default());
+    MetadataService::start(&options, transport, || Store::open_on(disk.clone(), &options))
+}
+
 fn open(options: &MetadataOptions) -> Result<(MetadataService, MetadataHandle), MetadataError> {
     MetadataService::open(options)
 }
 
 fn assert_state(handle: &MetadataHandle, expected: &MetadataState) {
     assert_eq!(*handle.state(), *expected);
+}
+
+/// Waits for a condition; the test's own time limit is its bound.
+async fn until(condition: impl Fn() -> bool) {
+    for _ in 0..3_000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it did not come to pass within 30 s");
 }

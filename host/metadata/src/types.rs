@@ -61,4 +61,7 @@ pub(crate) struct Batch {
 
 /// What each command of an entry did. It never leaves the process: Raft only wants to be able to send it.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Answers(#[serde(skip)] pub(crate) Vec<Result<Applied, Rejection>>);
+pub(crate) struct Answers {
+    #[serde(skip)]
+    pub(crate) of_commands: Vec<Result<Applied, Rejection>>,
+}

@@ -25,7 +25,7 @@ impl MetadataState {
             return Err(Rejection::JobEnded { job: id, status: job.status });
         }
         if job.highest_checkpoint >= checkpoint {
-            return Ok(Applied::unchanged());
+            return Ok(Applied::nothing());
         }
         self.job_mut(tenant, id)?.highest_checkpoint = checkpoint;
         Ok(Applied::done())
@@ -45,17 +45,12 @@ impl MetadataState {
         let next = next_checkpoints(job, add, retained)?;
         let highest = next.last().map_or(0, |pointer| pointer.id.0).max(job.highest_checkpoint);
         if next == job.checkpoints && highest == job.highest_checkpoint {
-            return Ok(Applied::unchanged());
+            return Ok(Applied::nothing());
         }
         let job = self.job_mut(tenant, id)?;
         job.checkpoints = next;
         job.highest_checkpoint = highest;
         Ok(Applied::done())
-    }
-
-    fn check_epoch(&self, epoch: LeaderEpoch) -> Result<(), Rejection> {
-        let newest = self.epoch();
-        if epoch == newest { Ok(()) } else { Err(Rejection::StaleEpoch { stale: epoch, newest }) }
     }
 
     fn job_mut(&mut self, tenant: &TenantId, id: JobId) -> Result<&mut JobRecord, Rejection> {
