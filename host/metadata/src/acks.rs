@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::disk::Fault;
 use crate::leadership::Lease;
 use crate::types::{MemberId, Vote};
 
@@ -22,6 +23,7 @@ use crate::types::{MemberId, Vote};
 pub(crate) struct Acks {
     member: MemberId,
     duration: Duration,
+    fault: Fault,
     inner: Mutex<Inner>,
 }
 
@@ -38,8 +40,8 @@ struct Inner {
 }
 
 impl Acks {
-    pub(crate) fn new(member: MemberId, duration: Duration) -> Self {
-        Self { member, duration, inner: Mutex::default() }
+    pub(crate) fn new(member: MemberId, duration: Duration, fault: Fault) -> Self {
+        Self { member, duration, fault, inner: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -68,7 +70,7 @@ impl Acks {
         if inner.vote != Some(vote) {
             inner.end();
             // Of this tenure: that of an earlier one never becomes valid again.
-            inner.lease = Some(Lease::new());
+            inner.lease = Some(Lease::new(self.fault.clone()));
             inner.vote = Some(vote);
             inner.sent.clear();
         }
@@ -83,7 +85,7 @@ impl Acks {
         };
         let until = quorum_time(voters, times).map(|time| time + self.duration);
         let until = until.filter(|until| Instant::now() < *until);
-        let lease = inner.lease.get_or_insert_with(Lease::new).clone();
+        let lease = inner.lease.get_or_insert_with(|| Lease::new(self.fault.clone())).clone();
         lease.set(until);
         until.map(|_| lease)
     }

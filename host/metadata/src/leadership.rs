@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use crate::disk::Fault;
 use crate::types::{MemberAddresses, MemberId};
 
 /// A time during which one member leads. Of two, the later one is greater; no other member leads in it.
@@ -58,18 +59,19 @@ impl PartialEq for Leadership {
 #[derive(Debug, Clone)]
 pub struct Lease {
     until: Arc<Mutex<Option<Instant>>>,
+    fault: Fault,
 }
 
 impl Lease {
     /// A lease that is not valid yet.
-    pub(crate) fn new() -> Self {
-        Self { until: Arc::default() }
+    pub(crate) fn new(fault: Fault) -> Self {
+        Self { until: Arc::default(), fault }
     }
 
-    /// Until when it is valid, as of now; it is prolonged all the time. `None`: it is over.
+    /// Until when it is valid, as of now; it is prolonged all the time. `None`: it is over, or the metadata cannot go on.
     pub fn valid_until(&self) -> Option<Instant> {
         let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.filter(|until| Instant::now() < *until)
+        until.filter(|until| Instant::now() < *until && self.fault.cause().is_none())
     }
 
     /// Whether this member may act as the leader of the lease's tenure right now.

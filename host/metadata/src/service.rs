@@ -94,7 +94,7 @@ impl MetadataService {
             .enable_all()
             .build()
             .map_err(failed)?;
-        let acks = Arc::new(Acks::new(options.member, options.timing.lease()));
+        let acks = Arc::new(Acks::new(options.member, options.timing.lease(), fault.clone()));
         let starting =
             Starting { options: options.clone(), config, disk, loaded, transport, acks, fault: fault.clone() };
         let started = wait_on(runtime.handle(), starting.start());
@@ -157,7 +157,7 @@ fn end(raft: Option<Raft>, runtime: Runtime, writer: JoinHandle<()>) {
     // On a thread of its own: a runtime must not be ended from within another one.
     let ending = std::thread::spawn(move || {
         if let Some(raft) = raft {
-            let shutdown = runtime.block_on(tokio::time::timeout(CLOSE_TIMEOUT, async { raft.shutdown().await }));
+            let shutdown = runtime.block_on(async { tokio::time::timeout(CLOSE_TIMEOUT, raft.shutdown()).await });
             if shutdown.is_err() {
                 tracing::warn!("Raft did not end in time");
             }

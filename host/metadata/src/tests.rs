@@ -1,10 +1,16 @@
 //! The store, on good disks and on bad ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod cluster;
 mod crash;
 mod damage;
 mod disk;
+mod group;
+mod hazards;
+mod linearizable;
 mod reopen;
+mod sockets;
+mod suite;
 
 use millrace_metadata_core::{BundleRecord, Command, JobSubmission, MetadataState, UploadId};
 use millrace_types::{BlobKey, BlobKind, BundleId, Digest, JobId, JobStatus, TenantId, Timestamp};

@@ -120,7 +120,7 @@ impl Transport for GrpcTransport {
 /// It serves [`PEER_PATH`] and nothing else: a server that serves more gives it the requests with that path.
 #[derive(Clone)]
 pub struct PeerEndpoint {
-    server: PeerServer,
+    pub(crate) server: PeerServer,
 }
 
 impl PeerEndpoint {

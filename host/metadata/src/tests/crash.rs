@@ -94,15 +94,19 @@ async fn a_disk_that_fails_once_stops_the_store_and_loses_nothing() {
     }
 }
 
+/// What 100 commands cost, from those that wait for each other and from those that wait together.
 #[tokio::test]
 async fn commands_that_wait_together_share_their_syncs() {
     let commands = || (0..100).map(|_| Command::ReserveIds { count: 1 });
-    let alone = steps_of(&commands().collect::<Vec<_>>()).await;
-    let disk = Disk::with_image(empty(), Fault::Never);
-    let (service, handle) = start_on(&disk).unwrap();
+    let alone = Disk::with_image(empty(), Fault::Never);
+    assert_eq!(run(&alone, &commands().collect::<Vec<_>>()).await, 100);
+    let together = Disk::with_image(empty(), Fault::Never);
+    let (service, handle) = start_on(&together).unwrap();
     for answer in futures::future::join_all(commands().map(|command| handle.propose(command))).await {
         answer.unwrap();
     }
     service.close();
-    assert!(disk.steps() < alone / 3, "{} steps together, {alone} one after the other", disk.steps());
+    let (alone, together) = (alone.syncs(), together.syncs());
+    println!("100 commands: {alone} syncs one after the other, {together} together");
+    assert!(together * 3 < alone, "{together} syncs together, {alone} one after the other");
 }
