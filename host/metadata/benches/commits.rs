@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use millrace_metadata::{
-    Formation, Leadership, MemberAddresses, MetadataHandle, MetadataOptions, MetadataService,
-};
+use millrace_metadata::{Formation, Leadership, MemberAddresses, MetadataHandle, MetadataOptions, MetadataService};
 use millrace_metadata_core::Command;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};

@@ -12,16 +12,23 @@ mod reopen;
 mod sockets;
 mod suite;
 
+use std::time::Duration;
+
 use millrace_metadata_core::{BundleRecord, Command, JobSubmission, MetadataState, UploadId};
 use millrace_types::{BlobKey, BlobKind, BundleId, Digest, JobId, JobStatus, TenantId, Timestamp};
 
 use crate::peers::GrpcTransport;
 use crate::store::Store;
-use crate::{MetadataError, MetadataHandle, MetadataOptions, MetadataService};
+use crate::{MetadataError, MetadataHandle, MetadataOptions, MetadataService, Timing};
 
-/// A small log, so that a few commands show all of it.
+/// A small log, so that a few commands show all of it, and a member that elects itself at once.
 fn options(path: impl Into<std::path::PathBuf>) -> MetadataOptions {
-    MetadataOptions { snapshot_entries: 5, ..MetadataOptions::new(path) }
+    let timing = Timing {
+        heartbeat_interval: Duration::from_millis(4),
+        election_timeout_min: Duration::from_millis(20),
+        election_timeout_max: Duration::from_millis(40),
+    };
+    MetadataOptions { snapshot_entries: 5, timing, ..MetadataOptions::new(path) }
 }
 
 /// A history of accepted commands in which bundles and jobs come and go.

@@ -36,14 +36,12 @@ async fn members_agree_and_followers_name_the_leader() {
         let refused = handle.begin_epoch().await.unwrap_err();
         let MetadataError::NotLeader { leader: Some((named, at)) } = refused else { panic!("{refused}") };
         assert_eq!((named, at), (leader, addresses(leader)));
-        assert_eq!(
-            handle.leadership().current(),
-            Leadership::Follower { leader, addresses: addresses(leader) }
-        );
+        assert_eq!(handle.leadership().current(), Leadership::Follower { leader, addresses: addresses(leader) });
         assert!(matches!(handle.read().await, Err(MetadataError::NotLeader { .. })));
     }
     assert_eq!(*handle.read().await.unwrap(), state);
-    until(|| handle.status().members.iter().all(|member| member.lag == Some(0) && member.reachable == Some(true))).await;
+    until(|| handle.status().members.iter().all(|member| member.lag == Some(0) && member.reachable == Some(true)))
+        .await;
     let roles: Vec<MemberRole> = handle.status().members.iter().map(|member| member.role).collect();
     assert_eq!(roles.iter().filter(|role| **role == MemberRole::Leader).count(), 1);
     assert_eq!(roles.iter().filter(|role| **role == MemberRole::Voter).count(), 2);

@@ -106,9 +106,7 @@ async fn client(members: Members, record: Arc<Record>, stop: Arc<AtomicBool>, se
                     record.answered.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(MetadataError::NotLeader { .. } | MetadataError::Poisoned { .. }) => record.withdraw(at),
-                Err(
-                    MetadataError::OutcomeUnknown(_) | MetadataError::Closed | MetadataError::WriteFailed { .. },
-                ) => {}
+                Err(MetadataError::OutcomeUnknown(_) | MetadataError::Closed | MetadataError::WriteFailed { .. }) => {}
                 Err(other) => panic!("{other}"),
             }
         } else {
@@ -208,12 +206,10 @@ async fn check(seed: u64) {
 /// The history with an end for every call: one without an answer may take effect until the very last.
 fn complete(actions: Vec<(usize, Action<Operation>)>) -> History<Operation> {
     let mut actions: Vec<_> = actions.into_iter().filter(|(client, _)| *client != usize::MAX).collect();
-    let answered: BTreeSet<usize> = actions
-        .iter()
-        .filter(|(_, action)| matches!(action, Action::Response(_)))
-        .map(|(client, _)| *client)
-        .collect();
-    let open: Vec<usize> = actions.iter().map(|(client, _)| *client).filter(|client| !answered.contains(client)).collect();
+    let answered: BTreeSet<usize> =
+        actions.iter().filter(|(_, action)| matches!(action, Action::Response(_))).map(|(client, _)| *client).collect();
+    let open: Vec<usize> =
+        actions.iter().map(|(client, _)| *client).filter(|client| !answered.contains(client)).collect();
     actions.extend(open.into_iter().map(|client| (client, Action::Response(Operation::Count(None)))));
     History::from_actions(actions)
 }
@@ -238,7 +234,6 @@ fn the_checker_finds_a_lost_count() {
         answer(1, Operation::Read(0)),
     ];
     assert!(!WGLChecker::<Counter>::is_linearizable(complete(lost)));
-    let unanswered =
-        vec![call(0, Operation::Count(None)), call(1, Operation::Read(0)), answer(1, Operation::Read(1))];
+    let unanswered = vec![call(0, Operation::Count(None)), call(1, Operation::Read(0)), answer(1, Operation::Read(1))];
     assert!(WGLChecker::<Counter>::is_linearizable(complete(unanswered)));
 }
