@@ -202,7 +202,7 @@ fn check_addresses(addresses: &MemberAddresses) -> Result<(), MetadataError> {
         parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
     };
     match [&addresses.rpc, &addresses.rest].into_iter().find(|address| !usable(address)) {
-        Some(wrong) if !(wrong.is_empty() && !addresses.rpc.is_empty()) => {
+        Some(wrong) if !wrong.is_empty() || addresses.rpc.is_empty() => {
             Err(MetadataError::Membership(format!("\"{wrong}\" is no address: it has to be HOST:PORT")))
         }
         _ => Ok(()),

@@ -7,7 +7,6 @@ use millrace_metadata_core::{Applied, Command, MetadataState, Response};
 use millrace_types::LeaderEpoch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use crate::acks::Acks;
 use crate::error::MetadataError;
 use crate::group::Group;
 use crate::leadership::{Leadership, LeadershipWatch};
@@ -50,10 +49,6 @@ impl MetadataHandle {
     ) -> Self {
         let queue_bytes = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
         Self { epoch: None, proposals, queue_bytes, state, leadership, group }
-    }
-
-    pub(crate) fn acks(&self) -> Arc<Acks> {
-        Arc::clone(&self.group.acks)
     }
 
     /// The same metadata for the leader of this epoch: its decisions are refused once another epoch has begun.

@@ -25,38 +25,61 @@ struct View {
     heard_at: Option<tokio::time::Instant>,
 }
 
-/// Says who leads, until Raft stops. A leader that was silent for longer than `patience` is none.
-pub(crate) async fn follow(
-    member: MemberId,
-    raft: Raft,
-    acks: Arc<Acks>,
-    fault: Fault,
-    patience: Duration,
-    published: watch::Sender<Leadership>,
-) {
-    loop {
-        let as_of = Instant::now();
-        let view = tokio::select! {
-            view = view(member, &raft) => view,
-            // Raft waits for its disk: what it said last holds until the lease is over.
-            () = lease_end(&published) => {
-                publish(&published, Leadership::NoLeader);
-                continue;
+/// Says who leads, as one member knows it.
+pub(crate) struct Follower {
+    pub(crate) member: MemberId,
+    pub(crate) raft: Raft,
+    pub(crate) acks: Arc<Acks>,
+    pub(crate) fault: Fault,
+    /// A leader that was silent for longer is none.
+    pub(crate) patience: Duration,
+}
+
+impl Follower {
+    /// Goes on until Raft stops. Whoever closes the metadata ends this before.
+    pub(crate) async fn follow(self, published: watch::Sender<Leadership>) {
+        loop {
+            let as_of = Instant::now();
+            let view = tokio::select! {
+                view = view(self.member, &self.raft) => view,
+                // Raft waits for its disk: what it said last holds until the lease is over.
+                () = lease_end(&published) => {
+                    publish(&published, Leadership::NoLeader);
+                    continue;
+                }
+            };
+            let Some(view) = view else { break };
+            publish(&published, self.judge(view, as_of));
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = lease_end(&published) => publish(&published, Leadership::NoLeader),
             }
-        };
-        let Some(view) = view else { break };
-        let leadership =
-            if fault.cause().is_some() { Leadership::NoLeader } else { judge(member, &acks, view, as_of, patience) };
-        publish(&published, leadership);
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
-            () = lease_end(&published) => publish(&published, Leadership::NoLeader),
+        }
+        self.acks.end();
+        publish(&published, Leadership::NoLeader);
+        // Raft stops by itself only if it cannot go on.
+        self.fault.report(&MetadataError::Internal("Raft has stopped".to_owned()));
+    }
+
+    fn judge(&self, view: View, as_of: Instant) -> Leadership {
+        let View { vote, leads, voters, leader_addresses, heard_at } = view;
+        if self.fault.cause().is_some() {
+            return Leadership::NoLeader;
+        }
+        if leads {
+            let tenure = Tenure { term: vote.leader_id().get_term(), member: self.member };
+            let lease = self.acks.prolong(vote, &voters, as_of);
+            return lease.map_or(Leadership::NoLeader, |lease| Leadership::Leader { tenure, lease });
+        }
+        self.acks.end();
+        let heard = heard_at.is_some_and(|at| at.elapsed() < self.patience);
+        match (vote.is_committed().then(|| vote.leader_id().voted_for()).flatten(), leader_addresses) {
+            (Some(leader), Some(addresses)) if leader != self.member && heard => {
+                Leadership::Follower { leader, addresses }
+            }
+            _ => Leadership::NoLeader,
         }
     }
-    acks.end();
-    publish(&published, Leadership::NoLeader);
-    // Raft stops by itself only if it cannot go on. Whoever closes the metadata ends this task first.
-    fault.report(&MetadataError::Internal("Raft has stopped".to_owned()));
 }
 
 /// What Raft knows; `None`: it has stopped.
@@ -74,21 +97,6 @@ async fn view(member: MemberId, raft: &Raft) -> Option<View> {
         }
     });
     view.await.ok()
-}
-
-fn judge(member: MemberId, acks: &Acks, view: View, as_of: Instant, patience: Duration) -> Leadership {
-    let View { vote, leads, voters, leader_addresses, heard_at } = view;
-    if leads {
-        let tenure = Tenure { term: vote.leader_id().get_term(), member };
-        let lease = acks.prolong(vote, &voters, as_of);
-        return lease.map_or(Leadership::NoLeader, |lease| Leadership::Leader { tenure, lease });
-    }
-    acks.end();
-    let heard = heard_at.is_some_and(|at| at.elapsed() < patience);
-    match (vote.is_committed().then(|| vote.leader_id().voted_for()).flatten(), leader_addresses) {
-        (Some(leader), Some(addresses)) if leader != member && heard => Leadership::Follower { leader, addresses },
-        _ => Leadership::NoLeader,
-    }
 }
 
 fn publish(published: &watch::Sender<Leadership>, next: Leadership) {

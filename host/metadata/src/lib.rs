@@ -16,6 +16,7 @@
 //! - Log, queue, messages and snapshots are bounded. Entries leave the log only when a snapshot on disk has them.
 //!
 //! Raft's types appear in no public item: what it is built on is this crate's affair.
+#![allow(clippy::result_large_err, reason = "openraft's errors are as large as they are")]
 
 mod acks;
 mod batcher;

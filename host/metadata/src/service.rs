@@ -11,6 +11,7 @@ use openraft::error::{InitializeError, RaftError};
 use openraft::{Config, SnapshotPolicy};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 
 use crate::acks::Acks;
 use crate::batcher;
@@ -47,7 +48,7 @@ const LOG_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The running metadata store of one member. Dropping it closes it.
 pub struct MetadataService {
-    raft: Raft,
+    started: Started,
     endpoint: PeerEndpoint,
     fault: Fault,
     /// Runs Raft, and nothing else: no job delays an election.
@@ -98,16 +99,16 @@ impl MetadataService {
         let starting =
             Starting { options: options.clone(), config, disk, loaded, transport, acks, fault: fault.clone() };
         let started = wait_on(runtime.handle(), starting.start());
-        let (raft, handle) = match started.unwrap_or_else(|| Err(contradiction())) {
+        let (started, handle) = match started.unwrap_or_else(|| Err(contradiction())) {
             Ok(started) => started,
             Err(error) => {
                 end(None, runtime, writer);
                 return Err(error);
             }
         };
-        let server = PeerServer { member: options.member, raft: raft.clone(), acks: handle.acks() };
+        let server = PeerServer { member: options.member, raft: started.raft.clone(), acks: Arc::clone(&started.acks) };
         let endpoint = PeerEndpoint::new(server);
-        Ok((Self { raft, endpoint, fault, runtime: Some(runtime), writer: Some(writer) }, handle))
+        Ok((Self { started, endpoint, fault, runtime: Some(runtime), writer: Some(writer) }, handle))
     }
 
     /// Answers the other members. It is served wherever they reach this one: on a server of the caller's
@@ -141,7 +142,9 @@ impl MetadataService {
 
     fn end(&mut self) {
         if let (Some(runtime), Some(writer)) = (self.runtime.take(), self.writer.take()) {
-            end(Some(self.raft.clone()), runtime, writer);
+            self.started.lead.abort();
+            end(Some(self.started.raft.clone()), runtime, writer);
+            self.started.acks.end();
         }
     }
 }
@@ -217,6 +220,14 @@ fn check(options: &MetadataOptions) -> Result<Arc<Config>, MetadataError> {
     config.validate().map(Arc::new).map_err(|error| MetadataError::Options(error.to_string()))
 }
 
+/// What has started.
+struct Started {
+    raft: Raft,
+    acks: Arc<Acks>,
+    /// The task that says who leads.
+    lead: AbortHandle,
+}
+
 /// What it takes to start.
 struct Starting {
     options: MetadataOptions,
@@ -229,7 +240,7 @@ struct Starting {
 }
 
 impl Starting {
-    async fn start(self) -> Result<(Raft, MetadataHandle), MetadataError> {
+    async fn start(self) -> Result<(Started, MetadataHandle), MetadataError> {
         let Self { options, config, disk, loaded, transport, acks, fault } = self;
         let last_index = loaded.last.map_or(0, |last| last.index);
         let (published, state) = watch::channel(Arc::default());
@@ -248,9 +259,15 @@ impl Starting {
         {
             return Err(named(&error));
         }
-        let (lead, leadership) = watch::channel(Leadership::NoLeader);
-        let patience = options.timing.election_timeout_max;
-        tokio::spawn(lead::follow(options.member, raft.clone(), Arc::clone(&acks), fault.clone(), patience, lead));
+        let (published_lead, leadership) = watch::channel(Leadership::NoLeader);
+        let follower = lead::Follower {
+            member: options.member,
+            raft: raft.clone(),
+            acks: Arc::clone(&acks),
+            fault: fault.clone(),
+            patience: options.timing.election_timeout_max,
+        };
+        let lead = tokio::spawn(follower.follow(published_lead)).abort_handle();
         tokio::spawn(bound_log(raft.clone(), snapshots, appended));
         let (runtime, lease) = (Handle::current(), options.timing.lease());
         let group =
@@ -262,7 +279,8 @@ impl Starting {
         }
         let (proposals, queue) = mpsc::channel(QUEUE_COMMANDS_MAX);
         tokio::spawn(batcher::run(group.clone(), queue));
-        Ok((raft, MetadataHandle::new(proposals, state, leadership, group)))
+        let started = Started { raft, acks: Arc::clone(&group.acks), lead };
+        Ok((started, MetadataHandle::new(proposals, state, leadership, group)))
     }
 }
 

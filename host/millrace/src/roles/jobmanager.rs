@@ -79,7 +79,11 @@ impl Core {
     }
 
     /// Serves until the process is told to stop, or its metadata cannot go on: then it ends with that cause.
-    pub(crate) async fn serve(&self, server: RestServer, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    pub(crate) async fn serve(
+        &self,
+        server: RestServer,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
         tokio::select! {
             served = server.run(stop) => served.context("the REST server failed"),
             cause = self.metadata.fatal() => Err(cause.into()),
