@@ -42,7 +42,7 @@ fn group(count: u64) -> Group {
 }
 
 impl Group {
-    fn leader(&self) -> MetadataHandle {
+    async fn leader(&self) -> MetadataHandle {
         let until = Instant::now() + Duration::from_secs(30);
         while Instant::now() < until {
             for (_, handle) in &self.members {
@@ -50,7 +50,7 @@ impl Group {
                     return handle.clone();
                 }
             }
-            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("nobody leads");
     }
@@ -82,7 +82,7 @@ fn commits(criterion: &mut Criterion) {
             let id = BenchmarkId::new(format!("{members} members"), format!("{clients} clients"));
             bench.bench_function(id, |bencher| {
                 bencher.iter_custom(|count| {
-                    let handle = group.leader();
+                    let handle = runtime.block_on(group.leader());
                     let since = Instant::now();
                     runtime.block_on(commands(&handle, clients, count));
                     since.elapsed()
