@@ -97,9 +97,12 @@ impl Cluster {
     pub(super) fn of(members: &[MemberId], timing: Timing) -> Self {
         let mut cluster = Self::empty(timing);
         let formation = Formation::Bootstrap(members.iter().map(|member| (*member, addresses(*member))).collect());
-        for member in members {
-            cluster.start(*member, &formation).unwrap();
+        // One forms the group: where all do, as over sockets, they stand against each other at first, and whoever leads
+        // may be replaced at once.
+        for member in &members[1..] {
+            cluster.start(*member, &Formation::Join).unwrap();
         }
+        cluster.start(members[0], &formation).unwrap();
         cluster
     }
 
