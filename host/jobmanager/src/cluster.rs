@@ -60,6 +60,7 @@ impl JobManager {
         sandbox: Sandbox,
     ) -> Result<Self, DispatcherError> {
         let epoch = metadata.begin_epoch().await?;
+        let metadata = metadata.in_epoch(epoch);
         let gateways = Gateways::default();
         let registry = JobRegistry::default();
         let resources = ResourceManager::spawn(options.resources, epoch, gateways.clone(), registry.clone());

@@ -28,7 +28,7 @@ pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
         let control = plan.listen(&core.job_manager)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
         announce(&server, control);
-        server.run(stop).await.context("the REST server failed")?;
+        core.serve(server, stop).await?;
         tracing::info!("stopping");
         core.close();
         Ok(())
@@ -97,6 +97,18 @@ impl Core {
         }
         let job_manager = JobManager::start(options, handle, blobs.clone(), sandbox.clone()).await?;
         Ok(Self { job_manager, blobs, sandbox, metadata })
+    }
+
+    /// Serves until the process is told to stop, or its metadata cannot go on: then it ends with that cause.
+    pub(crate) async fn serve(
+        &self,
+        server: RestServer,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
+        tokio::select! {
+            served = server.run(stop) => served.context("the REST server failed"),
+            cause = self.metadata.fatal() => Err(cause.into()),
+        }
     }
 
     pub(crate) fn close(self) {

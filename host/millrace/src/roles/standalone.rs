@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Standalone) -> Result<()> {
         core.job_manager.wait_for_slots(slots).await;
         let server = bind_rest(setup::rest_options(&configuration)?, &core.job_manager).await?;
         println_stdout(&format!("Millrace is up at http://{} with {slots} slots.", server.address()));
-        server.run(stop).await.context("the REST server failed")?;
+        core.serve(server, stop).await?;
         tracing::info!("stopping");
         task_manager.shutdown().await;
         core.close();
