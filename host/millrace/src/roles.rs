@@ -3,6 +3,7 @@
 pub(crate) mod application;
 mod folder;
 pub(crate) mod jobmanager;
+mod members;
 mod setup;
 pub(crate) mod standalone;
 pub(crate) mod taskmanager;
@@ -10,6 +11,7 @@ pub(crate) mod taskmanager;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+pub(crate) use members::parse_addresses;
 
 /// Threads of the control plane. Tasks have a runtime of their own, so that no guest can delay these.
 const CONTROL_THREADS: usize = 2;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_network::control::{
     ControlClient, ControlClientOptions, ControlError, ControlEvent, ControlHandler, ControlServer,
-    ControlServerOptions, TaskManagerLink,
+    ControlServerOptions, LeaderHandler, TaskManagerLink,
 };
 use millrace_protocol::{LogRequest, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
 use millrace_types::{AllocationId, Digest, Failure, FailureKind, JobId, LeaderEpoch, TaskManagerId, TenantId};
@@ -35,10 +35,19 @@ struct Handler {
     component: Bytes,
 }
 
+/// A JobManager that leads for ever.
+struct Leads(Arc<Handler>);
+
+impl ControlHandler for Leads {
+    fn leader(&self) -> Result<Arc<dyn LeaderHandler>, Option<String>> {
+        Ok(self.0.clone())
+    }
+}
+
 #[async_trait]
-impl ControlHandler for Handler {
-    fn leading(&self) -> Result<LeaderEpoch, Option<String>> {
-        Ok(LeaderEpoch(7))
+impl LeaderHandler for Handler {
+    fn epoch(&self) -> LeaderEpoch {
+        LeaderEpoch(7)
     }
 
     fn connected(&self, id: &TaskManagerId, link: TaskManagerLink) -> Result<(), String> {
@@ -81,10 +90,10 @@ impl Fixture {
     fn new(heartbeat_interval: Duration, heartbeat_timeout: Duration) -> Self {
         let (sender, seen) = mpsc::channel(SEEN_MAX);
         let component = Bytes::from(vec![7u8; 3_000_000]);
-        let handler = Arc::new(Handler { seen: sender, known: Mutex::default(), component });
+        let handler = Arc::new(Leads(Arc::new(Handler { seen: sender, known: Mutex::default(), component })));
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let options = ControlServerOptions { listen, heartbeat_interval, heartbeat_timeout };
-        Self { server: ControlServer::bind(options, handler).unwrap(), seen }
+        Self { server: ControlServer::bind(options, handler, None).unwrap(), seen }
     }
 
     fn lively() -> Self {

@@ -127,6 +127,17 @@ impl PeerEndpoint {
     pub(crate) fn new(server: PeerServer) -> Self {
         Self { server }
     }
+
+    /// Answers a call.
+    pub async fn answer(&self, request: http::Request<tonic::body::Body>) -> http::Response<tonic::body::Body> {
+        if request.uri().path() != PEER_PATH {
+            return Status::unimplemented("members speak to each other here").into_http();
+        }
+        let mut grpc = tonic::server::Grpc::new(Raw)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        grpc.unary(Call(self.server.clone()), request).await
+    }
 }
 
 impl std::fmt::Debug for PeerEndpoint {
@@ -145,16 +156,8 @@ impl Service<http::Request<tonic::body::Body>> for PeerEndpoint {
     }
 
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        let server = self.server.clone();
-        Box::pin(async move {
-            if request.uri().path() != PEER_PATH {
-                return Ok(Status::unimplemented("members speak to each other here").into_http());
-            }
-            let mut grpc = tonic::server::Grpc::new(Raw)
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(MESSAGE_BYTES_MAX);
-            Ok(grpc.unary(Call(server), request).await)
-        })
+        let endpoint = self.clone();
+        Box::pin(async move { Ok(endpoint.answer(request).await) })
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use millrace_connectors::{FileRoots, Reach};
-use millrace_jobmanager::JobManager;
-use millrace_metadata::{MetadataOptions, MetadataService};
+use millrace_jobmanager::{Dispatcher, JobManager};
+use millrace_metadata::MetadataService;
 use millrace_rest::{RestOptions, RestServer};
 use millrace_sandbox::Sandbox;
 use millrace_storage::BlobStore;
@@ -15,17 +15,18 @@ use millrace_types::{CrashPoint, CrashPoints};
 use crate::cli::{self, JobManagerArgs};
 use crate::config::{self, Configuration};
 use crate::progress::println_stdout;
-use crate::roles::{block_on, folder, setup, stop_signal};
+use crate::roles::{block_on, folder, members, setup, stop_signal};
 
 pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
-    let plan = Plan::new(&options.common)?;
+    let mut plan = Plan::new(&options.common)?;
+    plan.join_group(options)?;
     let crash_points = setup::crash_points(options.crash_at, &CrashPoint::OF_JOB_MANAGERS)?;
     block_on(async move {
         let stop = stop_signal()?;
         setup::announce_crash(options.crash_at);
         let start = Start { adopts: true, crash_points };
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start).await?;
-        let control = plan.listen(&core.job_manager)?;
+        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start)?;
+        let control = plan.listen(&core)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
         announce(&server, control);
         core.serve(server, stop).await?;
@@ -55,10 +56,25 @@ impl Plan {
         Ok(Self { configuration, data_dir, reach })
     }
 
-    /// Listens for TaskManagers.
-    pub(crate) fn listen(&self, job_manager: &JobManager) -> Result<SocketAddr> {
+    /// Takes which member of which group this process is from its flags.
+    fn join_group(&mut self, options: &cli::JobManager) -> Result<()> {
+        if let Some(id) = options.id {
+            self.configuration.set(config::RAFT_ID, id.to_string(), "--id")?;
+        }
+        if let Some(peers) = &options.peers {
+            self.configuration.set(config::RAFT_PEERS, peers.clone(), "--peers")?;
+        }
+        if options.join {
+            self.configuration.set(config::RAFT_JOIN, "true".to_owned(), "--join")?;
+        }
+        Ok(())
+    }
+
+    /// Listens for TaskManagers and for the other members.
+    pub(crate) fn listen(&self, core: &Core) -> Result<SocketAddr> {
         let address = setup::resolve(&setup::address(&self.configuration, config::RPC_ADDRESS, config::RPC_PORT))?;
-        Ok(job_manager.listen(address, setup::heartbeat_interval(&self.configuration)?)?)
+        let heartbeat_interval = setup::heartbeat_interval(&self.configuration)?;
+        Ok(core.job_manager.listen(address, heartbeat_interval, core.metadata.endpoint())?)
     }
 }
 
@@ -80,23 +96,26 @@ pub(crate) struct Core {
 
 impl Core {
     /// Opens the stores and starts the JobManager.
-    pub(crate) async fn start(
-        configuration: &Configuration,
-        data_dir: &Path,
-        reach: Reach,
-        start: Start,
-    ) -> Result<Self> {
+    pub(crate) fn start(configuration: &Configuration, data_dir: &Path, reach: Reach, start: Start) -> Result<Self> {
         folder::create_private(data_dir)?;
-        let (metadata, handle) = MetadataService::open(&MetadataOptions::new(data_dir.join("metadata.redb")))?;
-        let blobs = BlobStore::open_local(&data_dir.join("blobs"))?;
+        let (metadata, handle) = MetadataService::open(&members::metadata_options(configuration, data_dir)?)?;
+        let blobs = BlobStore::open_local(&setup::blob_dir(configuration, data_dir)?)?;
         let sandbox = setup::sandbox(data_dir)?;
         let mut options = setup::job_manager_options(configuration, data_dir, reach)?;
         options.crash_points = start.crash_points;
         if start.adopts {
             options.adoption_timeout_ms = Some(configuration.duration_ms(config::ADOPTION_TIMEOUT)?);
         }
-        let job_manager = JobManager::start(options, handle, blobs.clone(), sandbox.clone()).await?;
+        let job_manager = JobManager::start(options, handle, blobs.clone(), sandbox.clone());
         Ok(Self { job_manager, blobs, sandbox, metadata })
+    }
+
+    /// Waits until this process leads; ends with the metadata's cause if they cannot go on.
+    pub(crate) async fn leads(&self) -> Result<Dispatcher> {
+        tokio::select! {
+            dispatcher = self.job_manager.leads() => Ok(dispatcher?),
+            cause = self.metadata.fatal() => Err(cause.into()),
+        }
     }
 
     /// Serves until the process is told to stop, or its metadata cannot go on: then it ends with that cause.
@@ -112,14 +131,14 @@ impl Core {
     }
 
     pub(crate) fn close(self) {
-        self.job_manager.close();
+        drop(self.job_manager);
         self.metadata.close();
     }
 }
 
 pub(crate) async fn bind_rest(options: RestOptions, job_manager: &JobManager) -> Result<RestServer> {
     let listen = options.listen.clone();
-    let server = RestServer::bind(options, job_manager.dispatcher()).await;
+    let server = RestServer::bind(options, job_manager).await;
     server.with_context(|| format!("cannot listen on {listen}: is another cluster running there?"))
 }
 
