@@ -82,8 +82,7 @@ impl Client {
         };
         // A bundle's id is the digest of its contents.
         let call = Call::keyed_post("/jars/upload");
-        let uploaded: api::BundleUploaded =
-            self.transport.answer(&call, |request| request.multipart(form())).await?;
+        let uploaded: api::BundleUploaded = self.transport.answer(&call, |request| request.multipart(form())).await?;
         let id = uploaded.filename.rsplit('/').next().unwrap_or_default();
         Ok(id.to_owned())
     }

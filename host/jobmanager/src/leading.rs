@@ -123,11 +123,8 @@ async fn begun(term: &mut Option<Term>) -> Result<Arc<Services>, DispatcherError
 
 /// Begins a tenure; nothing if this process cannot.
 fn begin(member: &Arc<Member>, tenure: Tenure, lease: Lease) -> Option<Term> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .thread_name("leader")
-        .enable_all()
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).thread_name("leader").enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {

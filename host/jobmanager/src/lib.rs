@@ -48,11 +48,11 @@ pub use gateway::{GatewayError, TaskManagerGateway};
 pub use group::Group;
 pub use jobs::{JobInfo, RunRequest};
 pub use leading::Lead;
-pub use millrace_metadata::{GroupStatus, MemberAddresses, MemberId, MemberRole, MemberStatus};
 pub use millrace_job_core::{
     CHECKPOINT_OPTIONS, CheckpointOption, CheckpointOptions, RESTART_OPTIONS, RestartOption, RestartOptions,
     SCHEDULER_OPTIONS, SchedulerOption, SchedulerOptions,
 };
+pub use millrace_metadata::{GroupStatus, MemberAddresses, MemberId, MemberRole, MemberStatus};
 pub use operations::Outcome;
 pub use options::JobManagerOptions;
 pub use planner::{Plan, Planner};

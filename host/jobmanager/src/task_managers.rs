@@ -11,8 +11,8 @@ use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, LeaderEpoc
 use tokio::sync::watch;
 
 use crate::cluster::Services;
-use crate::leading::Lead;
 use crate::gateway::{GatewayError, TaskManagerGateway};
+use crate::leading::Lead;
 use crate::router;
 
 /// Takes the TaskManagers of other processes for whoever leads in this one.

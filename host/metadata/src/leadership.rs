@@ -1,5 +1,6 @@
 //! Who leads, as far as this member knows, and for how long it may act on it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -56,10 +57,19 @@ impl PartialEq for Leadership {
 }
 
 /// How long a leader may act. A clone is the same lease.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Lease {
     until: Arc<Mutex<Option<Instant>>>,
     fault: Fault,
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.valid_until() {
+            Some(until) => write!(f, "{} ms", until.saturating_duration_since(Instant::now()).as_millis()),
+            None => f.write_str("over"),
+        }
+    }
 }
 
 impl Lease {

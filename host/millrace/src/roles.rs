@@ -38,8 +38,9 @@ fn block_on<T>(role: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// Logs go to standard error, so that standard output is for what scripts read.
 fn start_logging() {
+    // openraft tells of each call to a member that is gone; what matters of it is told where it is used.
     let filter = tracing_subscriber::EnvFilter::try_from_env("MILLRACE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=off"));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
 }

@@ -25,6 +25,6 @@ pub use error::{ControlError, LinkClosed};
 pub use link::TaskManagerLink;
 pub use messages::CONTROL_VERSION;
 pub use server::{
-    ControlHandler, ControlServer, ControlServerFigures, ControlServerOptions, HttpRequest, HttpResponse, LeaderHandler,
-    Mounted,
+    ControlHandler, ControlServer, ControlServerFigures, ControlServerOptions, HttpRequest, HttpResponse,
+    LeaderHandler, Mounted,
 };

@@ -149,9 +149,7 @@ async fn answer(State(gate): State<Gate>, request: Request) -> Response {
         Lead::Elsewhere { .. } if request.headers().contains_key(FORWARDED) => {
             nobody("the member that was taken for the leader does not lead")
         }
-        Lead::Elsewhere { addresses, .. } if !addresses.rest.is_empty() => {
-            gate.forward(&addresses.rest, request).await
-        }
+        Lead::Elsewhere { addresses, .. } if !addresses.rest.is_empty() => gate.forward(&addresses.rest, request).await,
         Lead::Elsewhere { member, .. } => {
             nobody(&format!("member {member} leads and has no REST address: `millrace cluster readdress` gives it one"))
         }

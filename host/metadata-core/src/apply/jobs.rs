@@ -97,7 +97,7 @@ impl MetadataState {
         check_at_most("the number of the job's vertices", attempts.len(), VERTICES_PER_JOB_MAX)?;
         let job = self.unfinished_job(tenant, id)?;
         if job.attempts == attempts {
-            return Ok(Applied::unchanged());
+            return Ok(Applied::nothing());
         }
         job.highest_attempt = attempts.iter().copied().max().unwrap_or(0).max(job.highest_attempt);
         job.attempts = attempts;
