@@ -98,7 +98,7 @@ impl Processes {
         let arguments = owned(arguments);
         let free = ("127.0.0.1:0", "127.0.0.1:0");
         let job_manager = JobManager::start(folder, "job-manager", free, &[], &arguments)?;
-        Self::around(folder, vec![job_manager], task_managers, slots, arguments).await
+        Self::around(folder, vec![job_manager], arguments)?.with_task_managers(task_managers, slots).await
     }
 
     /// The same with a group of so many JobManagers.
@@ -112,16 +112,16 @@ impl Processes {
         let addresses = (0..job_managers).map(|_| Ok((free_address()?, free_address()?)));
         let addresses: Vec<(String, String)> = addresses.collect::<Result<_>>()?;
         let reached = addresses.iter().map(|(_, rpc)| rpc.clone()).collect::<Vec<_>>();
-        Self::start_group_at(folder, &addresses, &reached, task_managers, slots, arguments).await
+        let group = Self::start_group_before(folder, &addresses, &reached, arguments)?;
+        group.with_task_managers(task_managers, slots).await
     }
 
-    /// The same at these addresses for clients and for others, of which others are told these instead.
-    pub async fn start_group_at(
+    /// A group at these addresses for clients and for others, of which others are told these instead; without
+    /// TaskManagers.
+    pub fn start_group_before(
         folder: &Path,
         addresses: &[(String, String)],
         reached: &[String],
-        task_managers: u32,
-        slots: u32,
         arguments: &[&str],
     ) -> Result<Self> {
         let arguments = owned(arguments);
@@ -141,24 +141,29 @@ impl Processes {
         for (job_manager, reached) in job_managers.iter_mut().zip(reached) {
             reached.clone_into(&mut job_manager.rpc);
         }
-        Self::around(folder, job_managers, task_managers, slots, arguments).await
+        Self::around(folder, job_managers, arguments)
     }
 
-    async fn around(
-        folder: &Path,
-        job_managers: Vec<JobManager>,
-        task_managers: u32,
-        slots: u32,
-        arguments: Vec<String>,
-    ) -> Result<Self> {
+    fn around(folder: &Path, job_managers: Vec<JobManager>, arguments: Vec<String>) -> Result<Self> {
         let jobs = Jobs::at(&addresses_of(&job_managers))?;
-        let (folder, started) = (folder.to_owned(), 0);
-        let mut processes = Self { task_managers: Vec::new(), job_managers, jobs, slots, folder, arguments, started };
+        let folder = folder.to_owned();
+        Ok(Self { task_managers: Vec::new(), job_managers, jobs, slots: 0, folder, arguments, started: 0 })
+    }
+
+    /// Starts so many TaskManagers of so many slots, and waits until all slots are there.
+    pub async fn with_task_managers(mut self, task_managers: u32, slots: u32) -> Result<Self> {
+        self.slots = slots;
         for _ in 0..task_managers {
-            processes.add_task_manager()?;
+            self.add_task_manager()?;
         }
-        processes.jobs.wait_for_slots(task_managers, task_managers * slots).await?;
-        Ok(processes)
+        self.jobs.wait_for_slots(task_managers, task_managers * slots).await?;
+        Ok(self)
+    }
+
+    /// Speaks to these JobManagers from now on, `HOST:PORT` separated by commas.
+    pub fn speak_to(&mut self, addresses: &str) -> Result<()> {
+        self.jobs = Jobs::at(addresses)?;
+        Ok(())
     }
 
     /// Starts one more TaskManager.

@@ -45,6 +45,11 @@ impl Dispatcher {
         self.services.epoch
     }
 
+    /// Whether nobody else can lead at this moment.
+    pub fn is_sure_of_its_lead(&self) -> bool {
+        self.services.gateways.may_act()
+    }
+
     /// The group of JobManagers.
     pub fn group(&self) -> Group {
         Group::new(self.services.metadata.clone())

@@ -50,6 +50,11 @@ impl Gateways {
         Self { lease, by_id: Arc::default() }
     }
 
+    /// Whether the lease is valid.
+    pub(crate) fn may_act(&self) -> bool {
+        self.lease.is_valid()
+    }
+
     pub(crate) fn insert(&self, id: TaskManagerId, gateway: Arc<dyn TaskManagerGateway>) {
         self.by_id.write().unwrap_or_else(PoisonError::into_inner).insert(id, gateway);
     }
@@ -81,7 +86,7 @@ impl Gateways {
     }
 
     pub(crate) async fn send(&self, id: &TaskManagerId, message: ToTaskManager) -> Result<(), GatewayError> {
-        while !self.lease.is_valid() {
+        while !self.may_act() {
             tokio::time::sleep(LEASE_POLL).await;
         }
         let gateway = self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();

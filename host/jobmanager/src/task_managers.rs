@@ -37,6 +37,11 @@ impl LeaderHandler for Handler {
         self.0.epoch
     }
 
+    fn job_managers(&self) -> Vec<String> {
+        let members = self.0.metadata.status().members.into_iter().map(|member| member.addresses.rpc);
+        members.filter(|rpc| !rpc.is_empty()).collect()
+    }
+
     fn connected(&self, id: &TaskManagerId, link: TaskManagerLink) -> Result<(), String> {
         let gateway = Arc::new(RemoteGateway { id: id.clone(), link });
         if self.0.gateways.insert_new(id.clone(), gateway) {

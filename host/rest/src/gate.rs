@@ -145,7 +145,10 @@ async fn answer(State(gate): State<Gate>, request: Request) -> Response {
     // What is lent out while somebody waits would keep the lead from changing.
     let lead = gate.lead.borrow().clone();
     match lead {
-        Lead::Here(dispatcher) => gate.lead(&dispatcher, request).await,
+        Lead::Here(dispatcher) if dispatcher.is_sure_of_its_lead() => gate.lead(&dispatcher, request).await,
+        // It has not heard of the group for a moment: another one may lead.
+        Lead::Here(_) | Lead::Nowhere if is_group_status(&request) => Json(group_info(&gate.group)).into_response(),
+        Lead::Here(_) => nobody("this JobManager does not hear of the others"),
         Lead::Elsewhere { .. } if request.headers().contains_key(FORWARDED) => {
             nobody("the member that was taken for the leader does not lead")
         }
@@ -153,8 +156,6 @@ async fn answer(State(gate): State<Gate>, request: Request) -> Response {
         Lead::Elsewhere { member, .. } => {
             nobody(&format!("member {member} leads and has no REST address: `millrace cluster readdress` gives it one"))
         }
-        // How the group fares can be said without a leader, and is wanted then.
-        Lead::Nowhere if is_group_status(&request) => Json(group_info(&gate.group)).into_response(),
         Lead::Nowhere => nobody("no JobManager leads at the moment"),
     }
 }

@@ -57,6 +57,9 @@ pub trait LeaderHandler: Send + Sync + 'static {
     /// Which leader it is.
     fn epoch(&self) -> LeaderEpoch;
 
+    /// Where its group's JobManagers take TaskManagers, `HOST:PORT`, itself included.
+    fn job_managers(&self) -> Vec<String>;
+
     /// A TaskManager has connected. An error refuses it and is told to it. A second connection of one id is the
     /// handler's to refuse.
     fn connected(&self, id: &TaskManagerId, link: TaskManagerLink) -> Result<(), String>;

@@ -125,11 +125,19 @@ async fn serve(
     let mut alive = tokio::time::interval(shared.options.heartbeat_interval.max(Duration::from_millis(1)));
     let timeout = shared.options.heartbeat_timeout;
     let mut silent_at = tokio::time::Instant::now() + timeout;
+    let mut told = Vec::new();
     loop {
         let message = tokio::select! {
             reason = link.closed() => return reason,
             _ = alive.tick() => {
                 link.try_push(FromJobManager::Alive);
+                let job_managers = leader.job_managers();
+                if job_managers != told {
+                    told.clone_from(&job_managers);
+                    if link.push(FromJobManager::JobManagers(job_managers)).await.is_err() {
+                        return "its connection has ended".to_owned();
+                    }
+                }
                 continue;
             }
             () = tokio::time::sleep_until(silent_at) => {
