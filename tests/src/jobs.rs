@@ -114,6 +114,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// The request that it stands for.
     pub fn request(&self) -> RunRequest {
         let seed = self.discard_seed.map(|seed| ("sandbox.discard-instances.seed".to_owned(), seed.to_string()));
         let options = self.options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
