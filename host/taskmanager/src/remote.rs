@@ -78,7 +78,7 @@ pub async fn serve(
         let id = TaskManagerId(format!("{}-{:08x}", options.id, rand::random::<u32>()));
         let connection = tokio::select! {
             () = &mut stop => return Ok(()),
-            found = leaders.find(&id, remote.registration_timeout, RETRY_MAX) => found?,
+            found = leaders.find(&id, LeaderEpoch(0), remote.registration_timeout, RETRY_MAX) => found?,
         };
         let components = Arc::new(RemoteComponents::new(connection.client.components()));
         let (outbound, from_tasks) = mpsc::channel(OUTBOUND_MAX);
@@ -130,10 +130,12 @@ impl Leaders {
         self.candidates = addresses.into();
     }
 
-    /// Connects to the leader, asking all in turn until the timeout.
+    /// Connects to the leader, asking all in turn until the timeout. One of an epoch before `newest` has been replaced and
+    /// does not know it yet.
     async fn find(
         &mut self,
         id: &TaskManagerId,
+        newest: LeaderEpoch,
         timeout: Duration,
         retry_max: Duration,
     ) -> Result<Connection, TaskManagerError> {
@@ -146,7 +148,8 @@ impl Leaders {
                 let jobmanager = told_of.take().or_else(|| self.candidates.front().cloned()).unwrap_or_default();
                 self.candidates.rotate_left(1);
                 match self.connect(&jobmanager, id).await {
-                    Ok(connection) => return Ok(connection),
+                    Ok(connection) if connection.client.epoch() >= newest => return Ok(connection),
+                    Ok(_) => last = Some(ControlError::NotLeader { address: jobmanager, leader: None }),
                     Err(error @ ControlError::Address { .. }) => return Err(TaskManagerError::Registration(error)),
                     Err(error) => {
                         if let ControlError::NotLeader { leader: Some(leader), .. } = &error {
@@ -227,7 +230,7 @@ impl Life {
         orphan_timeout: Duration,
     ) -> Result<Connection, TaskManagerError> {
         let id = self.handle.id().clone();
-        let mut finding = std::pin::pin!(leaders.find(&id, orphan_timeout, RETRY_ORPHANED_MAX));
+        let mut finding = std::pin::pin!(leaders.find(&id, self.newest, orphan_timeout, RETRY_ORPHANED_MAX));
         loop {
             tokio::select! {
                 found = &mut finding => return found,
