@@ -35,8 +35,11 @@ impl Generators {
     /// All are active at first.
     pub(crate) fn new(nodes: &[(NodeId, StreamNode)], now: Instant) -> Self {
         let reads_splits = nodes.iter().any(|(_, node)| node.kind.is_source());
-        let generators = nodes.iter().filter(|(_, node)| node.generates_watermarks);
-        let generators = generators.map(|(id, node)| {
+        // What is native emits none, whatever the graph says of it.
+        let generates = |node: &StreamNode| node.generates_watermarks && node.kind.guest_code().is_some();
+        let generators = || nodes.iter().filter(|(_, node)| generates(node));
+        let may_idle = generators().any(|(_, node)| node.idle_timeout_ms.is_some());
+        let generators = generators().map(|(id, node)| {
             let mut watermarks = SplitWatermarks::new(node.idle_timeout_ms.map(|ms| ms.max(1)), 0);
             if !reads_splits {
                 watermarks.add(WHOLE);
@@ -44,12 +47,7 @@ impl Generators {
             }
             (*id, watermarks)
         });
-        Self {
-            nodes: generators.collect(),
-            may_idle: nodes.iter().any(|(_, node)| node.generates_watermarks && node.idle_timeout_ms.is_some()),
-            current: (!reads_splits).then_some(WHOLE),
-            began: now,
-        }
+        Self { nodes: generators.collect(), may_idle, current: (!reads_splits).then_some(WHOLE), began: now }
     }
 
     /// Whether an operator ever becomes idle.
@@ -178,6 +176,20 @@ mod tests {
         assert_eq!(generators.heard(A, began + ms(999)), [Input::NodeActive { node: A }]);
         assert_eq!(generators.heard(NodeId(2), began), NONE);
         assert_eq!(generators.emitted(NodeId(2), 7), [Input::Emitted { node: NodeId(2), watermark: 7 }]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_native_operator_that_is_said_to_generate_watermarks_is_not_idle() {
+        let (began, ms) = (Instant::now(), Duration::from_millis);
+        let (id, source) = node(1, true, Some(100));
+        let sink = match source.kind.clone() {
+            NodeKind::NativeSource(connector) => NodeKind::NativeSink(connector),
+            other => other,
+        };
+        let mut generators =
+            Generators::new(&[(id, StreamNode { kind: sink, generates_watermarks: true, ..source })], began);
+        assert!(!generators.may_idle());
+        assert_eq!((generators.next_deadline(), generators.on_time(began + ms(999))), (None, NONE));
     }
 
     #[tokio::test(start_paused = true)]

@@ -212,6 +212,20 @@ async fn a_snapshot_has_what_was_not_handed_on_and_the_next_attempt_begins_with_
 }
 
 #[tokio::test]
+async fn the_last_answers_are_waited_for_and_no_others() {
+    let mut case = Case::new(ResultOrder::Ordered, 2, &[]).await;
+    case.process(&["a", "b", "c"]).await;
+    // More may come: nothing is waited for.
+    case.chain.finish_answers().await.unwrap();
+    assert!(case.chain.awaits_answers());
+    case.chain.apply(Input::GateEnded { gate: 0 }).await.unwrap();
+    case.say.send_modify(|said| said.extend(["c", "b", "a"]));
+    case.chain.finish_answers().await.unwrap();
+    assert_eq!(case.rows(), ["a", "b", "c", "end"]);
+    assert!(case.chain.has_ended());
+}
+
+#[tokio::test]
 async fn a_request_that_fails_fails_the_task_and_names_the_operator() {
     let mut case = Case::new(ResultOrder::Ordered, 3, &[]).await;
     case.process(&["a", "bad"]).await;
