@@ -1,7 +1,7 @@
 //! The operators of a chain that generate watermarks, and the split whose records they see.
 //!
 //! A source's task keeps a watermark for each split that its reader holds ([`SplitWatermarks`]). What other tasks process
-//! counts as one split that never ends.
+//! counts as one split that never ends, and is read while the task takes input.
 
 use millrace_graph::StreamNode;
 use millrace_protocol::SplitId;
@@ -209,6 +209,19 @@ mod tests {
         assert_eq!((generators.remove(fast, now), generators.current()), (NONE, None));
         let end = Input::Emitted { node: A, watermark: EventTime::MAX };
         assert_eq!(generators.emitted(A, EventTime::MAX), [end]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_takes_no_input_has_nobody_idle() {
+        let (began, ms) = (Instant::now(), Duration::from_millis);
+        let mut generators = Generators::new(&[node(1, false, Some(100))], began);
+        generators.read_begins(began + ms(10));
+        generators.read_ends(began + ms(60));
+        generators.read_ends(began + ms(500));
+        assert_eq!((generators.next_deadline(), generators.on_time(began + ms(999))), (None, NONE));
+        generators.read_begins(began + ms(1_000));
+        assert_eq!(generators.on_time(began + ms(1_039)), NONE);
+        assert_eq!(generators.on_time(began + ms(1_040)), [Input::NodeIdle { node: A }]);
     }
 
     #[tokio::test(start_paused = true)]
