@@ -115,9 +115,13 @@ fn task(witness: &Witness) -> TaskPresence {
 }
 
 fn reports(witness: &mut Witness, state: ExecutionState, at: u64) {
+    reports_of(witness, attempt(1, 0), state, at);
+}
+
+fn reports_of(witness: &mut Witness, attempt: AttemptId, state: ExecutionState, at: u64) {
     let failure = (state == ExecutionState::Failed).then(|| Failure::new(FailureKind::Trap, "boom"));
     let figures = TaskFigures { records_in: at, ..TaskFigures::default() };
-    let report = TaskReport { attempt: attempt(1, 0), state, at: Timestamp(at), failure, figures };
+    let report = TaskReport { attempt, state, at: Timestamp(at), failure, figures };
     witness.heard(&ToJobManager::TaskReport(report));
 }
 
@@ -184,6 +188,34 @@ fn states_follow_the_reports_and_the_orders_to_stop() {
     assert_eq!(task(&witness).state, ExecutionState::Failed);
     witness.heard(&ToJobManager::SlotFreed { slot: slot(1), allocation: allocation(1) });
     assert_eq!(witness.introduction().len(), 2, "nothing of the job is left");
+}
+
+#[test]
+fn of_a_subtask_that_is_restarted_again_and_again_the_last_attempt_is_told() {
+    let mut witness = witness();
+    for number in 5..50 {
+        reports_of(&mut witness, AttemptId { attempt: number - 1, ..attempt(1, 0) }, ExecutionState::Failed, 11);
+        let task = Box::new(deployment(AttemptId { attempt: number, ..attempt(1, 0) }, allocation(1), "discard"));
+        witness.told(&ToTaskManager::Deploy { epoch: EPOCH, task });
+    }
+    let tasks = told(&witness, 1).tasks;
+    assert_eq!(tasks.iter().map(|task| task.attempt.attempt).collect::<Vec<_>>(), [49]);
+    // One that has not ended is told: the new leader is to know that it is there.
+    let task = Box::new(deployment(AttemptId { attempt: 50, ..attempt(1, 0) }, allocation(1), "discard"));
+    witness.told(&ToTaskManager::Deploy { epoch: EPOCH, task });
+    assert_eq!(told(&witness, 1).tasks.len(), 2);
+}
+
+#[test]
+fn a_task_whose_slot_is_not_granted_is_not_told() {
+    let mut witness = witness();
+    witness.heard(&ToJobManager::SlotFreed { slot: slot(1), allocation: allocation(1) });
+    let task = Box::new(deployment(attempt(1, 0), allocation(1), "discard"));
+    witness.told(&ToTaskManager::Deploy { epoch: EPOCH, task });
+    reports(&mut witness, ExecutionState::Failed, 11);
+    let slots = vec![(slot(1), allocation(3))];
+    witness.heard(&ToJobManager::OfferSlots { job: job(1), slots });
+    assert_eq!(told(&witness, 1).tasks, []);
 }
 
 #[test]
