@@ -34,6 +34,7 @@ mod shell;
 mod start;
 mod task_managers;
 mod trial;
+mod triggers;
 mod upgrades;
 mod views;
 mod warming;
@@ -44,8 +45,8 @@ pub use error::DispatcherError;
 pub use gateway::{GatewayError, TaskManagerGateway};
 pub use jobs::{JobInfo, RunRequest};
 pub use millrace_job_core::{
-    CHECKPOINT_OPTIONS, CheckpointOption, CheckpointOptions, RESTART_OPTIONS, RestartOption, RestartOptions,
-    SCHEDULER_OPTIONS, SchedulerOption, SchedulerOptions,
+    CHECKPOINT_OPTIONS, CheckpointOptions, NamedOption, RESTART_OPTIONS, RestartOptions, SCHEDULER_OPTIONS,
+    SchedulerOptions,
 };
 pub use operations::Outcome;
 pub use options::JobManagerOptions;

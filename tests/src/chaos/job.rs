@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use millrace_types::{CrashAt, ExecutionState, JobStatus};
 
-use super::limits::{STEP_TIME_MAX, eventually};
+use super::limits::{POLL, STEP_TIME_MAX, eventually};
 use super::plan::{EVENTS_PER_SECOND, Harm, JobPlan, Moment, SLOTS, TASK_MANAGERS};
 use crate::checkpoints::{self, Figures, Savepoint};
 use crate::jobs::Run;
@@ -136,7 +136,7 @@ impl Job {
                 return Ok(true);
             }
             ensure!(began.elapsed() < STEP_TIME_MAX, "waited {STEP_TIME_MAX:?} for the moment {when:?}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -218,12 +218,14 @@ impl Job {
             if replace(self).await? {
                 return Ok(true);
             }
+            // A process that is stopped or has no disk may keep others from getting there.
+            self.end_harms()?;
             // A JobManager that has died in between does not answer.
             if self.cluster.client.status(&self.id).await.is_ok_and(|answer| answer.status.is_terminal()) {
                 return Ok(false);
             }
             ensure!(began.elapsed() < STEP_TIME_MAX, "no process has died at {at} within {STEP_TIME_MAX:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -271,7 +273,7 @@ impl Job {
         .await
     }
 
-    /// Waits until the job has finished, and all harm has ended.
+    /// Waits until the job has finished.
     pub async fn finished(&mut self, limit: Duration) -> Result<()> {
         let began = Instant::now();
         while self.status().await? != JobStatus::Finished {
@@ -279,7 +281,7 @@ impl Job {
                 let details = self.cluster.client.job(&self.id).await?;
                 bail!("job {} is {} {limit:?} after the last fault: {details:#?}", self.id, details.state);
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(POLL).await;
         }
         Ok(())
     }
@@ -287,6 +289,10 @@ impl Job {
     /// Ends what has lasted long enough, and replaces TaskManagers that have died by themselves.
     fn relieve(&mut self) -> Result<()> {
         self.cluster.replace_dead_task_managers()?;
+        self.end_harms()
+    }
+
+    fn end_harms(&mut self) -> Result<()> {
         let now = Instant::now();
         let due: Vec<Relief> = self.reliefs.extract_if(.., |(at, _)| *at <= now).map(|(_, relief)| relief).collect();
         for relief in due {
