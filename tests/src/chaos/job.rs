@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use millrace_types::{CrashAt, ExecutionState, JobStatus};
 
 use super::limits::{POLL, STEP_TIME_MAX, eventually};
+use super::output::Output;
 use super::plan::{EVENTS_PER_SECOND, Harm, JobPlan, Moment, SLOTS, TASK_MANAGERS};
 use crate::checkpoints::{self, Figures, Savepoint};
 use crate::jobs::Run;
@@ -18,6 +19,9 @@ const CLUSTER: [&str; 6] = ["--file-root", "/", "-D", "heartbeat.interval=200 ms
 
 /// How large files may grow on a full disk.
 const FULL_DISK_BYTES: u64 = 4096;
+
+/// The folder of its rows.
+const ROWS: &str = "rows";
 
 /// How long a job is given to notice a failure.
 const RESTART_NOTICED_MAX: Duration = Duration::from_millis(1_500);
@@ -31,6 +35,7 @@ pub struct Job {
     plan: JobPlan,
     id: String,
     folder: String,
+    output: Output,
     /// What comes to an end, and when.
     reliefs: Vec<(Instant, Relief)>,
     savepoints: u32,
@@ -47,16 +52,17 @@ impl Job {
     /// Starts the cluster and the job, with everything below a folder.
     pub async fn start(plan: &JobPlan, folder: &Path) -> Result<Self> {
         let cluster = Processes::start(folder, TASK_MANAGERS as u32, SLOTS, &CLUSTER).await?;
+        let output = Output::new(folder.join(ROWS));
         let folder = folder.to_string_lossy().into_owned();
-        let mut job =
-            Self { cluster, plan: plan.clone(), id: String::new(), folder, reliefs: Vec::new(), savepoints: 0 };
-        job.run(plan.parallelism, None).await?;
+        let (plan, id) = (plan.clone(), String::new());
+        let mut job = Self { cluster, plan, id, folder, output, reliefs: Vec::new(), savepoints: 0 };
+        job.run(job.plan.parallelism, None).await?;
         Ok(job)
     }
 
     /// Where the job's rows are.
     pub fn output(&self) -> String {
-        format!("{}/rows", self.folder)
+        format!("{}/{ROWS}", self.folder)
     }
 
     async fn run(&mut self, parallelism: u32, from: Option<&str>) -> Result<()> {
@@ -292,7 +298,14 @@ impl Job {
         self.end_harms()
     }
 
+    /// Checks that nothing that was ever visible of the output was taken back. Without checkpoints nothing is visible before
+    /// the end, and an end that does not succeed takes it back.
+    pub fn check_output(&self) -> Result<()> {
+        if self.plan.interval_ms.is_some() { self.output.check() } else { Ok(()) }
+    }
+
     fn end_harms(&mut self) -> Result<()> {
+        self.output.look()?;
         let now = Instant::now();
         let due: Vec<Relief> = self.reliefs.extract_if(.., |(at, _)| *at <= now).map(|(_, relief)| relief).collect();
         for relief in due {
