@@ -43,9 +43,7 @@ impl From<MetadataError> for DispatcherError {
         match error {
             error if error.is_fenced() => Self::NotLeading(error.to_string()),
             MetadataError::NotLeader { .. } => Self::NotLeading(error.to_string()),
-            MetadataError::OutcomeUnknown(_) | MetadataError::Closed => {
-                Self::Unavailable(error.to_string())
-            }
+            MetadataError::OutcomeUnknown(_) | MetadataError::Closed => Self::Unavailable(error.to_string()),
             MetadataError::Membership(_) => Self::Conflict(error.to_string()),
             MetadataError::Rejected(rejection) if rejection.is_not_found() => Self::NotFound(rejection.to_string()),
             MetadataError::Rejected(rejection) if rejection.is_retryable() => Self::Unavailable(rejection.to_string()),

@@ -37,6 +37,7 @@ mod shell;
 mod start;
 mod task_managers;
 mod trial;
+mod triggers;
 mod upgrades;
 mod views;
 mod warming;
@@ -49,8 +50,8 @@ pub use group::Group;
 pub use jobs::{JobInfo, RunRequest};
 pub use leading::Lead;
 pub use millrace_job_core::{
-    CHECKPOINT_OPTIONS, CheckpointOption, CheckpointOptions, RESTART_OPTIONS, RestartOption, RestartOptions,
-    SCHEDULER_OPTIONS, SchedulerOption, SchedulerOptions,
+    CHECKPOINT_OPTIONS, CheckpointOptions, NamedOption, RESTART_OPTIONS, RestartOptions, SCHEDULER_OPTIONS,
+    SchedulerOptions,
 };
 pub use millrace_metadata::{GroupStatus, MemberAddresses, MemberId, MemberRole, MemberStatus};
 pub use operations::Outcome;

@@ -125,7 +125,8 @@ impl Gate {
         parts.headers.remove(header::HOST);
         parts.headers.insert(FORWARDED, HeaderValue::from_static("1"));
         let mut lead = self.lead.clone();
-        let replaced = lead.wait_for(|lead| !matches!(lead, Lead::Elsewhere { addresses, .. } if addresses.rest == leader));
+        let replaced =
+            lead.wait_for(|lead| !matches!(lead, Lead::Elsewhere { addresses, .. } if addresses.rest == leader));
         let answer = tokio::select! {
             answer = self.client.request(Request::from_parts(parts, body)) => answer,
             // A leader that stands still takes requests and never answers.

@@ -135,7 +135,9 @@ mod tests {
 
     use async_trait::async_trait;
     use bytes::Bytes;
-    use millrace_network::control::{ControlHandler, ControlServer, ControlServerOptions, LeaderHandler, TaskManagerLink};
+    use millrace_network::control::{
+        ControlHandler, ControlServer, ControlServerOptions, LeaderHandler, TaskManagerLink,
+    };
     use millrace_types::{Digest, Failure, FailureKind, LeaderEpoch, TenantId};
 
     const PATIENCE: Duration = Duration::from_secs(30);

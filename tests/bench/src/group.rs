@@ -68,7 +68,11 @@ pub struct Jobs {
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (leader, adoption) = (self.new_leader_ms, self.adoption_ms);
-        writeln!(f, "kill -9 of the leader of three to the next one's answer: {} ms, at most {} ms", leader.0, leader.1)?;
+        writeln!(
+            f,
+            "kill -9 of the leader of three to the next one's answer: {} ms, at most {} ms",
+            leader.0, leader.1
+        )?;
         writeln!(f, "to a job that it has adopted: {} ms, at most {} ms", adoption.0, adoption.1)?;
         writeln!(f, "with a TaskManager, to the first record processed again: {} ms", self.resume_ms)?;
         for Commits { clients, per_s } in &self.commits {

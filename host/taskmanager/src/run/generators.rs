@@ -141,24 +141,13 @@ impl Generators {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millrace_graph::{Chaining, GuestCode, NativeConnector, NodeKind};
+    use millrace_graph::{GuestCode, NativeConnector, NodeKind};
 
     fn node(id: u32, source: bool, idle_timeout_ms: Option<u64>) -> (NodeId, StreamNode) {
-        let code = GuestCode { component: None, function: String::new(), config: String::new() };
         let connector = NativeConnector { connector: String::new(), options: String::new() };
-        let node = StreamNode {
-            uid: id.to_string(),
-            name: id.to_string(),
-            kind: if source { NodeKind::NativeSource(connector) } else { NodeKind::Operator(code) },
-            parallelism: None,
-            max_parallelism: None,
-            slot_sharing_group: None,
-            chaining: Chaining::Always,
-            generates_watermarks: !source,
-            idle_timeout_ms,
-            alignment: None,
-        };
-        (NodeId(id), node)
+        let kind = if source { NodeKind::NativeSource(connector) } else { NodeKind::Operator(GuestCode::default()) };
+        let node = StreamNode::new(id.to_string(), kind);
+        (NodeId(id), StreamNode { generates_watermarks: !source, idle_timeout_ms, ..node })
     }
 
     const NONE: Vec<Input> = Vec::new();

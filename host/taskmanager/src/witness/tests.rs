@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use bytes::Bytes;
-use millrace_graph::{Chaining, GuestCode, JobVertex, NativeConnector, StreamNode};
+use millrace_graph::{GuestCode, JobVertex, NativeConnector, StreamNode};
 use millrace_protocol::{
     CheckpointAck, SnapshotFigures, SplitId, SubtaskSnapshot, TaskFigures, TaskRestore, TaskSettings,
 };
@@ -28,25 +28,13 @@ fn attempt(of: u8, subtask: u32) -> AttemptId {
     AttemptId { job: job(of), vertex: VertexId::from_bytes([1; 16]), subtask, attempt: 4 }
 }
 
-fn node(kind: NodeKind) -> StreamNode {
-    StreamNode {
-        uid: "node".to_owned(),
-        name: "node".to_owned(),
-        kind,
-        parallelism: None,
-        max_parallelism: None,
-        slot_sharing_group: None,
-        chaining: Chaining::Always,
-        generates_watermarks: false,
-        idle_timeout_ms: None,
-        alignment: None,
-    }
-}
-
 fn deployment(attempt: AttemptId, granted: AllocationId, sink: &str) -> TaskDeployment {
-    let code = GuestCode { component: None, function: String::new(), config: String::new() };
+    let code = GuestCode::default();
     let sink = NativeConnector { connector: sink.to_owned(), options: String::new() };
-    let nodes = vec![(NodeId(0), node(NodeKind::Source(code))), (NodeId(1), node(NodeKind::NativeSink(sink)))];
+    let nodes = vec![
+        (NodeId(0), StreamNode::new("node", NodeKind::Source(code))),
+        (NodeId(1), StreamNode::new("node", NodeKind::NativeSink(sink))),
+    ];
     TaskDeployment {
         attempt,
         allocation: granted,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_connectors::{AsyncFunction, AsyncRequests, AsyncRow, AsyncSettings, ConnectorError, ResultOrder, Sink};
-use millrace_graph::{Chaining, JobVertex, NativeConnector, NodeKind, Partitioning, StreamEdge, StreamNode};
+use millrace_graph::{JobVertex, NativeConnector, NodeKind, Partitioning, StreamEdge, StreamNode};
 use millrace_state::OperatorState;
 use millrace_task_core::{ChainProgress, Command, Input};
 use millrace_types::{
@@ -68,25 +68,13 @@ impl Sink for Rows {
 
 fn vertex() -> JobVertex {
     let native = || NativeConnector { connector: "any".to_owned(), options: String::new() };
-    let node = |uid: &str, kind| StreamNode {
-        uid: uid.to_owned(),
-        name: uid.to_owned(),
-        kind,
-        parallelism: None,
-        max_parallelism: None,
-        slot_sharing_group: None,
-        chaining: Chaining::Always,
-        generates_watermarks: false,
-        idle_timeout_ms: None,
-        alignment: None,
-    };
     JobVertex {
         id: VertexId::from_bytes([2; 16]),
         name: String::new(),
         description: String::new(),
         nodes: vec![
-            (NodeId(0), node("ask", NodeKind::NativeOperator(native()))),
-            (NodeId(1), node("rows", NodeKind::NativeSink(native()))),
+            (NodeId(0), StreamNode::new("ask", NodeKind::NativeOperator(native()))),
+            (NodeId(1), StreamNode::new("rows", NodeKind::NativeSink(native()))),
         ],
         chained_edges: vec![StreamEdge {
             source: NodeId(0),
