@@ -240,7 +240,7 @@ async fn tasks_of_a_job_that_ended_while_nobody_could_tell_them_are_stopped() ->
     let job = cluster.run(&repository::bundle("faulty")?, run).await?;
     cluster.wait_running(&job).await?;
     cluster.task_managers[1].freeze()?;
-    cluster.restart_job_manager()?;
+    cluster.restart_job_manager().await?;
     cluster.client.cancel(&job).await?;
     cluster.wait_for(&job, |details| details.state == JobStatus::Canceled).await?;
     // It tells the new leader of its slot and of the task in it.
