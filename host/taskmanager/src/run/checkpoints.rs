@@ -97,7 +97,7 @@ impl TaskCheckpoints {
     }
 
     /// Takes a snapshot, sends the barrier on, and hands the snapshot over. Behind a savepoint that stops the job it
-    /// returns when that is complete or aborted. A task that ends in front of such a savepoint takes no part in it.
+    /// returns when that is complete or aborted.
     pub(crate) async fn snapshot(
         &mut self,
         barrier: &Arc<Barrier>,
@@ -105,20 +105,11 @@ impl TaskCheckpoints {
         chain: &mut Chain,
         shared: &TaskShared,
     ) -> Result<(), TaskError> {
-        let stops = barrier.kind == (SnapshotKind::Savepoint { stop: true });
-        if stops {
-            // At the end of the input, which is where a drain has brought it, the last answers come before the stop: others
-            // have yet to process them, and what the last watermark behind them makes fire.
-            chain.finish_answers().await?;
-            if chain.has_ended() && !chain.ends_by_checkpoint() {
-                return Ok(());
-            }
-        }
         let mut snapshot = self.take(barrier, extras, chain).await?;
         self.send_barrier(&mut snapshot, barrier, chain, shared).await?;
         self.hand_over(snapshot).await?;
         chain.drained().await?;
-        if stops {
+        if let SnapshotKind::Savepoint { stop: true } = barrier.kind {
             self.stopping = Some(barrier.checkpoint);
             self.wait_for_savepoint(chain, shared).await?;
         }

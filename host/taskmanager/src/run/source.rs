@@ -189,7 +189,9 @@ impl SourceDriver {
         }
         let splits = self.queue.drain();
         chain.drop_splits(splits).await?;
-        self.finish(chain).await
+        self.finish(chain).await?;
+        // The savepoint that follows stops the task: what comes of the last answers is to be in front of it.
+        chain.finish_answers().await
     }
 
     async fn on_time(chain: &mut Chain) -> Result<(), TaskError> {
