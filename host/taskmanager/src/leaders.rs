@@ -53,6 +53,7 @@ impl Leaders {
                 addresses.push(stated.clone());
             }
         }
+        tracing::info!(jobmanagers = %addresses.join(","), "told of the group's JobManagers");
         self.candidates = addresses.into();
     }
 
