@@ -35,12 +35,12 @@ impl Dispatcher {
         let settings = RunSettings::parse(&info.record.submission.settings)?;
         let options = &self.services.options;
         let configured = match settings.savepoint_dir() {
-            Some(stated) => Some(checkpoint_folders::within_roots(&options.file_roots, stated).await?),
+            Some(stated) => Some(checkpoint_folders::within_roots(options, stated).await?),
             None => options.savepoint_dir.clone(),
         };
         let stated = request.target.as_deref();
-        let folder = checkpoint_folders::savepoint_folder(options, configured.as_deref(), stated, job).await?;
-        let folder = folder.to_string_lossy().into();
+        let folder = checkpoint_folders::savepoint_folder(options, configured.as_ref(), stated, job).await?;
+        let folder = folder.to_string().into();
         let stop = request.stop;
         let input = |request| Input::SavepointRequested { request, folder, stop };
         self.ask(tenant, job, Kind::Savepoint, request.trigger, input).await
@@ -103,13 +103,12 @@ impl Dispatcher {
 
     async fn delete_savepoint(&self, tenant: &TenantId, path: &str) -> Result<(), DispatcherError> {
         let (folder, description) = start::named(&self.services, tenant, path).await?;
-        if let Some(job) = self.user_of(&folder.to_string_lossy()) {
+        if let Some(job) = self.user_of(&folder.to_string()) {
             return Err(DispatcherError::Conflict(format!(
-                "job {job} needs {}: wait until it has ended, or cancel it",
-                folder.display()
+                "job {job} needs {folder}: wait until it has ended, or cancel it"
             )));
         }
-        Ok(checkpoint_files::delete_foreign(&folder, &description.checkpoint).await?)
+        Ok(checkpoint_files::delete_foreign(&self.services.options.storage, &folder, &description.checkpoint).await?)
     }
 
     /// A job that has not ended and that restores from this folder if it fails.

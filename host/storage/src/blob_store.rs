@@ -1,6 +1,6 @@
 //! The store of blobs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,15 +15,15 @@ use crate::digest_of;
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The folder cannot be used.
-    #[error("cannot use {} as the blob store: {cause}; see that the folder may be written", path.display())]
+    #[error("cannot use {location} as the blob store: {cause}; see that the folder or bucket may be written")]
     Open {
         /// The folder.
-        path: PathBuf,
+        location: String,
         /// Why.
         cause: String,
     },
     /// A blob cannot be written.
-    #[error("cannot write the blob {key}: {cause}; see to the disk, then try again")]
+    #[error("cannot write the blob {key}: {cause}; see to the disk, or to S3's address and keys, then try again")]
     Write {
         /// The blob.
         key: BlobKey,
@@ -31,7 +31,7 @@ pub enum StorageError {
         cause: Box<object_store::Error>,
     },
     /// A blob cannot be read.
-    #[error("cannot read the blob {key}: {cause}; see to the disk, then try again")]
+    #[error("cannot read the blob {key}: {cause}; see to the disk, or to S3's address and keys, then try again")]
     Read {
         /// The blob.
         key: BlobKey,
@@ -77,6 +77,8 @@ pub enum StorageError {
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     store: Arc<dyn ObjectStore>,
+    /// What the keys of the blobs begin with.
+    prefix: object_store::path::Path,
 }
 
 impl BlobStore {
@@ -85,11 +87,19 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Open`].
     pub fn open_local(root: &Path) -> Result<Self, StorageError> {
-        let failed = |cause: String| StorageError::Open { path: root.to_owned(), cause };
+        let failed = |cause: String| StorageError::Open { location: root.display().to_string(), cause };
         std::fs::create_dir_all(root).map_err(|cause| failed(cause.to_string()))?;
         // Files, and the folders that name them, are synced before a write returns.
         let store = LocalFileSystem::new_with_prefix(root).map_err(|cause| failed(cause.to_string()))?.with_fsync(true);
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self::of(Arc::new(store), object_store::path::Path::default()))
+    }
+
+    pub(crate) fn of(store: Arc<dyn ObjectStore>, prefix: object_store::path::Path) -> Self {
+        Self { store, prefix }
+    }
+
+    fn location(&self, key: &BlobKey) -> object_store::path::Path {
+        self.prefix.parts().chain(object_store::path::Path::from(key.to_string()).parts()).collect()
     }
 
     /// Writes a blob. When this returns it is durable under its digest.
@@ -100,8 +110,8 @@ impl BlobStore {
         let digest = digest_in_background(bytes.clone()).await?;
         let key = BlobKey { tenant: tenant.clone(), kind, digest };
         // One that is there already is written over: its writer may have died before it was durable, or its bytes may
-        // have decayed since.
-        match self.store.put(&location(&key), PutPayload::from_bytes(bytes)).await {
+        // have decayed since. Whoever writes this name writes these bytes, an old leader too.
+        match self.store.put(&self.location(&key), PutPayload::from_bytes(bytes)).await {
             Ok(_) => Ok(key),
             Err(cause) => Err(StorageError::Write { key, cause: Box::new(cause) }),
         }
@@ -116,7 +126,7 @@ impl BlobStore {
             object_store::Error::NotFound { .. } => StorageError::Missing { key: key.clone() },
             cause => StorageError::Read { key: key.clone(), cause: Box::new(cause) },
         };
-        let bytes = self.store.get(&location(key)).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let bytes = self.store.get(&self.location(key)).await.map_err(failed)?.bytes().await.map_err(failed)?;
         let found = digest_in_background(bytes.clone()).await?;
         if found == key.digest { Ok(bytes) } else { Err(StorageError::Corrupt { key: key.clone(), found }) }
     }
@@ -126,7 +136,7 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Read`].
     pub async fn contains(&self, key: &BlobKey) -> Result<bool, StorageError> {
-        match self.store.head(&location(key)).await {
+        match self.store.head(&self.location(key)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(cause) => Err(StorageError::Read { key: key.clone(), cause: Box::new(cause) }),
@@ -138,7 +148,7 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Delete`].
     pub async fn delete(&self, key: &BlobKey) -> Result<(), StorageError> {
-        match self.store.delete(&location(key)).await {
+        match self.store.delete(&self.location(key)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(cause) => Err(StorageError::Delete { key: key.clone(), cause: Box::new(cause) }),
         }
@@ -149,18 +159,16 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::List`].
     pub async fn list(&self, tenant: &TenantId, kind: BlobKind) -> Result<Vec<BlobKey>, StorageError> {
-        let prefix = format!("{tenant}/{}", kind.folder());
-        let objects = self.store.list(Some(&prefix.as_str().into())).try_collect::<Vec<_>>().await;
+        let folder: object_store::path::Path = format!("{tenant}/{}", kind.folder()).into();
+        let folder: object_store::path::Path = self.prefix.parts().chain(folder.parts()).collect();
+        let objects = self.store.list(Some(&folder)).try_collect::<Vec<_>>().await;
+        let prefix = folder.to_string();
         let objects = objects.map_err(|cause| StorageError::List { prefix, cause: Box::new(cause) })?;
         let digests = objects.iter().filter_map(|object| object.location.filename()?.parse::<Digest>().ok());
         let mut keys: Vec<BlobKey> = digests.map(|digest| BlobKey { tenant: tenant.clone(), kind, digest }).collect();
         keys.sort();
         Ok(keys)
     }
-}
-
-fn location(key: &BlobKey) -> object_store::path::Path {
-    key.to_string().into()
 }
 
 /// Hashing a large blob takes too long for a thread of the runtime.

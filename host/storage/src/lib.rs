@@ -10,18 +10,24 @@
 //! - A file of a [`CheckpointStore`] is durable when its description is returned, and is read against that description.
 //! - [`write_bundle`] gives the same bytes for the same input.
 
+mod access;
 mod blob_store;
 mod bundle;
 mod checkpoint;
 mod digest;
+mod location;
 mod manifest;
+mod s3;
 
+pub use access::StorageAccess;
 pub use blob_store::{BlobStore, StorageError};
 pub use bundle::{Bundle, BundleError, BundleLimits, Component, MANIFEST_FILE, read_bundle, write_bundle};
 pub use checkpoint::{
     CheckpointFileWriter, CheckpointStore, CheckpointStoreError, ListedFile, METADATA_FILE, RangedFile,
 };
 pub use digest::digest_of;
+pub use location::{LocationError, S3Roots, StorageLocation};
+pub use s3::S3Options;
 pub use manifest::{
     Application, Capabilities, ComponentLimits, ComponentSpec, Duration, Manifest, ManifestEdge, ManifestError,
     ManifestGraph, ManifestNode, MemorySize, NativeSpec,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use millrace_connectors::FileRoots;
 use millrace_network::{BufferBudget, CONNECT_TIMEOUT, DataPlaneOptions};
+use millrace_storage::StorageAccess;
 use millrace_types::TaskManagerId;
 
 /// The options of a TaskManager.
@@ -20,6 +21,8 @@ pub struct TaskManagerOptions {
     pub data_dir: PathBuf,
     /// The folders that native connectors may reach.
     pub file_roots: FileRoots,
+    /// Opens the folders of checkpoints and savepoints.
+    pub storage: StorageAccess,
     /// What batches between tasks may take, in bytes.
     pub buffer_bytes: u32,
     /// What a chain's state may take in memory where it is kept on disk (`state.backend.type: redb`), in bytes.
@@ -43,6 +46,7 @@ impl TaskManagerOptions {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             data_dir,
             file_roots: FileRoots::none(),
+            storage: StorageAccess::default(),
             buffer_bytes: BufferBudget::DEFAULT_BYTES,
             state_memory_bytes: 64 * 1024 * 1024,
             state_disk_bytes_max: 256 * 1024 * 1024 * 1024,

@@ -78,6 +78,7 @@ impl TaskManager {
             exchange: exchange.clone(),
             data: data.clone(),
             file_roots: options.file_roots.clone(),
+            checkpoint_storage: options.storage.clone(),
             outbound: outbound.clone(),
             scratch: scratch(&options)?,
         };

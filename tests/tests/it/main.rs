@@ -15,6 +15,7 @@ mod fuzz_targets;
 mod layers;
 mod lifecycle;
 mod nexmark;
+mod object_storage;
 mod processes;
 mod rest_shapes;
 mod savepoints;

@@ -71,9 +71,10 @@ impl Core {
     pub(crate) async fn start(configuration: &Configuration, data_dir: &Path, roots: FileRoots) -> Result<Self> {
         folder::create_private(data_dir)?;
         let (metadata, handle) = MetadataService::open(&MetadataOptions::new(data_dir.join("metadata.redb")))?;
-        let blobs = BlobStore::open_local(&data_dir.join("blobs"))?;
+        let storage = setup::storage(configuration, data_dir.to_owned())?;
+        let blobs = storage.blobs(&setup::blob_location(configuration, data_dir)?)?;
         let sandbox = setup::sandbox(data_dir)?;
-        let options = setup::job_manager_options(configuration, data_dir, roots)?;
+        let options = setup::job_manager_options(configuration, data_dir, storage, roots)?;
         let job_manager = JobManager::start(options, handle, blobs.clone(), sandbox.clone()).await?;
         Ok(Self { job_manager, blobs, sandbox, metadata })
     }

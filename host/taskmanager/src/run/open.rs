@@ -10,6 +10,7 @@ use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEd
 use millrace_protocol::{OutputChannel, OutputEdge, Rerouting, TaskDeployment, ToJobManager};
 use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
 use millrace_state::{BackendOptions, KeyedBackend, ScratchOptions, StateLimits, Storage};
+use millrace_storage::StorageAccess;
 use millrace_task_core::{TimerLimits, TimerService};
 use millrace_types::{
     BATCH_BYTES, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX, STATE_CACHE_BYTES,
@@ -40,6 +41,8 @@ pub(crate) struct TaskEnvironment {
     /// The way to other TaskManagers, if there is one.
     pub data: Option<DataPlane>,
     pub file_roots: FileRoots,
+    /// Opens the folders of checkpoints and savepoints.
+    pub checkpoint_storage: StorageAccess,
     pub outbound: mpsc::Sender<ToJobManager>,
     /// The folder for state that is larger than memory.
     pub scratch: ScratchOptions,
@@ -342,7 +345,7 @@ impl Opener<'_> {
         let timers = TimerService::new(TimerLimits::default());
         let state = GuestState { backend, timers, chains: Chains::new() };
         let operators = names.iter().map(|(node, (uid, _))| (*node, uid.clone())).collect();
-        let mut state = restore::restore(self.task, operators, state).await?;
+        let mut state = restore::restore(self.task, &self.environment.checkpoint_storage, operators, state).await?;
         state.timers.set_tracking(settings.checkpoints.periodic);
         Ok(state)
     }

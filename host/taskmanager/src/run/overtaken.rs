@@ -1,10 +1,8 @@
 //! Records that the barrier of an unaligned checkpoint overtook: processed before all others when it is restored.
 
-use std::path::Path;
-
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use millrace_protocol::{Rerouting, StateBlob, TaskDeployment, TaskRestore};
-use millrace_storage::CheckpointStore;
+use millrace_storage::StorageAccess;
 use millrace_types::{Failure, FailureKind, KeyGroupRange, key_group_for_key};
 use millrace_wire::{BatchBuilder, BatchView};
 
@@ -47,7 +45,12 @@ fn of_key_groups(batch: &BatchView, range: KeyGroupRange, max_parallelism: u32) 
 }
 
 /// Processes what a restored checkpoint has of such records.
-pub(crate) async fn replay(restore: &TaskRestore, task: &TaskDeployment, chain: &mut Chain) -> Result<(), TaskError> {
+pub(crate) async fn replay(
+    restore: &TaskRestore,
+    task: &TaskDeployment,
+    storage: &StorageAccess,
+    chain: &mut Chain,
+) -> Result<(), TaskError> {
     let vertex = &task.vertex;
     let range = KeyGroupRange::of_subtask(task.attempt.subtask, vertex.parallelism, vertex.max_parallelism);
     let folder = restore::folder(restore, task);
@@ -59,7 +62,7 @@ pub(crate) async fn replay(restore: &TaskRestore, task: &TaskDeployment, chain: 
         let bytes = match &records.batches {
             StateBlob::Inline(bytes) => bytes.clone(),
             file @ StateBlob::File { .. } => {
-                let store = CheckpointStore::open_local(Path::new(&folder));
+                let store = storage.open_at(&folder);
                 let store = store.map_err(|error| restore::unreadable(&error))?;
                 store.read_blob(file).await.map_err(|error| restore::unreadable(&error))?
             }

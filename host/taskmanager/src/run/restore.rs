@@ -1,13 +1,12 @@
 //! What the guests of a task begin with: the state and timers of a checkpoint or savepoint.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use millrace_protocol::{OperatorRestore, StateBlob, TaskDeployment, TaskRestore};
 use millrace_state::{ChainSegment, KeyedBackend, OperatorState, SegmentChain, SegmentInput};
-use millrace_storage::{CheckpointStore, CheckpointStoreError};
+use millrace_storage::{CheckpointStoreError, StorageAccess};
 use millrace_task_core::{Clock, Timer, TimerService};
 use millrace_types::{Failure, FailureKind, KeyGroupRange, NodeId};
 use tokio::runtime::Handle;
@@ -35,6 +34,7 @@ pub(crate) fn unreadable(error: &CheckpointStoreError) -> Failure {
 /// Restores the state of operators, given by node and uid, into a backend and timers without any.
 pub(crate) async fn restore(
     task: &TaskDeployment,
+    storage: &StorageAccess,
     operators: Vec<(NodeId, String)>,
     state: GuestState,
 ) -> Result<GuestState, Failure> {
@@ -47,6 +47,7 @@ pub(crate) async fn restore(
     }
     let vertex = &task.vertex;
     let restorer = Restorer {
+        storage: storage.clone(),
         job_folder: task.settings.checkpoints.folder.clone(),
         foreign: restore.folder.as_deref().map(Arc::from),
         key_groups: KeyGroupRange::of_subtask(task.attempt.subtask, vertex.parallelism, vertex.max_parallelism),
@@ -61,6 +62,7 @@ pub(crate) async fn restore(
 }
 
 struct Restorer {
+    storage: StorageAccess,
     job_folder: String,
     foreign: Option<Arc<str>>,
     key_groups: KeyGroupRange,
@@ -86,7 +88,7 @@ impl Restorer {
             let (mut segments, mut handles) = (Vec::new(), Vec::new());
             for segment in subtask {
                 let handle = SegmentHandle { blob: segment.blob.clone(), folder: self.foreign.clone() };
-                let source = open_segment(&handle, &self.job_folder).map_err(|error| unreadable(&error))?;
+                let source = open_segment(&self.storage, &handle, &self.job_folder).map_err(|error| unreadable(&error))?;
                 let (key_groups, bytes) = (segment.key_groups, segment.blob.byte_len());
                 segments.push(SegmentInput { source, key_groups });
                 handles.push(ChainSegment { handle, key_groups, bytes });
@@ -129,7 +131,7 @@ impl Restorer {
             return Ok(bytes.clone());
         }
         let folder = self.foreign.as_deref().unwrap_or(&self.job_folder);
-        self.runtime.block_on(CheckpointStore::open_local(Path::new(folder))?.read_blob(blob))
+        self.runtime.block_on(self.storage.open_at(folder)?.read_blob(blob))
     }
 }
 
