@@ -15,7 +15,13 @@ const STARTS_MAX: u32 = 3;
 
 /// The ports of the master, the volumes, the filer and S3, each with one for gRPC.
 const PORTS: [&str; 8] = [
-    "master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc", "s3.port",
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port",
     "s3.port.grpc",
 ];
 
@@ -125,7 +131,8 @@ impl S3Server {
 /// A command whose process dies with the thread that starts it, where the machine has `setpriv`.
 fn bound_to_this_thread(program: &str) -> Command {
     let setpriv = Path::new("/usr/bin/setpriv");
-    let found = std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists()));
+    let found =
+        std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists()));
     if !setpriv.exists() || !found {
         return Command::new(program);
     }

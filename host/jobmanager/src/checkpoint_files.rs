@@ -84,10 +84,7 @@ pub(crate) async fn read_pointer(
 }
 
 /// Reads a savepoint, or a retained checkpoint of some job, where a client says that it is.
-pub(crate) async fn read_foreign(
-    storage: &StorageAccess,
-    location: &StorageLocation,
-) -> Result<Description, Failure> {
+pub(crate) async fn read_foreign(storage: &StorageAccess, location: &StorageLocation) -> Result<Description, Failure> {
     let payload = read_payload(storage, location).await?;
     let mut description = decode(location, &payload)?;
     let folder = files_folder(location, &description.checkpoint);
@@ -165,11 +162,7 @@ fn decode(location: &StorageLocation, payload: &[u8]) -> Result<Description, Fai
     })
 }
 
-async fn open(
-    storage: &StorageAccess,
-    folder: &StorageLocation,
-    create: bool,
-) -> Result<CheckpointStore, Failure> {
+async fn open(storage: &StorageAccess, folder: &StorageLocation, create: bool) -> Result<CheckpointStore, Failure> {
     opened(storage, folder, create).await?.map_err(of_store)
 }
 

@@ -175,12 +175,22 @@ mod tests {
         options.s3_roots = S3Roots::Only(vec![at("s3://shared/savepoints")]);
         let job = JobId::from_bytes([0xab; 16]);
         let made = savepoint_folder(&options, None, Some("s3://shared/savepoints/mine/"), job).await.unwrap();
-        assert!(made.is_within(&at("s3://shared/savepoints/mine")) && made.name().unwrap().starts_with("savepoint-ababab"));
-        for outside in ["s3://shared", "s3://shared/savepoints2", "s3://cluster/checkpoints", "s3://x", "s3://shared/savepoints/../x"] {
+        assert!(
+            made.is_within(&at("s3://shared/savepoints/mine")) && made.name().unwrap().starts_with("savepoint-ababab")
+        );
+        for outside in [
+            "s3://shared",
+            "s3://shared/savepoints2",
+            "s3://cluster/checkpoints",
+            "s3://x",
+            "s3://shared/savepoints/../x",
+        ] {
             let refused = savepoint_folder(&options, None, Some(outside), job).await;
             assert!(matches!(refused, Err(DispatcherError::Invalid(_))), "{outside}: {refused:?}");
         }
-        for (text, own_only) in [("s3://cluster/checkpoints/j/chk-1/_metadata", true), ("s3://shared/savepoints/s", false)] {
+        for (text, own_only) in
+            [("s3://cluster/checkpoints/j/chk-1/_metadata", true), ("s3://shared/savepoints/s", false)]
+        {
             let found = restore_folder(&options, text).await.unwrap();
             assert_eq!(found, RestoreFolder { location: at(text.trim_end_matches("/_metadata")), own_only });
         }

@@ -33,7 +33,8 @@ pub(crate) async fn named(
     tenant: &TenantId,
     path: &str,
 ) -> Result<(StorageLocation, Description), DispatcherError> {
-    let RestoreFolder { location: folder, own_only } = checkpoint_folders::restore_folder(&services.options, path).await?;
+    let RestoreFolder { location: folder, own_only } =
+        checkpoint_folders::restore_folder(&services.options, path).await?;
     let missing =
         |why: String| DispatcherError::Invalid(format!("there is no savepoint or checkpoint at {path}: {why}"));
     let found = checkpoint_files::read_foreign(&services.options.storage, &folder).await;

@@ -133,10 +133,8 @@ impl StorageAccess {
 }
 
 fn parse(location: &str) -> Result<StorageLocation, CheckpointStoreError> {
-    StorageLocation::parse(location).map_err(|error| CheckpointStoreError::Folder {
-        folder: location.to_owned(),
-        cause: Box::new(error),
-    })
+    StorageLocation::parse(location)
+        .map_err(|error| CheckpointStoreError::Folder { folder: location.to_owned(), cause: Box::new(error) })
 }
 
 /// Deletes a local folder, also what dead writers left there.

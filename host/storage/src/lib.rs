@@ -27,8 +27,8 @@ pub use checkpoint::{
 };
 pub use digest::digest_of;
 pub use location::{LocationError, S3Roots, StorageLocation};
-pub use s3::S3Options;
 pub use manifest::{
     Application, Capabilities, ComponentLimits, ComponentSpec, Duration, Manifest, ManifestEdge, ManifestError,
     ManifestGraph, ManifestNode, MemorySize, NativeSpec,
 };
+pub use s3::S3Options;

@@ -184,9 +184,23 @@ mod tests {
             assert_eq!(at(written), at(text));
         }
         for text in [
-            "", "a", "./a", "file:a", "file://host", "gs://bucket/a", "s3://", "s3://ab", "s3://Bucket/a",
-            "s3://key:secret@bucket/a", "s3://bucket//a", "s3://bucket/a/../b", "s3://bucket/a b", "s3://bucket/%2e",
-            "s3://-bucket", "s3://a..b", "/a\0",
+            "",
+            "a",
+            "./a",
+            "file:a",
+            "file://host",
+            "gs://bucket/a",
+            "s3://",
+            "s3://ab",
+            "s3://Bucket/a",
+            "s3://key:secret@bucket/a",
+            "s3://bucket//a",
+            "s3://bucket/a/../b",
+            "s3://bucket/a b",
+            "s3://bucket/%2e",
+            "s3://-bucket",
+            "s3://a..b",
+            "/a\0",
         ] {
             assert!(StorageLocation::parse(text).is_err(), "{text}");
         }
@@ -197,7 +211,10 @@ mod tests {
         for root in ["/root", "s3://bucket/root"] {
             let root = at(root);
             let inner = root.join("job").join("chk-1");
-            assert_eq!((inner.name(), inner.parent(), inner.parent().parent()), (Some("chk-1"), root.join("job"), root));
+            assert_eq!(
+                (inner.name(), inner.parent(), inner.parent().parent()),
+                (Some("chk-1"), root.join("job"), root)
+            );
         }
         assert_eq!(at("s3://bucket").join("a"), at("s3://bucket/a"));
         assert_eq!(at("s3://bucket/a").parent(), at("s3://bucket"));

@@ -10,8 +10,8 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{HeaderValue, IF_NONE_MATCH};
 use http::Method;
+use http::header::{HeaderValue, IF_NONE_MATCH};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,

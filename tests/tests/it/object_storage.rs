@@ -126,7 +126,9 @@ async fn a_job_whose_state_is_in_s3_survives_a_task_manager_and_leaves_nothing()
         tokio::time::sleep(POLL).await;
     }
     ensure!(s3.names("ha/blob").await?.len() >= 2, "the bundle is not there");
-    ensure!(!folder.path().join("job-manager/blobs").exists() && !folder.path().join("job-manager/checkpoints").exists());
+    ensure!(
+        !folder.path().join("job-manager/blobs").exists() && !folder.path().join("job-manager/checkpoints").exists()
+    );
     s3.keeps_its_secret(folder.path())
 }
 

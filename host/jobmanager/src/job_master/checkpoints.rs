@@ -246,12 +246,7 @@ async fn reserve(services: Arc<Services>, spec: Arc<JobSpec>, write: WriteId, up
 }
 
 /// Deletes what a checkpoint has for itself. One that the job claimed and began with is another job's: its files go too.
-async fn delete(
-    services: &Services,
-    spec: &JobSpec,
-    checkpoint: CheckpointId,
-    location: &str,
-) -> Result<(), Failure> {
+async fn delete(services: &Services, spec: &JobSpec, checkpoint: CheckpointId, location: &str) -> Result<(), Failure> {
     let (storage, folder) = (&services.options.storage, checkpoint_files::parse(location)?);
     let start = spec.start_from.as_ref().map(|start| &start.from);
     match start.filter(|from| from.checkpoint.id == checkpoint && *location == *from.location) {

@@ -128,7 +128,10 @@ impl CheckpointStoreError {
                  it; if the file is gone, use an earlier checkpoint or a savepoint"
             }
             Self::Damaged { .. } => "check the disk, then use an earlier checkpoint or a savepoint",
-            Self::Write { path, .. } | Self::Read { path, .. } | Self::Delete { path, .. } | Self::List { path, .. }
+            Self::Write { path, .. }
+            | Self::Read { path, .. }
+            | Self::Delete { path, .. }
+            | Self::List { path, .. }
                 if StorageLocation::is_s3_text(path) =>
             {
                 "check that the bucket exists, that s3.endpoint is reached from here, and that the keys may list, read, \
@@ -137,7 +140,9 @@ impl CheckpointStoreError {
             Self::Write { .. } | Self::Read { .. } | Self::Delete { .. } | Self::List { .. } => {
                 "check the file system and its permissions"
             }
-            Self::Scratch { .. } => "free space below data.dir, which takes the largest files of the state while a task is restored",
+            Self::Scratch { .. } => {
+                "free space below data.dir, which takes the largest files of the state while a task is restored"
+            }
             Self::Closed => return None,
         })
     }

@@ -170,7 +170,10 @@ async fn metadata_is_read_as_it_was_written_or_not_at_all() {
         for payload in ["first", ""] {
             store.write_metadata(within, payload.into()).await.unwrap();
             assert_eq!(store.read_metadata(within).await.unwrap(), payload);
-            store.delete([within.map_or("_metadata".to_owned(), |within| format!("{within}/_metadata"))]).await.unwrap();
+            store
+                .delete([within.map_or("_metadata".to_owned(), |within| format!("{within}/_metadata"))])
+                .await
+                .unwrap();
         }
         store.write_metadata(within, "again".into()).await.unwrap();
         let file = folder(&store).join(within.unwrap_or_default()).join("_metadata");

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures::future::join_all;
 use millrace_protocol::StateBlob;
 use millrace_storage::{
-    CheckpointStore, CheckpointStoreError, RangedFile, S3Options, StorageAccess, StorageError, StorageLocation, digest_of,
+    CheckpointStore, CheckpointStoreError, RangedFile, S3Options, StorageAccess, StorageError, StorageLocation,
+    digest_of,
 };
 use millrace_types::{BlobKey, BlobKind, TenantId};
 
@@ -68,7 +69,8 @@ async fn files_are_whole_or_not_there(store: &CheckpointStore) {
         let open = ranged(store, file.clone()).await.unwrap();
         // Whoever reads it goes on when it is deleted.
         store.delete([name]).await.unwrap();
-        for offset in [0, bytes / 2, (8 << 20) - 5, bytes.saturating_sub(10)].into_iter().filter(|at| at + 10 <= bytes) {
+        for offset in [0, bytes / 2, (8 << 20) - 5, bytes.saturating_sub(10)].into_iter().filter(|at| at + 10 <= bytes)
+        {
             let mut out = [0; 10];
             open.read_at(offset as u64, &mut out).unwrap();
             assert_eq!(out, content[offset..offset + 10], "{name} at {offset}");
@@ -122,12 +124,11 @@ async fn what_is_missing_or_damaged_is_named(store: &CheckpointStore) {
     for bytes in [1_000, BIG] {
         let name = format!("chk-1/{bytes}");
         let (_, bytes, checksum) = described(store.write(&name, [pattern(bytes, 5)]).await.unwrap());
-        for (length, sum, says) in [(bytes - 1, checksum, "bytes"), (bytes + 1, checksum, "bytes"), (bytes, 1, "checksum")] {
+        for (length, sum, says) in
+            [(bytes - 1, checksum, "bytes"), (bytes + 1, checksum, "bytes"), (bytes, 1, "checksum")]
+        {
             let file = (name.clone(), length, sum);
-            let errors = [
-                store.read(&name, length, sum).await.unwrap_err(),
-                ranged(store, file).await.unwrap_err(),
-            ];
+            let errors = [store.read(&name, length, sum).await.unwrap_err(), ranged(store, file).await.unwrap_err()];
             for error in errors {
                 let text = error.to_string();
                 assert!(matches!(error, CheckpointStoreError::Damaged { .. }) && error.is_state_lost(), "{text}");
@@ -149,7 +150,8 @@ async fn what_is_missing_or_damaged_is_named(store: &CheckpointStore) {
 
 async fn files_and_folders_are_listed_and_deleted(access: &StorageAccess, store: &CheckpointStore) {
     for first in (0..MANY).step_by(50) {
-        let writes = (first..first + 50).map(|n| async move { store.write(&format!("chk-1/{n:05}"), [pattern(9, 6)]).await });
+        let writes =
+            (first..first + 50).map(|n| async move { store.write(&format!("chk-1/{n:05}"), [pattern(9, 6)]).await });
         join_all(writes).await.into_iter().for_each(|written| drop(written.unwrap()));
     }
     for name in ["chk-10/a", "shared/a", "top"] {

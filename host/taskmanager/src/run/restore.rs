@@ -88,7 +88,8 @@ impl Restorer {
             let (mut segments, mut handles) = (Vec::new(), Vec::new());
             for segment in subtask {
                 let handle = SegmentHandle { blob: segment.blob.clone(), folder: self.foreign.clone() };
-                let source = open_segment(&self.storage, &handle, &self.job_folder).map_err(|error| unreadable(&error))?;
+                let source =
+                    open_segment(&self.storage, &handle, &self.job_folder).map_err(|error| unreadable(&error))?;
                 let (key_groups, bytes) = (segment.key_groups, segment.blob.byte_len());
                 segments.push(SegmentInput { source, key_groups });
                 handles.push(ChainSegment { handle, key_groups, bytes });
