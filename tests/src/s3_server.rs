@@ -89,10 +89,10 @@ impl S3Server {
     fn wait_for_bucket(&mut self) -> io::Result<()> {
         let give_up = Instant::now() + STARTUP_MAX;
         let (filer, s3) = (self.ports[4], self.ports[6]);
-        // A bucket is a folder of the filer; S3 itself would want a signature.
+        // A bucket is a folder of the filer, which may be there already; S3 itself would want a signature.
         let bucket = format!("/buckets/{}/", Self::BUCKET);
         loop {
-            let made = ask(filer, "POST", &bucket).is_ok_and(|status| matches!(status, 200..300));
+            let made = ask(filer, "POST", &bucket).is_ok_and(|status| matches!(status, 200..300 | 409));
             if made && ask(s3, "GET", "/").is_ok() {
                 return Ok(());
             }
@@ -114,17 +114,6 @@ impl S3Server {
     /// A prefix of the bucket.
     pub fn prefix(&self, name: &str) -> String {
         format!("s3://{}/{name}", Self::BUCKET)
-    }
-
-    /// What a Millrace process takes on its command line to reach the server.
-    pub fn options(&self) -> Vec<String> {
-        let options = [
-            format!("s3.endpoint={}", self.endpoint()),
-            format!("s3.access-key={}", Self::ACCESS_KEY),
-            format!("s3.secret-key={}", Self::SECRET_KEY),
-            "s3.path.style.access=true".to_owned(),
-        ];
-        options.into_iter().flat_map(|option| ["-D".to_owned(), option]).collect()
     }
 }
 

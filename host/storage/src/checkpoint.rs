@@ -46,7 +46,7 @@ pub use error::CheckpointStoreError;
 pub use metadata::METADATA_FILE;
 pub(crate) use path::StorePath;
 pub use ranged::RangedFile;
-pub use writer::{CheckpointFileWriter, S3_PART_BYTES};
+pub use writer::CheckpointFileWriter;
 
 /// A file of the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -18,7 +18,7 @@ use object_store::client::{
 };
 use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
-/// How long one request may take, with its body: a part has [`crate::checkpoint::S3_PART_BYTES`].
+/// How long one request may take, with its body: it has at most 8 MiB of a file.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a connection may take to come about.

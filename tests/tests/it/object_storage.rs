@@ -19,6 +19,17 @@ const EVENTS_PER_SECOND: u64 = 2_000;
 /// How long the job runs at least that loses a TaskManager, in seconds: some checkpoints before it, and some behind.
 const SECONDS: u64 = 8;
 
+/// What a process of Millrace takes on its command line to reach the server.
+fn reached(server: &S3Server) -> Vec<String> {
+    let options = [
+        format!("s3.endpoint={}", server.endpoint()),
+        format!("s3.access-key={}", S3Server::ACCESS_KEY),
+        format!("s3.secret-key={}", S3Server::SECRET_KEY),
+        "s3.path.style.access=true".to_owned(),
+    ];
+    options.into_iter().flat_map(|option| ["-D".to_owned(), option]).collect()
+}
+
 struct InS3 {
     server: S3Server,
     cluster: Processes,
@@ -27,7 +38,7 @@ struct InS3 {
 impl InS3 {
     async fn start(folder: &Path) -> Result<Self> {
         let server = S3Server::start()?;
-        let mut options = server.options();
+        let mut options = reached(&server);
         for (key, prefix) in [
             ("execution.checkpointing.dir", "checkpoints"),
             ("high-availability.storageDir", "ha"),
@@ -92,7 +103,7 @@ impl InS3 {
             }
         }
         let mut command = Command::new(repository::millrace()?);
-        let shown = command.arg("config").args(self.server.options()).output()?;
+        let shown = command.arg("config").args(reached(&self.server)).output()?;
         let text = String::from_utf8(shown.stdout)?;
         ensure!(text.contains("s3.secret-key = \"******\"") && text.contains("s3.endpoint = \"http://"), "{text}");
         ensure!(!text.contains(S3Server::SECRET_KEY) && !text.contains(S3Server::ACCESS_KEY), "{text}");

@@ -22,7 +22,7 @@ const LOCAL_PART_BYTES: usize = 1024 * 1024;
 
 /// What is gathered before it is sent to S3, in bytes. S3 takes no smaller parts than 5 MiB but the last, and no more of
 /// them than [`PARTS_MAX`].
-pub const S3_PART_BYTES: usize = 8 * 1024 * 1024;
+const S3_PART_BYTES: usize = 8 * 1024 * 1024;
 
 /// The parts of the longest file: S3's limit. With [`S3_PART_BYTES`] that is 78 GiB.
 const PARTS_MAX: u32 = 10_000;

@@ -20,7 +20,7 @@ const BIG: usize = 20 * 1024 * 1024 + 77;
 const MANY: usize = 1_050;
 
 fn pattern(bytes: usize, seed: u64) -> Bytes {
-    let mut random = seed | 1;
+    let mut random = 2 * seed + 1;
     let words = std::iter::repeat_with(|| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         random.to_le_bytes()
