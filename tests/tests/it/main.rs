@@ -19,6 +19,7 @@ mod layers;
 mod lifecycle;
 mod local_state;
 mod nexmark;
+mod object_storage;
 mod processes;
 mod recovery;
 mod rest_shapes;

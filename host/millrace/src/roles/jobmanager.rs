@@ -88,9 +88,10 @@ impl Core {
     ) -> Result<Self> {
         folder::create_private(data_dir)?;
         let (metadata, handle) = MetadataService::open(&MetadataOptions::new(data_dir.join("metadata.redb")))?;
-        let blobs = BlobStore::open_local(&data_dir.join("blobs"))?;
+        let storage = setup::storage(configuration, data_dir.to_owned())?;
+        let blobs = storage.blobs(&setup::blob_location(configuration, data_dir)?)?;
         let sandbox = setup::sandbox(data_dir)?;
-        let mut options = setup::job_manager_options(configuration, data_dir, reach)?;
+        let mut options = setup::job_manager_options(configuration, data_dir, storage, reach)?;
         options.crash_points = start.crash_points;
         if start.adopts {
             options.adoption_timeout_ms = Some(configuration.duration_ms(config::ADOPTION_TIMEOUT)?);
