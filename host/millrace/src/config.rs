@@ -197,7 +197,12 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(S3_ACCESS_KEY, Kind::Secret, "", "the id of the key for S3; unless set, what Amazon's own tools would take"),
     option(S3_SECRET_KEY, Kind::Secret, "", "the key for S3; best in the file, as MILLRACE_S3_SECRET_KEY or as AWS_…"),
     option(S3_PATH_STYLE, Kind::Flag, "false", "whether the bucket stands in the path and not in the host's name"),
-    option(S3_RETRY_TIMEOUT, Kind::Duration, "60 s", "for how long a request is repeated that S3 does not take for now"),
+    option(
+        S3_RETRY_TIMEOUT,
+        Kind::Duration,
+        "60 s",
+        "for how long a request is repeated that S3 does not take for now",
+    ),
     option(INLINE_MAX, Kind::Inline, "20 kb", "state of at most so many bytes stands in a checkpoint's metadata"),
     option(
         FROM_LOCAL,

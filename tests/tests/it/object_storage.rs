@@ -7,17 +7,20 @@ use anyhow::{Context, Result, ensure};
 use millrace_storage::{S3Options, StorageAccess, StorageLocation};
 use millrace_tests::checkpoints;
 use millrace_tests::expected::{Expected, committed_rows};
+use millrace_tests::metrics::{self, RESTORED_LOCAL, RESTORED_REMOTE};
 use millrace_tests::process::{PATIENCE, POLL};
 use millrace_tests::processes::Processes;
 use millrace_tests::repository;
 use millrace_tests::s3_server::S3Server;
 use serde_json::Value;
 
+use crate::upgrades::{Job, answer};
+
 /// Events in a second of event time: sparse, so that a short run has many windows.
 const EVENTS_PER_SECOND: u64 = 2_000;
 
-/// How long the job runs at least that loses a TaskManager, in seconds: some checkpoints before it, and some behind.
-const SECONDS: u64 = 8;
+/// How long a job runs at least, in seconds: some checkpoints before each death, and some behind.
+const SECONDS: u64 = 12;
 
 /// What a process of Millrace takes on its command line to reach the server.
 fn reached(server: &S3Server) -> Vec<String> {
@@ -42,7 +45,7 @@ impl InS3 {
         for (key, prefix) in [
             ("execution.checkpointing.dir", "checkpoints"),
             ("high-availability.storageDir", "ha"),
-            ("file.roots", "savepoints"),
+            ("file.roots", "mine"),
         ] {
             options.extend(["-D".to_owned(), format!("{key}={}", server.prefix(prefix))]);
         }
@@ -72,6 +75,7 @@ impl InS3 {
         let mut arguments = vec!["-d", "-D", "execution.checkpointing.interval=1 s"];
         arguments.extend(["-D", "restart-strategy.type=fixed-delay", "-D", "restart-strategy.fixed-delay.delay=10 ms"]);
         arguments.extend(["-D", "restart-strategy.fixed-delay.attempts=3"]);
+        arguments.extend(["-D", "execution.state-recovery.from-local=true"]);
         arguments.extend(state);
         arguments.extend([bundle.to_str().context("a path")?, "--", "--query", query, "--events", &events]);
         arguments.extend(["--rate", &rate, "--events-per-second", &density]);
@@ -112,7 +116,7 @@ impl InS3 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_whose_state_is_in_s3_survives_a_task_manager_and_leaves_nothing() -> Result<()> {
+async fn a_job_whose_state_is_in_s3_survives_deaths_and_leaves_nothing() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut s3 = InS3::start(folder.path()).await?;
     let records = 200_000;
@@ -126,9 +130,18 @@ async fn a_job_whose_state_is_in_s3_survives_a_task_manager_and_leaves_nothing()
     let victim = s3.cluster.running(&job).await?;
     s3.cluster.kill_task_manager(victim)?;
     s3.cluster.add_task_manager()?;
+    // Who had the state has copies, and the other one reads it in S3.
+    metrics::wait_for(&s3.cluster, 2, |all| {
+        let restored = |name: &str| all.iter().any(|metrics| metrics.get(name).is_some_and(|bytes| *bytes > 0));
+        restored(RESTORED_LOCAL) && restored(RESTORED_REMOTE)
+    })
+    .await?;
+    let restored = checkpoints::wait_for(&s3.cluster, &job, |figures| figures.restored > 0).await?;
+    let behind = checkpoints::wait_for(&s3.cluster, &job, |figures| figures.latest > restored.latest).await?;
+    s3.cluster.restart_job_manager()?;
+    s3.cluster.wait_running(&job).await?;
+    checkpoints::wait_for(&s3.cluster, &job, |figures| figures.latest > behind.latest).await?;
     s3.cluster.wait_finished(&job).await?;
-    let figures = checkpoints::figures(&s3.cluster.client, &job).await?;
-    ensure!(figures.restored > 0, "{figures:?}");
     expected.compare(committed_rows(&output)?)?;
     // A finished job keeps no checkpoint; its files go beside its end.
     let give_up = std::time::Instant::now() + PATIENCE;
@@ -157,7 +170,7 @@ async fn a_savepoint_in_s3_is_begun_with_and_disposed_of() -> Result<()> {
     let refusal = String::from_utf8_lossy(&outside.stderr).into_owned();
     ensure!(!outside.status.success() && refusal.contains("file.roots"), "{refusal}");
 
-    let target = s3.server.prefix("savepoints/mine");
+    let target = s3.server.prefix("mine/savepoints");
     let stopped = s3.says("stop", &[&job, "-p", &target])?;
     let savepoint = stopped["location"].as_str().context("no location")?.to_owned();
     ensure!(stopped["status"] == "FINISHED" && savepoint.starts_with(&format!("{target}/savepoint-")), "{stopped}");
@@ -168,10 +181,28 @@ async fn a_savepoint_in_s3_is_begun_with_and_disposed_of() -> Result<()> {
     s3.cluster.wait_finished(&job).await?;
     expected.compare(committed_rows(&output)?)?;
 
-    ensure!(!s3.names("savepoints/mine").await?.is_empty());
+    ensure!(!s3.names("mine/savepoints").await?.is_empty());
     s3.says("savepoint", &["--dispose", &savepoint])?;
-    ensure!(s3.names("savepoints/mine").await?.is_empty());
+    ensure!(s3.names("mine/savepoints").await?.is_empty());
     let gone = s3.command("run", &["-s", &savepoint, repository::bundle("nexmark")?.to_str().context("a path")?])?;
     ensure!(!gone.status.success() && String::from_utf8_lossy(&gone.stderr).contains(&savepoint));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_is_replaced_at_a_barrier_whose_checkpoint_is_in_s3() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut s3 = InS3::start(folder.path()).await?;
+    let job = Job::start_in(&s3.cluster, "rows", &s3.server.prefix("mine/checkpoints")).await?;
+    let upgraded = answer(&job.upgrade(&s3.cluster, 2)?)?;
+    ensure!(upgraded["way"] == "barrier", "{upgraded}");
+    // What is restored from then on is the checkpoint of the upgrade, or a later one: with the new code.
+    let victim = s3.cluster.running(&job.id).await?;
+    s3.cluster.kill_task_manager(victim)?;
+    s3.cluster.add_task_manager()?;
+    checkpoints::wait_for(&s3.cluster, &job.id, |figures| figures.restored >= 1).await?;
+    s3.cluster.wait_finished(&job.id).await?;
+    let by_release = job.check()?;
+    ensure!(by_release.keys().eq(&[1, 2]), "{by_release:?}");
     Ok(())
 }

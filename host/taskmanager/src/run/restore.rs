@@ -135,7 +135,8 @@ impl Restorer {
         let handle =
             |segment: &StateSegment| SegmentHandle { blob: segment.blob.clone(), folder: self.foreign.clone() };
         let handles: Vec<_> = operator.keyed.iter().flatten().map(handle).collect();
-        let sources = self.copies.restore_all(&self.storage, &handles, &self.runtime).map_err(|error| unreadable(&error))?;
+        let sources =
+            self.copies.restore_all(&self.storage, &handles, &self.runtime).map_err(|error| unreadable(&error))?;
         let mut opened = handles.into_iter().zip(sources);
         let mut inputs = Vec::with_capacity(operator.keyed.len());
         let mut chain = Vec::with_capacity(operator.keyed.len());
