@@ -253,7 +253,8 @@ impl CheckpointStore {
         Ok(files)
     }
 
-    /// The names of the folders that stand in the store itself, in order.
+    /// The names of the folders that stand in the store itself, in order. There may be one among them, for a while, whose
+    /// files were all deleted.
     ///
     /// # Errors
     /// [`CheckpointStoreError::List`].

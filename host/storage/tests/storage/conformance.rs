@@ -163,7 +163,13 @@ async fn files_and_folders_are_listed_and_deleted(access: &StorageAccess, store:
     };
     let expected: Vec<String> = (0..MANY).map(|n| format!("chk-1/{n:05}")).collect();
     assert_eq!(names(store.list(Some("chk-1")).await.unwrap()), expected);
-    assert_eq!(store.folders().await.unwrap(), ["chk-1", "chk-10", "shared"]);
+    let mut folders = store.folders().await.unwrap();
+    for gone in ["once", "race"] {
+        // A server that keeps folders may name one for a while that has become empty.
+        assert_eq!(store.list(Some(gone)).await.unwrap(), []);
+        folders.retain(|folder| folder != gone);
+    }
+    assert_eq!(folders, ["chk-1", "chk-10", "shared"]);
     let inner = access.open(&store.location().join("chk-10")).unwrap();
     assert_eq!(names(inner.list(None).await.unwrap()), ["a"]);
     store.delete(&expected[..MANY / 2]).await.unwrap();
