@@ -124,6 +124,17 @@ pub async fn outcome(client: &Client, job: &str, request: &str) -> Result<Savepo
     }
 }
 
+/// What became of such a request in the end: its answer comes behind the end of the job.
+pub async fn ended(client: &Client, job: &str, request: &str) -> Result<Savepoint> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match outcome(client, job, request).await? {
+            Savepoint::InProgress if Instant::now() < deadline => tokio::time::sleep(POLL).await,
+            found => return Ok(found),
+        }
+    }
+}
+
 /// One line of a job's history of checkpoints.
 #[derive(Debug, Clone)]
 pub struct Taken {
