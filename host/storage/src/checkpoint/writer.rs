@@ -1,9 +1,9 @@
 //! Writes one file.
 //!
 //! Invariant: a name that is taken stays as it is. A file of one part is put on the condition that there is none of its
-//! name, and so is the end of a larger one on S3. In a local folder a larger one is renamed into place after a look: there
-//! alone two writers that have the same name at the same moment could both believe to have written, and no two have (see
-//! [`super`]).
+//! name, and so is the end of a larger one on S3. Of larger ones that end at the same moment two may both believe to have
+//! written: in a local folder they are renamed into place after a look, and not every S3 server decides that condition in
+//! one step (SeaweedFS does not). No two writers have the same name (see [`super`]).
 
 use std::fmt;
 
