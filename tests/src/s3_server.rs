@@ -102,7 +102,7 @@ impl S3Server {
                 let tail: Vec<&str> = log.lines().rev().take(10).collect();
                 return Err(io::Error::other(format!("the S3 server did not come up ({ended:?}): {tail:#?}")));
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::park_timeout(Duration::from_millis(50));
         }
     }
 
