@@ -348,7 +348,7 @@ mod tests {
             let cluster = JobManagerOptions { local_backup: cluster.0, from_local: cluster.1, ..Default::default() };
             let options = run.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             let settings = RunSettings::parse(&options).unwrap();
-            let tasks = settings.task_settings(&cluster, &cluster.checkpoints, Path::new("/c/j"));
+            let tasks = settings.task_settings(&cluster, &cluster.checkpoints, &StorageLocation::Local("/c/j".into()));
             (tasks.checkpoints.local_backup, tasks.checkpoints.from_local)
         };
         assert_eq!(copies((None, false), &[]), (false, false));
