@@ -124,7 +124,7 @@ pub async fn outcome(client: &Client, job: &str, request: &str) -> Result<Savepo
     }
 }
 
-/// What became of such a request, once that is known.
+/// What became of such a request in the end: its answer comes behind the end of the job.
 pub async fn ended(client: &Client, job: &str, request: &str) -> Result<Savepoint> {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -15,3 +15,4 @@ pub mod process;
 pub mod processes;
 pub mod repository;
 pub mod rows;
+pub mod s3_server;

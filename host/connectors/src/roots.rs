@@ -39,6 +39,11 @@ impl FileRoots {
         Self(Roots::Only(Arc::from([])))
     }
 
+    /// Whether it allows whatever the process's user may read and write.
+    pub fn is_unrestricted(&self) -> bool {
+        matches!(self.0, Roots::Unrestricted)
+    }
+
     /// Allows these folders and all below them. Does blocking IO.
     ///
     /// # Errors

@@ -156,7 +156,7 @@ pub enum Input {
     SavepointRequested {
         /// The request.
         request: RequestId,
-        /// The folder that it is written into, an absolute path of at most
+        /// The folder that it is written into, an absolute path or `s3://bucket/prefix` of at most
         /// [`millrace_types::SAVEPOINT_FOLDER_BYTES_MAX`] that nothing else uses.
         folder: Box<str>,
         /// Whether and how the job is stopped behind it.
@@ -184,7 +184,7 @@ pub enum Input {
     CheckpointStored {
         /// The checkpoint.
         checkpoint: CheckpointId,
-        /// The folder with its `_metadata`, an absolute path, which is durable; or why it is not.
+        /// The folder with its `_metadata`, an absolute path or `s3://bucket/prefix`, which is durable; or why it is not.
         result: Result<Box<str>, String>,
     },
     /// What came of [`Command::ReadPointer`].

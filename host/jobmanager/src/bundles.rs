@@ -154,7 +154,11 @@ pub(crate) async fn component_bytes(blobs: &BlobStore, tenant: &TenantId, digest
 }
 
 fn lost_blob(error: &StorageError) -> Failure {
-    Failure::new(FailureKind::Internal, error.to_string()).with_remedy("upload the bundle again")
+    let failure = Failure::new(FailureKind::Internal, error.to_string());
+    match error {
+        StorageError::Missing { .. } | StorageError::Corrupt { .. } => failure.with_remedy("upload the bundle again"),
+        _ => failure,
+    }
 }
 
 /// Deletes blobs whose deletion the metadata has decided, and says so.

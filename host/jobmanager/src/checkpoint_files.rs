@@ -6,13 +6,12 @@
 //! - Nothing is deleted here that was not decided elsewhere.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use millrace_job_core::{CompletedCheckpoint, StoredCheckpoint};
 use millrace_metadata_core::CheckpointPointer;
-use millrace_storage::{CheckpointStore, CheckpointStoreError};
+use millrace_storage::{CheckpointStore, CheckpointStoreError, StorageAccess, StorageLocation};
 use millrace_types::{CheckpointId, Failure, FailureKind, JobId, SnapshotKind, TenantId};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -42,26 +41,34 @@ fn own_folder(id: CheckpointId) -> String {
 }
 
 /// Writes the description of a checkpoint of a job whose folder is `job_folder`.
-pub(crate) async fn write(job_folder: &Path, description: &Description) -> Result<Written, Failure> {
+pub(crate) async fn write(
+    storage: &StorageAccess,
+    job_folder: &StorageLocation,
+    description: &Description,
+) -> Result<Written, Failure> {
     let payload = postcard::to_stdvec(description)
         .map_err(|error| failed(format!("the description of a checkpoint cannot be encoded: {error}")))?;
     let payload = Bytes::from(payload);
     let (bytes, checksum) = (payload.len() as u64, xxh3_64(&payload));
     let checkpoint = &description.checkpoint;
     let (folder, within) = match &checkpoint.folder {
-        Some(folder) => (PathBuf::from(&**folder), None),
-        None => (job_folder.to_owned(), Some(own_folder(checkpoint.id))),
+        Some(folder) => (parse(folder)?, None),
+        None => (job_folder.clone(), Some(own_folder(checkpoint.id))),
     };
-    let store = open(&folder, true).await?;
+    let store = open(storage, &folder, true).await?;
     store.write_metadata(within.as_deref(), payload).await.map_err(of_store)?;
-    let folder = within.map_or_else(|| folder.clone(), |within| folder.join(within));
-    Ok(Written { folder: folder.to_string_lossy().into_owned(), bytes, checksum })
+    let folder = within.map_or_else(|| folder.clone(), |within| folder.join(&within));
+    Ok(Written { folder: folder.to_string(), bytes, checksum })
 }
 
 /// Reads a checkpoint that the metadata store points to.
-pub(crate) async fn read_pointer(job: JobId, pointer: &CheckpointPointer) -> Result<StoredCheckpoint, Failure> {
-    let location = Path::new(&pointer.folder);
-    let payload = read_payload(location).await?;
+pub(crate) async fn read_pointer(
+    storage: &StorageAccess,
+    job: JobId,
+    pointer: &CheckpointPointer,
+) -> Result<StoredCheckpoint, Failure> {
+    let location = &parse(&pointer.folder)?;
+    let payload = read_payload(storage, location).await?;
     if payload.len() as u64 != pointer.metadata_bytes || xxh3_64(&payload) != pointer.metadata_checksum {
         return Err(unreadable(format!("{}/_metadata is not the one that was written", pointer.folder)));
     }
@@ -77,68 +84,66 @@ pub(crate) async fn read_pointer(job: JobId, pointer: &CheckpointPointer) -> Res
 }
 
 /// Reads a savepoint, or a retained checkpoint of some job, where a client says that it is.
-pub(crate) async fn read_foreign(location: &Path) -> Result<Description, Failure> {
-    let payload = read_payload(location).await?;
+pub(crate) async fn read_foreign(storage: &StorageAccess, location: &StorageLocation) -> Result<Description, Failure> {
+    let payload = read_payload(storage, location).await?;
     let mut description = decode(location, &payload)?;
     let folder = files_folder(location, &description.checkpoint);
-    description.checkpoint.folder = Some(folder.to_string_lossy().into());
+    description.checkpoint.folder = Some(folder.to_string().into());
     Ok(description)
 }
 
 /// The folder that the paths of a checkpoint at this location are within.
-fn files_folder(location: &Path, checkpoint: &CompletedCheckpoint) -> PathBuf {
+fn files_folder(location: &StorageLocation, checkpoint: &CompletedCheckpoint) -> StorageLocation {
     match checkpoint.kind {
-        SnapshotKind::Savepoint { .. } => location.to_owned(),
+        SnapshotKind::Savepoint { .. } => location.clone(),
         // `chk-N` stands in its job's folder.
-        SnapshotKind::Checkpoint | SnapshotKind::Upgrade => location.parent().unwrap_or(location).to_owned(),
+        SnapshotKind::Checkpoint | SnapshotKind::Upgrade => location.parent(),
     }
 }
 
 /// Deletes files of a job. Those of a folder that is not there are deleted already.
-pub(crate) async fn delete_files(job_folder: &Path, paths: &[Box<str>]) -> Result<(), Failure> {
-    if matches!(tokio::fs::try_exists(job_folder).await, Ok(false)) {
-        return Ok(());
+pub(crate) async fn delete_files(
+    storage: &StorageAccess,
+    job_folder: &StorageLocation,
+    paths: &[Box<str>],
+) -> Result<(), Failure> {
+    match opened(storage, job_folder, false).await? {
+        Err(CheckpointStoreError::Missing { .. }) => Ok(()),
+        store => store.map_err(of_store)?.delete(paths).await.map_err(of_store),
     }
-    open(job_folder, false).await?.delete(paths).await.map_err(of_store)
 }
 
 /// Deletes a folder with all that is in it. One that is not there is deleted already.
-pub(crate) async fn delete_folder(folder: &Path) -> Result<(), Failure> {
-    match tokio::fs::remove_dir_all(folder).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(failed(format!("cannot delete {}: {error}", folder.display())))
-        }
-        _ => Ok(()),
-    }
+pub(crate) async fn delete_folder(storage: &StorageAccess, folder: &StorageLocation) -> Result<(), Failure> {
+    storage.delete_folder(folder).await.map_err(of_store)
 }
 
 /// Deletes a savepoint or checkpoint that some job wrote, with its files; those that checkpoints beside it refer to stay.
-pub(crate) async fn delete_foreign(location: &Path, checkpoint: &CompletedCheckpoint) -> Result<(), Failure> {
+pub(crate) async fn delete_foreign(
+    storage: &StorageAccess,
+    location: &StorageLocation,
+    checkpoint: &CompletedCheckpoint,
+) -> Result<(), Failure> {
     if !checkpoint.kind.is_savepoint() {
         let folder = files_folder(location, checkpoint);
-        let needed = needed_beside(&folder, location).await?;
+        let store = open(storage, &folder, false).await?;
+        let needed = needed_beside(&store, location).await?;
         let free: Vec<&str> = checkpoint.files().filter(|file| !needed.contains(*file)).collect();
-        match open(&folder, false).await?.delete(free).await {
-            Ok(()) => {}
-            Err(error) => return Err(of_store(error)),
-        }
+        store.delete(free).await.map_err(of_store)?;
     }
-    delete_folder(location).await
+    delete_folder(storage, location).await
 }
 
 /// The files that the other checkpoints of a job's folder refer to.
-async fn needed_beside(job_folder: &Path, without: &Path) -> Result<BTreeSet<String>, Failure> {
+async fn needed_beside(job_folder: &CheckpointStore, without: &StorageLocation) -> Result<BTreeSet<String>, Failure> {
     let mut needed = BTreeSet::new();
-    let cannot = |error: std::io::Error| failed(format!("cannot list {}: {error}", job_folder.display()));
-    let mut entries = tokio::fs::read_dir(job_folder).await.map_err(cannot)?;
-    while let Some(entry) = entries.next_entry().await.map_err(cannot)? {
-        let path = entry.path();
-        if path == without || !entry.file_name().to_string_lossy().starts_with("chk-") {
+    for name in job_folder.folders().await.map_err(of_store)? {
+        if Some(name.as_str()) == without.name() || !name.starts_with("chk-") {
             continue;
         }
         // One that was never complete, or is damaged, needs nothing.
-        if let Ok(payload) = read_payload(&path).await
-            && let Ok(other) = decode(&path, &payload)
+        if let Ok(payload) = job_folder.read_metadata(Some(&name)).await
+            && let Ok(other) = decode(&job_folder.location().join(&name), &payload)
         {
             needed.extend(other.checkpoint.files().map(str::to_owned));
         }
@@ -146,27 +151,36 @@ async fn needed_beside(job_folder: &Path, without: &Path) -> Result<BTreeSet<Str
     Ok(needed)
 }
 
-async fn read_payload(location: &Path) -> Result<Bytes, Failure> {
-    open(location, false).await?.read_metadata(None).await.map_err(of_store)
+async fn read_payload(storage: &StorageAccess, location: &StorageLocation) -> Result<Bytes, Failure> {
+    open(storage, location, false).await?.read_metadata(None).await.map_err(of_store)
 }
 
-fn decode(location: &Path, payload: &[u8]) -> Result<Description, Failure> {
+fn decode(location: &StorageLocation, payload: &[u8]) -> Result<Description, Failure> {
     postcard::from_bytes(payload).map_err(|error| {
-        unreadable(format!("{}/_metadata cannot be read: {error}", location.display()))
+        unreadable(format!("{location}/_metadata cannot be read: {error}"))
             .with_remedy("it was written by another version of Millrace, or is damaged: use another one")
     })
 }
 
+async fn open(storage: &StorageAccess, folder: &StorageLocation, create: bool) -> Result<CheckpointStore, Failure> {
+    opened(storage, folder, create).await?.map_err(of_store)
+}
+
 /// Opens a store, which blocks.
-async fn open(folder: &Path, create: bool) -> Result<CheckpointStore, Failure> {
-    let folder = folder.to_owned();
-    let opening = move || {
-        if create { CheckpointStore::create_local(&folder) } else { CheckpointStore::open_local(&folder) }
-    };
-    match tokio::task::spawn_blocking(opening).await {
-        Ok(store) => store.map_err(of_store),
-        Err(error) => Err(failed(format!("the opening of a folder was lost: {error}"))),
-    }
+async fn opened(
+    storage: &StorageAccess,
+    folder: &StorageLocation,
+    create: bool,
+) -> Result<Result<CheckpointStore, CheckpointStoreError>, Failure> {
+    let (storage, folder) = (storage.clone(), folder.clone());
+    let opening = move || if create { storage.create(&folder) } else { storage.open(&folder) };
+    let lost = |error| failed(format!("the opening of a folder was lost: {error}"));
+    tokio::task::spawn_blocking(opening).await.map_err(lost)
+}
+
+/// Where a folder is that the metadata log or a description names.
+pub(crate) fn parse(folder: &str) -> Result<StorageLocation, Failure> {
+    StorageLocation::parse(folder).map_err(|error| unreadable(error.to_string()))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the shape of map_err")]
@@ -191,12 +205,21 @@ fn unreadable(message: String) -> Failure {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use std::collections::BTreeMap;
+    use std::path::Path;
 
     use millrace_job_core::OperatorState;
     use millrace_protocol::{OperatorSnapshot, StateBlob};
     use millrace_types::Timestamp;
 
     use super::*;
+
+    fn storage() -> StorageAccess {
+        StorageAccess::default()
+    }
+
+    fn at(folder: &Path) -> StorageLocation {
+        folder.into()
+    }
 
     const JOB: JobId = JobId::from_bytes([7; 16]);
 
@@ -243,22 +266,22 @@ mod tests {
     async fn a_pointer_leads_to_what_was_written_and_to_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let described = description(3, SnapshotKind::Checkpoint, None, &["shared/a"]);
-        let written = write(folder.path(), &described).await.unwrap();
+        let written = write(&storage(), &at(folder.path()), &described).await.unwrap();
         assert_eq!(Path::new(&written.folder), folder.path().join("chk-3"));
         let pointer = pointer(&described, &written);
-        let read = read_pointer(JOB, &pointer).await.unwrap();
+        let read = read_pointer(&storage(), JOB, &pointer).await.unwrap();
         assert_eq!((&*read.checkpoint, &*read.location), (&described.checkpoint, written.folder.as_str()));
 
         let other = CheckpointPointer { metadata_checksum: 1, ..pointer.clone() };
-        let failure = read_pointer(JOB, &other).await.unwrap_err();
+        let failure = read_pointer(&storage(), JOB, &other).await.unwrap_err();
         assert!(failure.kind == FailureKind::StateUnreadable && failure.message.contains("not the one"), "{failure}");
         let file = folder.path().join("chk-3/_metadata");
         let mut bytes = std::fs::read(&file).unwrap();
         bytes[20] ^= 1;
         std::fs::write(&file, bytes).unwrap();
-        assert!(read_pointer(JOB, &pointer).await.unwrap_err().message.contains("damaged"));
+        assert!(read_pointer(&storage(), JOB, &pointer).await.unwrap_err().message.contains("damaged"));
         std::fs::remove_file(&file).unwrap();
-        let failure = read_pointer(JOB, &pointer).await.unwrap_err();
+        let failure = read_pointer(&storage(), JOB, &pointer).await.unwrap_err();
         assert!(failure.message.contains("missing") && failure.remedy.is_some(), "{failure}");
     }
 
@@ -268,14 +291,14 @@ mod tests {
         let (made, moved) = (folder.path().join("savepoint-1"), folder.path().join("moved"));
         let kind = SnapshotKind::Savepoint { stop: true };
         let described = description(4, kind, Some(&made), &["a"]);
-        let written = write(&folder.path().join("job"), &described).await.unwrap();
+        let written = write(&storage(), &at(&folder.path().join("job")), &described).await.unwrap();
         assert_eq!(Path::new(&written.folder), made);
         assert!(!folder.path().join("job").exists());
         std::fs::rename(&made, &moved).unwrap();
-        let found = read_foreign(&moved).await.unwrap();
+        let found = read_foreign(&storage(), &at(&moved)).await.unwrap();
         assert_eq!((found.tenant, found.job), (TenantId::default_tenant(), JOB));
         assert_eq!(found.checkpoint.folder.as_deref(), moved.to_str());
-        delete_foreign(&moved, &found.checkpoint).await.unwrap();
+        delete_foreign(&storage(), &at(&moved), &found.checkpoint).await.unwrap();
         assert!(!moved.exists());
     }
 
@@ -286,21 +309,21 @@ mod tests {
         let first = description(1, SnapshotKind::Checkpoint, None, &["shared/both", "shared/first"]);
         let second = description(2, SnapshotKind::Checkpoint, None, &["shared/both", "shared/second"]);
         for described in [&first, &second] {
-            write(job.path(), described).await.unwrap();
+            write(&storage(), &at(job.path()), described).await.unwrap();
         }
         let location = job.path().join("chk-1");
-        let found = read_foreign(&location).await.unwrap();
+        let found = read_foreign(&storage(), &at(&location)).await.unwrap();
         assert_eq!(found.checkpoint.folder.as_deref(), job.path().to_str());
-        delete_foreign(&location, &found.checkpoint).await.unwrap();
+        delete_foreign(&storage(), &at(&location), &found.checkpoint).await.unwrap();
         let there = |file: &str| job.path().join(file).exists();
         assert_eq!(
             ["chk-1", "shared/first", "shared/both", "shared/second", "chk-2"].map(there),
             [false, false, true, true, true]
         );
-        delete_files(job.path(), &["shared/second".into(), "shared/gone".into()]).await.unwrap();
+        delete_files(&storage(), &at(job.path()), &["shared/second".into(), "shared/gone".into()]).await.unwrap();
         assert!(!there("shared/second"));
-        delete_folder(job.path()).await.unwrap();
-        delete_folder(job.path()).await.unwrap();
-        delete_files(job.path(), &["shared/both".into()]).await.unwrap();
+        delete_folder(&storage(), &at(job.path())).await.unwrap();
+        delete_folder(&storage(), &at(job.path())).await.unwrap();
+        delete_files(&storage(), &at(job.path()), &["shared/both".into()]).await.unwrap();
     }
 }

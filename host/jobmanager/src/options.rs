@@ -1,13 +1,11 @@
 //! What can be set, with its defaults.
 
-use std::path::PathBuf;
-
 use millrace_connectors::{FileRoots, HttpOrigins};
 use millrace_job_core::{CheckpointOptions, RestartOptions, SchedulerOptions};
 use millrace_metadata_core::JobRetention;
 use millrace_protocol::CheckpointSettings;
 use millrace_resource_core::ResourceOptions;
-use millrace_storage::BundleLimits;
+use millrace_storage::{BundleLimits, S3Roots, StorageAccess, StorageLocation};
 use millrace_types::{BUFFER_TIMEOUT_MS, CrashPoints, SandboxLimits, StateBackendKind};
 
 /// How a JobManager is set up.
@@ -24,12 +22,12 @@ pub struct JobManagerOptions {
     pub scheduler: SchedulerOptions,
     /// How checkpoints of jobs are taken that do not say so themselves: Flink's `execution.checkpointing.*`.
     pub checkpoints: CheckpointOptions,
-    /// Where checkpoints are written, an absolute path that all processes share: Flink's
-    /// `execution.checkpointing.dir`.
-    pub checkpoint_dir: PathBuf,
-    /// Where savepoints are written for which no folder is named, an absolute path: Flink's
-    /// `execution.checkpointing.savepoint-dir`.
-    pub savepoint_dir: Option<PathBuf>,
+    /// Opens the folders of checkpoints and savepoints.
+    pub storage: StorageAccess,
+    /// Where checkpoints are written, which all processes share: Flink's `execution.checkpointing.dir`.
+    pub checkpoint_dir: StorageLocation,
+    /// Where savepoints are written for which no folder is named: Flink's `execution.checkpointing.savepoint-dir`.
+    pub savepoint_dir: Option<StorageLocation>,
     /// State of at most so many bytes stands in a checkpoint's metadata: Flink's
     /// `execution.checkpointing.data-inline-threshold`.
     pub inline_bytes_max: u32,
@@ -44,6 +42,8 @@ pub struct JobManagerOptions {
     pub file_roots: FileRoots,
     /// Which origins HTTP connectors may send requests to.
     pub http_origins: HttpOrigins,
+    /// Where in S3 clients may have checkpoints and savepoints written and read.
+    pub s3_roots: S3Roots,
     /// What a bundle may be.
     pub bundle_limits: BundleLimits,
     /// What an instance may use where its manifest asks for nothing else.
@@ -71,12 +71,14 @@ impl Default for JobManagerOptions {
             checkpoints: CheckpointOptions::default(),
             local_backup: None,
             from_local: false,
-            checkpoint_dir: PathBuf::from("/var/lib/millrace/checkpoints"),
+            storage: StorageAccess::default(),
+            checkpoint_dir: StorageLocation::Local("/var/lib/millrace/checkpoints".into()),
             savepoint_dir: None,
             inline_bytes_max: CheckpointSettings::default().inline_bytes_max,
             state_backend: StateBackendKind::default(),
             file_roots: FileRoots::none(),
             http_origins: HttpOrigins::none(),
+            s3_roots: S3Roots::default(),
             bundle_limits: BundleLimits::default(),
             sandbox_limits: SandboxLimits::default(),
             retention: JobRetention::default(),

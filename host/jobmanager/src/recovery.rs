@@ -110,7 +110,7 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
     let used_up = || Failure::new(FailureKind::Internal, "the job has used up its attempt numbers");
     let checkpoints = settings.checkpoint_options(&services.options).map_err(unusable)?;
     let folder = start::checkpoint_folder(services, &settings, submission.id).await.map_err(unusable)?;
-    let (restored, lost) = start::retained(record).await?;
+    let (restored, lost) = start::retained(&services.options.storage, record).await?;
     let start_from = match start::start_from(services, tenant, &settings).await {
         Err(error) if restored.is_empty() => return Err(unreadable(error)),
         // A job with checkpoints of its own needs it only if none of them can be restored.

@@ -1,7 +1,6 @@
 //! The options of one run: what `flinkConfiguration` of a request and `-D` of `millrace run` may hold.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::str::FromStr;
 
 use millrace_job_core::{
@@ -9,6 +8,7 @@ use millrace_job_core::{
     SchedulerOptions,
 };
 use millrace_protocol::{CheckpointSettings, TaskSettings};
+use millrace_storage::StorageLocation;
 use millrace_types::{StateBackendKind, parse_bytes, parse_duration_ms};
 
 use crate::DispatcherError;
@@ -38,8 +38,8 @@ pub const RUN_OPTIONS: &[(&str, &str)] = &[
     (NAME, "the job's name"),
     (PARALLELISM, "the parallelism of operators that state none"),
     (BUFFER_TIMEOUT, "how long a partly filled batch waits for more rows"),
-    (CHECKPOINT_DIR, "where the job's checkpoints are written, within the roots of file connectors"),
-    (SAVEPOINT_DIR, "where the job's savepoints are written, within the roots of file connectors"),
+    (CHECKPOINT_DIR, "where the job's checkpoints are written, within file.roots"),
+    (SAVEPOINT_DIR, "where the job's savepoints are written, within file.roots"),
     (INLINE_MAX, "state of at most so many bytes stands in a checkpoint's metadata instead of a file"),
     (STATE_BACKEND, "what keyed state is kept in: hashmap or redb"),
     (LOCAL_BACKUP, "whether state is copied to the disks of the TaskManagers that have it"),
@@ -243,13 +243,13 @@ impl RunSettings {
         &self,
         options: &JobManagerOptions,
         checkpoints: &CheckpointOptions,
-        folder: &Path,
+        folder: &StorageLocation,
     ) -> TaskSettings {
         let from_local = self.from_local.unwrap_or(options.from_local);
         TaskSettings {
             state_backend: self.state_backend.unwrap_or(options.state_backend),
             checkpoints: CheckpointSettings {
-                folder: folder.to_string_lossy().into_owned(),
+                folder: folder.to_string(),
                 inline_bytes_max: self.inline_bytes_max.unwrap_or(options.inline_bytes_max),
                 periodic: checkpoints.interval_ms.is_some(),
                 local_backup: self.local_backup.or(options.local_backup).unwrap_or(from_local),
@@ -328,7 +328,7 @@ mod tests {
         let settings = RunSettings::parse(&options.into()).unwrap();
         let checkpoints = settings.checkpoint_options(&cluster).unwrap();
         assert_eq!((checkpoints.interval_ms, checkpoints.timeout_ms), (Some(60_000), 7_000));
-        let tasks = settings.task_settings(&cluster, &checkpoints, Path::new("/c/j"));
+        let tasks = settings.task_settings(&cluster, &checkpoints, &StorageLocation::Local("/c/j".into()));
         assert_eq!(tasks.state_backend, StateBackendKind::Redb);
         let expected = CheckpointSettings {
             folder: "/c/j".to_owned(),
@@ -348,7 +348,7 @@ mod tests {
             let cluster = JobManagerOptions { local_backup: cluster.0, from_local: cluster.1, ..Default::default() };
             let options = run.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             let settings = RunSettings::parse(&options).unwrap();
-            let tasks = settings.task_settings(&cluster, &cluster.checkpoints, Path::new("/c/j"));
+            let tasks = settings.task_settings(&cluster, &cluster.checkpoints, &StorageLocation::Local("/c/j".into()));
             (tasks.checkpoints.local_backup, tasks.checkpoints.from_local)
         };
         assert_eq!(copies((None, false), &[]), (false, false));

@@ -1,6 +1,7 @@
 //! The Dispatcher's savepoints: taken, with or without stopping the job, and disposed of; and checkpoints on request.
 
 use millrace_job_core::{Input, StopMode};
+use millrace_storage::StorageLocation;
 use millrace_types::{Failure, FailureKind, JobId, TenantId, TriggerId};
 
 use crate::checkpoint_files;
@@ -35,12 +36,12 @@ impl Dispatcher {
         let settings = RunSettings::parse(&info.record.submission.settings)?;
         let options = &self.services.options;
         let configured = match settings.savepoint_dir() {
-            Some(stated) => Some(checkpoint_folders::within_roots(&options.file_roots, stated).await?),
+            Some(stated) => Some(checkpoint_folders::within_roots(options, stated).await?),
             None => options.savepoint_dir.clone(),
         };
         let stated = request.target.as_deref();
-        let folder = checkpoint_folders::savepoint_folder(options, configured.as_deref(), stated, job).await?;
-        let folder = folder.to_string_lossy().into();
+        let folder = checkpoint_folders::savepoint_folder(options, configured.as_ref(), stated, job).await?;
+        let folder = folder.to_string().into();
         let stop = request.stop;
         let input = |request| MasterInput::Core(Input::SavepointRequested { request, folder, stop });
         self.ask(tenant, job, Kind::Savepoint, request.trigger, input).await
@@ -101,13 +102,12 @@ impl Dispatcher {
 
     async fn delete_savepoint(&self, tenant: &TenantId, path: &str) -> Result<(), DispatcherError> {
         let (folder, description) = start::named(&self.services, tenant, path).await?;
-        if let Some(job) = self.user_of(&folder.to_string_lossy()) {
+        if let Some(job) = self.user_of(&folder.to_string()) {
             return Err(DispatcherError::Conflict(format!(
-                "job {job} needs {}: wait until it has ended, or cancel it",
-                folder.display()
+                "job {job} needs {folder}: wait until it has ended, or cancel it"
             )));
         }
-        Ok(checkpoint_files::delete_foreign(&folder, &description.checkpoint).await?)
+        Ok(checkpoint_files::delete_foreign(&self.services.options.storage, &folder, &description.checkpoint).await?)
     }
 
     /// A job that has not ended and that restores from this folder if it fails.
@@ -117,7 +117,8 @@ impl Dispatcher {
             let own = record.checkpoints.iter().any(|pointer| pointer.folder == folder);
             let settings = RunSettings::parse(&record.submission.settings).unwrap_or_default();
             let named = settings.recovery().path.as_deref().map(|path| path.trim_end_matches("/_metadata"));
-            own || (record.checkpoints.is_empty() && named.is_some_and(|named| named.ends_with(folder)))
+            let named = named.and_then(|named| StorageLocation::parse(named).ok()).map(|named| named.to_string());
+            own || (record.checkpoints.is_empty() && named.is_some_and(|named| named == folder))
         };
         state.unfinished_jobs().find(|(_, record)| uses(record)).map(|(_, record)| record.submission.id)
     }

@@ -1,10 +1,10 @@
 //! What a job begins with: a savepoint or retained checkpoint that its run names, or its own newest checkpoint.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use millrace_job_core::{StartFrom, StoredCheckpoint};
 use millrace_metadata_core::JobRecord;
+use millrace_storage::{StorageAccess, StorageLocation};
 use millrace_types::{Failure, FailureKind, JobId, TenantId};
 
 use crate::checkpoint_files::{self, Description};
@@ -18,13 +18,13 @@ pub(crate) async fn checkpoint_folder(
     services: &Services,
     settings: &RunSettings,
     job: JobId,
-) -> Result<PathBuf, DispatcherError> {
+) -> Result<StorageLocation, DispatcherError> {
     let options = &services.options;
     let parent = match settings.checkpoint_dir() {
-        Some(stated) => checkpoint_folders::within_roots(&options.file_roots, stated).await?,
+        Some(stated) => checkpoint_folders::within_roots(options, stated).await?,
         None => options.checkpoint_dir.clone(),
     };
-    Ok(checkpoint_folders::job_folder(&parent, job))
+    Ok(parent.join(&job.to_string()))
 }
 
 /// Reads what a client named as a savepoint.
@@ -32,14 +32,16 @@ pub(crate) async fn named(
     services: &Services,
     tenant: &TenantId,
     path: &str,
-) -> Result<(PathBuf, Description), DispatcherError> {
-    let RestoreFolder { path: folder, own_only } = checkpoint_folders::restore_folder(&services.options, path).await?;
+) -> Result<(StorageLocation, Description), DispatcherError> {
+    let RestoreFolder { location: folder, own_only } =
+        checkpoint_folders::restore_folder(&services.options, path).await?;
     let missing =
         |why: String| DispatcherError::Invalid(format!("there is no savepoint or checkpoint at {path}: {why}"));
-    let found = checkpoint_files::read_foreign(&folder).await.map_err(|failure| missing(failure.to_string()))?;
+    let found = checkpoint_files::read_foreign(&services.options.storage, &folder).await;
+    let found = found.map_err(|failure| missing(failure.to_string()))?;
     if own_only && found.tenant != *tenant {
         // As if it were not there.
-        return Err(missing(format!("{}/_metadata is missing", folder.display())));
+        return Err(missing(format!("{folder}/_metadata is missing")));
     }
     Ok((folder, found))
 }
@@ -53,7 +55,7 @@ pub(crate) async fn start_from(
     let recovery = settings.recovery();
     let Some(path) = recovery.path.as_deref() else { return Ok(None) };
     let (folder, description) = named(services, tenant, path).await?;
-    let location = folder.to_string_lossy().into();
+    let location = folder.to_string().into();
     Ok(Some(StartFrom {
         from: StoredCheckpoint { checkpoint: Arc::new(description.checkpoint), location },
         allow_non_restored_state: recovery.allow_non_restored_state,
@@ -65,14 +67,19 @@ pub(crate) async fn start_from(
 /// the one before: then also what is to be said of that.
 ///
 /// # Errors
-/// It had some and none can be read: to begin anew would lose its state without a word.
-pub(crate) async fn retained(record: &JobRecord) -> Result<(Vec<StoredCheckpoint>, Option<Failure>), Failure> {
+/// It had some and none can be read: to begin anew would lose its state without a word. Or one could not be read just now.
+pub(crate) async fn retained(
+    storage: &StorageAccess,
+    record: &JobRecord,
+) -> Result<(Vec<StoredCheckpoint>, Option<Failure>), Failure> {
     let job = record.submission.id;
     let mut found = Vec::with_capacity(record.checkpoints.len());
     let mut lost = None;
     for pointer in &record.checkpoints {
-        match checkpoint_files::read_pointer(job, pointer).await {
+        match checkpoint_files::read_pointer(storage, job, pointer).await {
             Ok(stored) => found.push(stored),
+            // It may well be whole. What came after an earlier one may be visible to others already.
+            Err(failure) if failure.kind != FailureKind::StateUnreadable => return Err(failure),
             Err(failure) => {
                 tracing::error!(%job, checkpoint = %pointer.id, %failure, "a retained checkpoint cannot be restored");
                 lost = Some((pointer.id, failure));

@@ -18,6 +18,8 @@ use millrace_types::{parse_bytes, parse_duration_ms};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
+    /// What nobody may be shown.
+    Secret,
     Count,
     Memory,
     Duration,
@@ -82,6 +84,12 @@ pub(crate) const SANDBOX_LOG_RATE: &str = "taskmanager.sandbox.log-lines-per-sec
 pub(crate) const CHECKPOINT_DIR: &str = "execution.checkpointing.dir";
 pub(crate) const SAVEPOINT_DIR: &str = "execution.checkpointing.savepoint-dir";
 pub(crate) const INLINE_MAX: &str = "execution.checkpointing.data-inline-threshold";
+pub(crate) const S3_ENDPOINT: &str = "s3.endpoint";
+pub(crate) const S3_REGION: &str = "s3.region";
+pub(crate) const S3_ACCESS_KEY: &str = "s3.access-key";
+pub(crate) const S3_SECRET_KEY: &str = "s3.secret-key";
+pub(crate) const S3_PATH_STYLE: &str = "s3.path.style.access";
+pub(crate) const S3_RETRY_TIMEOUT: &str = "s3.retry-timeout";
 pub(crate) const STATE_BACKEND: &str = "state.backend.type";
 pub(crate) const LOCAL_BACKUP: &str = "execution.checkpointing.local-backup.enabled";
 pub(crate) const LOCAL_DIRS: &str = "execution.checkpointing.local-backup.dirs";
@@ -112,7 +120,12 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(REST_PORT, Kind::Count, "8081", "its port; 0 takes a free one"),
     option(BUNDLE_MAX, Kind::Memory, "128 mb", "the largest bundle that may be uploaded"),
     option(DATA_DIR, Kind::Text, "millrace-data", "where bundles, jobs and logs are kept"),
-    option(FILE_ROOTS, Kind::Text, "", "folders that file connectors may reach, separated by ':'"),
+    option(
+        FILE_ROOTS,
+        Kind::Text,
+        "",
+        "what clients may reach, separated by ':': folders, and for savepoints s3://bucket/prefix",
+    ),
     option(HTTP_ORIGINS, Kind::Text, "", "origins that HTTP connectors may reach, http://HOST:PORT, separated by ','"),
     option(RPC_ADDRESS, Kind::Text, "127.0.0.1", "the address at which a JobManager takes TaskManagers"),
     option(RPC_PORT, Kind::Count, "6123", "its port; 0 takes a free one"),
@@ -133,12 +146,6 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         "the members that a group of JobManagers begins with, ID=HOST:RPC_PORT:REST_PORT separated by ','",
     ),
     option(RAFT_JOIN, Kind::Flag, "", "whether a JobManager waits to be added to a group that there is"),
-    option(
-        HA_STORAGE_DIR,
-        Kind::Text,
-        "",
-        "where bundles are kept, and checkpoints unless their folder is set: a folder that all JobManagers share",
-    ),
     option(REGISTRATION_TIMEOUT, Kind::Duration, "5 min", "how long a TaskManager looks for a JobManager"),
     option(ORPHAN_TIMEOUT, Kind::Duration, "30 s", "how long tasks run on while their TaskManager looks for a leader"),
     option(ADOPTION_TIMEOUT, Kind::Duration, "3 s", "how long a new leader waits for the tasks of the one before"),
@@ -187,9 +194,28 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         CHECKPOINT_DIR,
         Kind::Text,
         "",
-        "where checkpoints are written: a folder that all processes share; checkpoints in data.dir unless set",
+        "where checkpoints are written: a folder that all processes share, or s3://bucket/prefix; checkpoints in data.dir \
+         unless set",
     ),
     option(SAVEPOINT_DIR, Kind::Text, "", "where savepoints are written for which no folder is named"),
+    option(
+        HA_STORAGE_DIR,
+        Kind::Text,
+        "",
+        "where bundles are kept, and checkpoints unless their place is set: a folder that all JobManagers share, or \
+         s3://bucket/prefix; data.dir unless set",
+    ),
+    option(S3_ENDPOINT, Kind::Text, "", "the URL of an S3 server that is not Amazon's"),
+    option(S3_REGION, Kind::Text, "", "the region of S3; AWS_REGION unless set"),
+    option(S3_ACCESS_KEY, Kind::Secret, "", "the id of the key for S3; unless set, what Amazon's own tools would take"),
+    option(S3_SECRET_KEY, Kind::Secret, "", "the key for S3; best in the file, as MILLRACE_S3_SECRET_KEY or as AWS_…"),
+    option(S3_PATH_STYLE, Kind::Flag, "false", "whether the bucket stands in the path and not in the host's name"),
+    option(
+        S3_RETRY_TIMEOUT,
+        Kind::Duration,
+        "60 s",
+        "for how long a request is repeated that S3 does not take for now",
+    ),
     option(INLINE_MAX, Kind::Inline, "20 kb", "state of at most so many bytes stands in a checkpoint's metadata"),
     option(
         FROM_LOCAL,
@@ -253,7 +279,7 @@ impl Configuration {
             anyhow!("{origin} sets \"{key}\", which is no option{hint} `millrace config --describe` lists them all")
         })?;
         let checked = match spec.kind {
-            Kind::Text => Ok(()),
+            Kind::Text | Kind::Secret => Ok(()),
             Kind::Count => value.parse::<u32>().map(drop).map_err(|_| anyhow!("\"{value}\" is not a whole number")),
             Kind::Memory => parse_bytes(&value).map(drop).map_err(Into::into),
             Kind::Duration => parse_duration_ms(&value).map(drop).map_err(Into::into),
@@ -273,6 +299,12 @@ impl Configuration {
     pub(crate) fn text(&self, key: &'static str) -> &str {
         let default = || OPTIONS.iter().find(|spec| spec.key == key).map_or("", |spec| spec.default);
         self.values.get(key).map_or_else(default, |(value, _)| value.as_str())
+    }
+
+    /// An option's text for people to see.
+    pub(crate) fn shown(&self, spec: &OptionSpec) -> &str {
+        let text = self.text(spec.key);
+        if spec.kind == Kind::Secret && !text.is_empty() { "******" } else { text }
     }
 
     /// Who set an option.
@@ -336,6 +368,20 @@ fn flag(value: &str) -> Result<Option<bool>> {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| anyhow!("\"{value}\" is neither true nor false")),
     }
+}
+
+/// The local folders of `file.roots`, and what it names of S3.
+pub(crate) fn split_roots(text: &str) -> (Vec<String>, Vec<String>) {
+    let (mut local, mut s3): (Vec<String>, Vec<String>) = Default::default();
+    let mut parts = text.split(':').filter(|part| !part.is_empty()).peekable();
+    while let Some(part) = parts.next() {
+        // The ':' of a scheme separates nothing.
+        match parts.next_if(|rest| part == "s3" && rest.starts_with("//")) {
+            Some(rest) => s3.push(format!("{part}:{rest}")),
+            None => local.push(part.to_owned()),
+        }
+    }
+    (local, s3)
 }
 
 /// `KEY=VALUE`s of the command line.

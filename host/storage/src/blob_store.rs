@@ -1,6 +1,6 @@
 //! The store of blobs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,54 +9,54 @@ use millrace_types::{BlobKey, BlobKind, Digest, TenantId};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
-use crate::digest_of;
+use crate::{StorageLocation, digest_of};
 
 /// What can go wrong with a blob.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The folder cannot be used.
-    #[error("cannot use {} as the blob store: {cause}; see that the folder may be written", path.display())]
+    #[error("cannot use {location} as the blob store: {cause}; see that the folder or bucket may be written")]
     Open {
         /// The folder.
-        path: PathBuf,
+        location: String,
         /// Why.
         cause: String,
     },
     /// A blob cannot be written.
-    #[error("cannot write the blob {key}: {cause}; see to the disk, then try again")]
+    #[error("cannot write the blob {blob}: {cause}; see to the disk, or to S3's address and keys, then try again")]
     Write {
-        /// The blob.
-        key: BlobKey,
+        /// The blob, by its full name.
+        blob: String,
         /// Why.
         cause: Box<object_store::Error>,
     },
     /// A blob cannot be read.
-    #[error("cannot read the blob {key}: {cause}; see to the disk, then try again")]
+    #[error("cannot read the blob {blob}: {cause}; see to the disk, or to S3's address and keys, then try again")]
     Read {
-        /// The blob.
-        key: BlobKey,
+        /// The blob, by its full name.
+        blob: String,
         /// Why.
         cause: Box<object_store::Error>,
     },
     /// A blob is not there.
-    #[error("the blob {key} is missing: it was removed from the blob store by hand, or its disk is not mounted")]
+    #[error("the blob {blob} is missing: it was removed from the blob store by hand, or its disk is not mounted")]
     Missing {
-        /// The blob.
-        key: BlobKey,
+        /// The blob, by its full name.
+        blob: String,
     },
     /// A blob's bytes are not those that were written.
-    #[error("the blob {key} is damaged: its bytes have the digest {found}; upload the bundle again")]
+    #[error("the blob {blob} is damaged: its bytes have the digest {found}; upload the bundle again")]
     Corrupt {
-        /// The blob.
-        key: BlobKey,
+        /// The blob, by its full name.
+        blob: String,
         /// The digest of what is there.
         found: Digest,
     },
     /// A blob cannot be deleted.
-    #[error("cannot delete the blob {key}: {cause}")]
+    #[error("cannot delete the blob {blob}: {cause}")]
     Delete {
-        /// The blob.
-        key: BlobKey,
+        /// The blob, by its full name.
+        blob: String,
         /// Why.
         cause: Box<object_store::Error>,
     },
@@ -76,7 +76,10 @@ pub enum StorageError {
 /// Blobs by tenant, kind and digest. A clone is the same store.
 #[derive(Debug, Clone)]
 pub struct BlobStore {
+    location: StorageLocation,
     store: Arc<dyn ObjectStore>,
+    /// What the keys of the blobs begin with.
+    prefix: object_store::path::Path,
 }
 
 impl BlobStore {
@@ -85,11 +88,25 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Open`].
     pub fn open_local(root: &Path) -> Result<Self, StorageError> {
-        let failed = |cause: String| StorageError::Open { path: root.to_owned(), cause };
+        let failed = |cause: String| StorageError::Open { location: root.display().to_string(), cause };
         std::fs::create_dir_all(root).map_err(|cause| failed(cause.to_string()))?;
         // Files, and the folders that name them, are synced before a write returns.
         let store = LocalFileSystem::new_with_prefix(root).map_err(|cause| failed(cause.to_string()))?.with_fsync(true);
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self::of(root.into(), Arc::new(store)))
+    }
+
+    /// The store at a location; a local one has its folder as its root.
+    pub(crate) fn of(location: StorageLocation, store: Arc<dyn ObjectStore>) -> Self {
+        let prefix = location.key();
+        Self { location, store, prefix }
+    }
+
+    fn name(&self, key: &BlobKey) -> String {
+        self.location.join(&key.to_string()).to_string()
+    }
+
+    fn path(&self, key: &BlobKey) -> object_store::path::Path {
+        self.prefix.parts().chain(object_store::path::Path::from(key.to_string()).parts()).collect()
     }
 
     /// Writes a blob. When this returns it is durable under its digest.
@@ -100,10 +117,10 @@ impl BlobStore {
         let digest = digest_in_background(bytes.clone()).await?;
         let key = BlobKey { tenant: tenant.clone(), kind, digest };
         // One that is there already is written over: its writer may have died before it was durable, or its bytes may
-        // have decayed since.
-        match self.store.put(&location(&key), PutPayload::from_bytes(bytes)).await {
+        // have decayed since. Whoever writes this name writes these bytes, an old leader too.
+        match self.store.put(&self.path(&key), PutPayload::from_bytes(bytes)).await {
             Ok(_) => Ok(key),
-            Err(cause) => Err(StorageError::Write { key, cause: Box::new(cause) }),
+            Err(cause) => Err(StorageError::Write { blob: self.name(&key), cause: Box::new(cause) }),
         }
     }
 
@@ -113,12 +130,12 @@ impl BlobStore {
     /// [`StorageError::Missing`], [`StorageError::Corrupt`] or [`StorageError::Read`].
     pub async fn get(&self, key: &BlobKey) -> Result<Bytes, StorageError> {
         let failed = |cause| match cause {
-            object_store::Error::NotFound { .. } => StorageError::Missing { key: key.clone() },
-            cause => StorageError::Read { key: key.clone(), cause: Box::new(cause) },
+            object_store::Error::NotFound { .. } => StorageError::Missing { blob: self.name(key) },
+            cause => StorageError::Read { blob: self.name(key), cause: Box::new(cause) },
         };
-        let bytes = self.store.get(&location(key)).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let bytes = self.store.get(&self.path(key)).await.map_err(failed)?.bytes().await.map_err(failed)?;
         let found = digest_in_background(bytes.clone()).await?;
-        if found == key.digest { Ok(bytes) } else { Err(StorageError::Corrupt { key: key.clone(), found }) }
+        if found == key.digest { Ok(bytes) } else { Err(StorageError::Corrupt { blob: self.name(key), found }) }
     }
 
     /// Whether a blob is there; its bytes are not looked at.
@@ -126,10 +143,10 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Read`].
     pub async fn contains(&self, key: &BlobKey) -> Result<bool, StorageError> {
-        match self.store.head(&location(key)).await {
+        match self.store.head(&self.path(key)).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(cause) => Err(StorageError::Read { key: key.clone(), cause: Box::new(cause) }),
+            Err(cause) => Err(StorageError::Read { blob: self.name(key), cause: Box::new(cause) }),
         }
     }
 
@@ -138,9 +155,9 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::Delete`].
     pub async fn delete(&self, key: &BlobKey) -> Result<(), StorageError> {
-        match self.store.delete(&location(key)).await {
+        match self.store.delete(&self.path(key)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(cause) => Err(StorageError::Delete { key: key.clone(), cause: Box::new(cause) }),
+            Err(cause) => Err(StorageError::Delete { blob: self.name(key), cause: Box::new(cause) }),
         }
     }
 
@@ -149,18 +166,16 @@ impl BlobStore {
     /// # Errors
     /// [`StorageError::List`].
     pub async fn list(&self, tenant: &TenantId, kind: BlobKind) -> Result<Vec<BlobKey>, StorageError> {
-        let prefix = format!("{tenant}/{}", kind.folder());
-        let objects = self.store.list(Some(&prefix.as_str().into())).try_collect::<Vec<_>>().await;
+        let folder: object_store::path::Path = format!("{tenant}/{}", kind.folder()).into();
+        let folder: object_store::path::Path = self.prefix.parts().chain(folder.parts()).collect();
+        let objects = self.store.list(Some(&folder)).try_collect::<Vec<_>>().await;
+        let prefix = self.location.join(&format!("{tenant}/{}", kind.folder())).to_string();
         let objects = objects.map_err(|cause| StorageError::List { prefix, cause: Box::new(cause) })?;
         let digests = objects.iter().filter_map(|object| object.location.filename()?.parse::<Digest>().ok());
         let mut keys: Vec<BlobKey> = digests.map(|digest| BlobKey { tenant: tenant.clone(), kind, digest }).collect();
         keys.sort();
         Ok(keys)
     }
-}
-
-fn location(key: &BlobKey) -> object_store::path::Path {
-    key.to_string().into()
 }
 
 /// Hashing a large blob takes too long for a thread of the runtime.

@@ -11,13 +11,17 @@
 //! - [`LocalCopies`] are of use and never needed: each stands for a file of a [`CheckpointStore`].
 //! - [`write_bundle`] gives the same bytes for the same input.
 
+mod access;
 mod blob_store;
 mod bundle;
 mod checkpoint;
 mod digest;
 mod local;
+mod location;
 mod manifest;
+mod s3;
 
+pub use access::StorageAccess;
 pub use blob_store::{BlobStore, StorageError};
 pub use bundle::{Bundle, BundleError, BundleLimits, Component, MANIFEST_FILE, read_bundle, write_bundle};
 pub use checkpoint::{
@@ -25,7 +29,9 @@ pub use checkpoint::{
 };
 pub use digest::digest_of;
 pub use local::{CopyKey, CopyOwner, CopyWriter, LocalCopies, LocalFigures};
+pub use location::{LocationError, S3Roots, StorageLocation};
 pub use manifest::{
     Application, Capabilities, ComponentLimits, ComponentSpec, Duration, Manifest, ManifestEdge, ManifestError,
     ManifestGraph, ManifestNode, MemorySize, NativeSpec,
 };
+pub use s3::S3Options;

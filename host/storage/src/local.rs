@@ -144,7 +144,7 @@ impl LocalCopies {
     pub fn open(&self, key: &CopyKey, bytes: u64, checksum: u64) -> Option<RangedFile> {
         let copy = self.0.index().find(key, bytes, checksum)?;
         let path = self.0.path(copy.number);
-        match RangedFile::open(path, bytes, checksum) {
+        match RangedFile::open(&path, bytes, checksum) {
             Ok(file) => Some(file),
             Err(error) => {
                 let file = &key.path;

@@ -7,9 +7,13 @@ mod blobs;
 mod bundles;
 #[path = "storage/checkpoints.rs"]
 mod checkpoints;
+#[path = "storage/conformance.rs"]
+mod conformance;
 #[path = "storage/hostile.rs"]
 mod hostile;
 #[path = "storage/manifests.rs"]
 mod manifests;
+#[path = "../../../tests/src/s3_server.rs"]
+mod s3_server;
 #[path = "storage/support.rs"]
 mod support;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millrace_connectors::{FileRoots, HttpOrigins};
 use millrace_network::{BufferBudget, CONNECT_TIMEOUT, DataPlaneOptions};
-use millrace_storage::LocalCopies;
+use millrace_storage::{LocalCopies, StorageAccess};
 use millrace_types::{CrashPoints, TaskManagerId};
 
 /// The options of a TaskManager.
@@ -23,6 +23,8 @@ pub struct TaskManagerOptions {
     pub file_roots: FileRoots,
     /// The origins that native connectors may send requests to.
     pub http_origins: HttpOrigins,
+    /// Opens the folders of checkpoints and savepoints.
+    pub storage: StorageAccess,
     /// What batches between tasks may take, in bytes.
     pub buffer_bytes: u32,
     /// What a chain's state may take in memory where it is kept on disk (`state.backend.type: redb`), in bytes.
@@ -52,6 +54,7 @@ impl TaskManagerOptions {
             data_dir,
             file_roots: FileRoots::none(),
             http_origins: HttpOrigins::none(),
+            storage: StorageAccess::default(),
             buffer_bytes: BufferBudget::DEFAULT_BYTES,
             state_memory_bytes: 64 * 1024 * 1024,
             state_disk_bytes_max: 256 * 1024 * 1024 * 1024,

@@ -87,6 +87,7 @@ impl TaskManager {
             exchange: exchange.clone(),
             data: data.clone(),
             reach: Reach { files: options.file_roots.clone(), http: options.http_origins.clone() },
+            checkpoint_storage: options.storage.clone(),
             outbound: outbound.clone(),
             scratch: scratch(&options)?,
             local_state: options.local_state.clone(),

@@ -69,8 +69,8 @@ pub struct Barrier {
     pub kind: SnapshotKind,
     /// How channels wait for each other.
     pub alignment: Alignment,
-    /// The folder of a savepoint, an absolute path of at most [`SAVEPOINT_FOLDER_BYTES_MAX`]; `None`: the job's
-    /// checkpoint folder.
+    /// The folder of a savepoint, an absolute path or `s3://bucket/prefix` of at most [`SAVEPOINT_FOLDER_BYTES_MAX`];
+    /// `None`: the job's checkpoint folder.
     pub folder: Option<Box<str>>,
 }
 

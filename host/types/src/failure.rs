@@ -35,7 +35,7 @@ pub enum FailureKind {
     /// A task's part of a checkpoint cannot be read: a file is missing or damaged. Only while the task is restored: the
     /// job then goes back to the checkpoint before.
     StateUnreadable,
-    /// A checkpoint or savepoint could not be taken, or too many of them in a row.
+    /// A checkpoint or savepoint could not be taken, or too many of them in a row; or one cannot be read just now.
     Checkpoint,
     /// Something that should not happen in Millrace itself.
     Internal,

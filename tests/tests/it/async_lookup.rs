@@ -216,8 +216,9 @@ async fn what_was_asked_and_not_answered_is_in_a_savepoint() -> Result<()> {
         service.wait_for(|asked| asked.waiting == full).await?;
         let request = checkpoints::stop(&cluster.client, &id, savepoints.to_str().context("a path")?).await?;
         cluster.wait_finished(&id).await?;
-        let Savepoint::Complete(savepoint) = checkpoints::ended(&cluster.client, &id, &request).await? else {
-            anyhow::bail!("the savepoint of {id} is not complete");
+        let savepoint = match checkpoints::ended(&cluster.client, &id, &request).await? {
+            Savepoint::Complete(savepoint) => savepoint,
+            other => anyhow::bail!("the savepoint of {id} is not complete: {other:?}"),
         };
         service.wait_for(|asked| asked.waiting == 0).await.context("requests of a job that has ended are dropped")?;
         service.open.send_replace(true);

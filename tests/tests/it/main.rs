@@ -20,6 +20,7 @@ mod layers;
 mod lifecycle;
 mod local_state;
 mod nexmark;
+mod object_storage;
 mod partitions;
 mod processes;
 mod recovery;

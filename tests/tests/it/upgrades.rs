@@ -21,13 +21,13 @@ fn command(cluster: &Processes, command: &str, arguments: &[&str]) -> Result<Out
     Ok(millrace.args([command, "--json", "-m", &cluster.address()]).args(arguments).output()?)
 }
 
-fn answer(output: &Output) -> Result<Value> {
+pub(crate) fn answer(output: &Output) -> Result<Value> {
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-struct Job {
-    id: String,
+pub(crate) struct Job {
+    pub(crate) id: String,
     output: PathBuf,
 }
 
@@ -41,8 +41,13 @@ impl Job {
 
     /// Runs release 1 and waits for a checkpoint.
     async fn start(cluster: &Processes, name: &str) -> Result<Self> {
+        Self::start_in(cluster, name, &cluster.folder().join("checkpoints").to_string_lossy()).await
+    }
+
+    /// The same, with checkpoints in that folder.
+    pub(crate) async fn start_in(cluster: &Processes, name: &str, checkpoints: &str) -> Result<Self> {
         let output = cluster.folder().join(name);
-        let directory = format!("execution.checkpointing.dir={}", cluster.folder().join("checkpoints").display());
+        let directory = format!("execution.checkpointing.dir={checkpoints}");
         let bundle = repository::bundle("tally")?;
         let mut arguments = vec!["-d", "-p", "2", "-D", &directory, "-D", "execution.checkpointing.interval=200 ms"];
         arguments.push(bundle.to_str().context("a path")?);
@@ -54,7 +59,7 @@ impl Job {
         Ok(Self { id, output })
     }
 
-    fn upgrade(&self, cluster: &Processes, release: u32) -> Result<Output> {
+    pub(crate) fn upgrade(&self, cluster: &Processes, release: u32) -> Result<Output> {
         let (bundle, folder) = (repository::bundle("tally")?, cluster.folder().join("savepoints"));
         let own = Self::arguments(&self.output, release)?;
         let mut arguments = vec!["--savepoint-path", folder.to_str().context("a path")?];
@@ -65,7 +70,7 @@ impl Job {
 
     /// Each number was counted once and in order, by the release that read it, and releases only grow. Returns how many
     /// rows each release has.
-    fn check(&self) -> Result<BTreeMap<u32, u64>> {
+    pub(crate) fn check(&self) -> Result<BTreeMap<u32, u64>> {
         let mut rows = Vec::new();
         for row in committed_rows(&self.output)? {
             let fields: Vec<u64> = row.split(',').map(str::parse).collect::<Result<_, _>>()?;

@@ -24,10 +24,13 @@ impl JobCore {
         stop: Option<StopMode>,
         out: &mut Vec<Command>,
     ) {
-        let absolute = folder.starts_with('/') && folder.len() <= SAVEPOINT_FOLDER_BYTES_MAX;
+        let same_everywhere = folder.starts_with('/') || folder.starts_with("s3://");
+        let usable = same_everywhere && folder.len() <= SAVEPOINT_FOLDER_BYTES_MAX;
         let request = Request { id, folder: Some(folder), stop };
-        if !absolute {
-            let why = format!("its folder has to be an absolute path of at most {SAVEPOINT_FOLDER_BYTES_MAX} bytes");
+        if !usable {
+            let why = format!(
+                "its folder has to be an absolute path or s3://bucket/prefix, of at most {SAVEPOINT_FOLDER_BYTES_MAX} bytes"
+            );
             return self.refuse(&request, &why, out);
         }
         self.snapshot_requested(request, out);

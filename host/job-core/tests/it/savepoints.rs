@@ -233,11 +233,25 @@ fn a_drain_that_was_not_begun_leaves_the_sources_where_they_are() {
 #[test]
 fn requests_that_cannot_be_met_say_why() {
     let mut harness = checkpointed(|_| {});
-    let commands = harness.step(Input::SavepointRequested { request: REQUEST, folder: "save".into(), stop: None });
-    assert!(answer(&commands).is_err_and(|why| why.contains("absolute path")));
+    for folder in ["save", "", "gs://bucket/save"] {
+        let asked = Input::SavepointRequested { request: REQUEST, folder: folder.into(), stop: None };
+        assert!(answer(&harness.step(asked)).is_err_and(|why| why.contains("absolute path")), "{folder}");
+    }
     let task = harness.attempt(1, 0);
     harness.report_with(task, ExecutionState::Failed, Some(failure("trap")));
     assert!(answer(&ask(&mut harness, None)).is_err_and(|why| why.contains("RESTARTING")));
+}
+
+#[test]
+fn a_savepoint_may_lie_in_a_bucket() {
+    let mut harness = checkpointed(|spec| spec.checkpoints.interval_ms = Some(3_600_000));
+    let folder = "s3://bucket/savepoints/savepoint-1";
+    let commands = harness.step(Input::SavepointRequested { request: REQUEST, folder: folder.into(), stop: None });
+    let barriers = commands.iter().filter_map(|command| match command {
+        Command::TriggerCheckpoint { barrier, .. } => Some(barrier.folder.as_deref()),
+        _ => None,
+    });
+    assert_eq!(barriers.collect::<Vec<_>>(), [Some(folder); 2]);
 }
 
 #[test]

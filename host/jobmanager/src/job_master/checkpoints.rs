@@ -4,13 +4,13 @@
 //! is of a decision that came after it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use millrace_job_core::{Command, CompletedCheckpoint, Input, JobSpec, RequestId, SnapshotLocation, WriteId};
 use millrace_metadata_core::{CheckpointPointer, Command as MetadataCommand, JobCode as RecordedCode};
 use millrace_protocol::ToTaskManager;
+use millrace_storage::{StorageAccess, StorageLocation};
 use millrace_types::{
     CheckpointId, CrashPoint, CrashPoints, Failure, FailureKind, JobId, SnapshotKind, TaskManagerId, TenantId,
     Timestamp, TriggerId,
@@ -84,16 +84,15 @@ impl JobMaster {
                 None
             }
             Command::DeleteFiles { paths } => {
-                let folder = job_folder(&spec);
-                tokio::spawn(async move { log(spec.job, checkpoint_files::delete_files(&folder, &paths).await) });
+                tokio::spawn(async move { log(spec.job, delete_files(&services, &spec, &paths).await) });
                 None
             }
             Command::DeleteCheckpoint { checkpoint, location } => {
-                tokio::spawn(async move { log(spec.job, delete(&spec, checkpoint, &location).await) });
+                tokio::spawn(async move { log(spec.job, delete(&services, &spec, checkpoint, &location).await) });
                 None
             }
             Command::DeleteAllCheckpoints => {
-                tokio::spawn(async move { delete_all(&services, &spec.tenant, spec.job, &job_folder(&spec)).await });
+                tokio::spawn(async move { delete_own(&services, &spec).await });
                 None
             }
             Command::SavepointEnded { request, result } => {
@@ -132,12 +131,12 @@ impl JobMaster {
 
     /// Writes a description beside the outbox.
     fn store(&self, checkpoint: Arc<CompletedCheckpoint>) {
-        let (spec, inbox) = (self.spec.clone(), self.inbox.clone());
+        let (services, spec, inbox) = (self.services.clone(), self.spec.clone(), self.inbox.clone());
         tokio::spawn(async move {
             let CompletedCheckpoint { id, kind, completed_at, .. } = *checkpoint;
             let description =
                 Description { tenant: spec.tenant.clone(), job: spec.job, checkpoint: (*checkpoint).clone() };
-            let outcome = match checkpoint_files::write(&job_folder(&spec), &description).await {
+            let outcome = match write(&services.options.storage, &spec, &description).await {
                 Ok(written) => MasterInput::Described(Described { id, kind, completed_at, written }),
                 Err(failure) => {
                     tracing::warn!(job = %spec.job, checkpoint = %id, %failure, "a checkpoint could not be described");
@@ -178,8 +177,23 @@ impl JobMaster {
 }
 
 /// The folder of the job's checkpoints.
-fn job_folder(spec: &JobSpec) -> PathBuf {
-    PathBuf::from(&spec.settings.checkpoints.folder)
+fn job_folder(spec: &JobSpec) -> Result<StorageLocation, Failure> {
+    checkpoint_files::parse(&spec.settings.checkpoints.folder)
+}
+
+async fn write(storage: &StorageAccess, spec: &JobSpec, description: &Description) -> Result<Written, Failure> {
+    checkpoint_files::write(storage, &job_folder(spec)?, description).await
+}
+
+async fn delete_files(services: &Services, spec: &JobSpec, paths: &[Box<str>]) -> Result<(), Failure> {
+    checkpoint_files::delete_files(&services.options.storage, &job_folder(spec)?, paths).await
+}
+
+async fn delete_own(services: &Services, spec: &JobSpec) {
+    match job_folder(spec) {
+        Ok(folder) => delete_all(services, &spec.tenant, spec.job, &folder).await,
+        Err(failure) => log(spec.job, Err(failure)),
+    }
 }
 
 fn log(job: JobId, result: Result<(), Failure>) {
@@ -259,17 +273,17 @@ async fn reserve(services: Arc<Services>, spec: Arc<JobSpec>, write: WriteId, up
 }
 
 /// Deletes what a checkpoint has for itself. One that the job claimed and began with is another job's: its files go too.
-async fn delete(spec: &JobSpec, checkpoint: CheckpointId, location: &str) -> Result<(), Failure> {
-    let location = PathBuf::from(location);
+async fn delete(services: &Services, spec: &JobSpec, checkpoint: CheckpointId, location: &str) -> Result<(), Failure> {
+    let (storage, folder) = (&services.options.storage, checkpoint_files::parse(location)?);
     let start = spec.start_from.as_ref().map(|start| &start.from);
-    match start.filter(|from| from.checkpoint.id == checkpoint && location.as_os_str() == &*from.location) {
-        Some(from) => checkpoint_files::delete_foreign(&location, &from.checkpoint).await,
-        None => checkpoint_files::delete_folder(&location).await,
+    match start.filter(|from| from.checkpoint.id == checkpoint && *location == *from.location) {
+        Some(from) => checkpoint_files::delete_foreign(storage, &folder, &from.checkpoint).await,
+        None => checkpoint_files::delete_folder(storage, &folder).await,
     }
 }
 
 /// The job has ended and needs none of its checkpoints: first the pointers, then the files.
-pub(crate) async fn delete_all(services: &Services, tenant: &TenantId, job: JobId, folder: &Path) {
+pub(crate) async fn delete_all(services: &Services, tenant: &TenantId, job: JobId, folder: &StorageLocation) {
     let command = MetadataCommand::SetCheckpoints {
         tenant: tenant.clone(),
         job,
@@ -281,5 +295,5 @@ pub(crate) async fn delete_all(services: &Services, tenant: &TenantId, job: JobI
         let message = format!("the pointers to the checkpoints of an ended job could not be deleted: {error}");
         return log(job, Err(Failure::new(FailureKind::Checkpoint, message)));
     }
-    log(job, checkpoint_files::delete_folder(folder).await);
+    log(job, checkpoint_files::delete_folder(&services.options.storage, folder).await);
 }

@@ -13,7 +13,7 @@ pub(crate) fn run(options: &Config) -> Result<()> {
         if options.describe {
             println_stdout(&format!("# {}", spec.description));
         }
-        let text = serde_json::to_string(configuration.text(spec.key))?;
+        let text = serde_json::to_string(configuration.shown(spec))?;
         let assignment = format!("{} = {text}", spec.key);
         println_stdout(&format!("{assignment:<56} # {}", configuration.origin(spec.key)));
     }

@@ -99,9 +99,10 @@ impl Core {
     pub(crate) fn start(configuration: &Configuration, data_dir: &Path, reach: Reach, start: Start) -> Result<Self> {
         folder::create_private(data_dir)?;
         let (metadata, handle) = MetadataService::open(&members::metadata_options(configuration, data_dir)?)?;
-        let blobs = BlobStore::open_local(&setup::blob_dir(configuration, data_dir)?)?;
+        let storage = setup::storage(configuration, data_dir.to_owned())?;
+        let blobs = storage.blobs(&setup::blob_location(configuration, data_dir)?)?;
         let sandbox = setup::sandbox(data_dir)?;
-        let mut options = setup::job_manager_options(configuration, data_dir, reach)?;
+        let mut options = setup::job_manager_options(configuration, data_dir, storage, reach)?;
         options.crash_points = start.crash_points;
         if start.adopts {
             options.adoption_timeout_ms = Some(configuration.duration_ms(config::ADOPTION_TIMEOUT)?);

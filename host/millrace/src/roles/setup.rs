@@ -10,7 +10,7 @@ use millrace_jobmanager::{JobManagerOptions, inline_bytes, state_backend};
 use millrace_metadata_core::JobRetention;
 use millrace_rest::RestOptions;
 use millrace_sandbox::{CompilerCommand, Sandbox, SandboxOptions};
-use millrace_storage::{BundleLimits, LocalCopies, digest_of};
+use millrace_storage::{BundleLimits, LocalCopies, S3Options, S3Roots, StorageAccess, StorageLocation, digest_of};
 use millrace_taskmanager::TaskManagerOptions;
 use millrace_types::{CrashAt, CrashPoint, CrashPoints, SandboxLimits, TaskManagerId};
 
@@ -57,10 +57,10 @@ pub(crate) fn resolve(address: &str) -> Result<SocketAddr> {
 
 /// The folders that `--file-root` and the configuration name.
 fn named_roots(configuration: &Configuration, flags: &[PathBuf]) -> Result<Option<FileRoots>> {
-    let option = configuration.text(config::FILE_ROOTS);
-    let mut folders: Vec<PathBuf> = option.split(':').filter(|text| !text.is_empty()).map(PathBuf::from).collect();
+    let (folders, s3) = config::split_roots(configuration.text(config::FILE_ROOTS));
+    let mut folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
     folders.extend_from_slice(flags);
-    if folders.is_empty() {
+    if folders.is_empty() && s3.is_empty() {
         return Ok(None);
     }
     FileRoots::only(&folders).context("--file-root").map(Some)
@@ -124,39 +124,78 @@ fn die() {
     std::process::abort();
 }
 
-/// An absolute folder of an option, if it is set.
-fn folder(configuration: &Configuration, key: &'static str) -> Result<Option<PathBuf>> {
+/// The place that an option names, if it is set. A relative path begins at the working folder.
+fn location(configuration: &Configuration, key: &'static str) -> Result<Option<StorageLocation>> {
     let text = configuration.text(key);
-    let text = text.strip_prefix("file://").or_else(|| text.strip_prefix("file:")).unwrap_or(text);
-    if text.is_empty() { Ok(None) } else { std::path::absolute(text).context(key).map(Some) }
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.contains(':') {
+        return StorageLocation::parse(text).context(key).map(Some);
+    }
+    Ok(Some(StorageLocation::Local(std::path::absolute(text).context(key)?)))
+}
+
+/// Opens local folders and S3, as the configuration says, with scratch files in a folder.
+pub(crate) fn storage(configuration: &Configuration, scratch: PathBuf) -> Result<StorageAccess> {
+    let stated = |key| Some(configuration.text(key).to_owned()).filter(|text| !text.is_empty());
+    let s3 = S3Options {
+        endpoint: stated(config::S3_ENDPOINT),
+        region: stated(config::S3_REGION),
+        access_key: stated(config::S3_ACCESS_KEY),
+        secret_key: stated(config::S3_SECRET_KEY),
+        path_style: configuration.flag(config::S3_PATH_STYLE)?.unwrap_or_default(),
+        retry_timeout: Some(Duration::from_millis(configuration.duration_ms(config::S3_RETRY_TIMEOUT)?)),
+    };
+    if s3.access_key.is_some() != s3.secret_key.is_some() {
+        bail!("{} and {} are set together or not at all", config::S3_ACCESS_KEY, config::S3_SECRET_KEY);
+    }
+    if s3.endpoint.as_ref().is_some_and(|text| !text.starts_with("http://") && !text.starts_with("https://")) {
+        bail!("{} has to begin with http:// or https://", config::S3_ENDPOINT);
+    }
+    Ok(StorageAccess::new(s3, scratch))
 }
 
 /// Where bundles are kept.
-pub(crate) fn blob_dir(configuration: &Configuration, data_dir: &Path) -> Result<PathBuf> {
-    let shared = folder(configuration, config::HA_STORAGE_DIR)?;
-    Ok(shared.unwrap_or_else(|| data_dir.to_owned()).join("blobs"))
+pub(crate) fn blob_location(configuration: &Configuration, data_dir: &Path) -> Result<StorageLocation> {
+    let shared = location(configuration, config::HA_STORAGE_DIR)?;
+    Ok(shared.map_or_else(|| StorageLocation::Local(data_dir.join("blobs")), |folder| folder.join("blob")))
+}
+
+/// Where in S3 clients may have state written and read: what `file.roots` names, or all that the keys open where all
+/// local files may be reached.
+fn s3_roots(configuration: &Configuration, roots: &FileRoots) -> Result<S3Roots> {
+    let named = config::split_roots(configuration.text(config::FILE_ROOTS)).1;
+    let named: Result<Vec<_>> =
+        named.iter().map(|text| StorageLocation::parse(text).context(config::FILE_ROOTS)).collect();
+    Ok(if roots.is_unrestricted() { S3Roots::Unrestricted } else { S3Roots::Only(named?) })
 }
 
 /// The options of a JobManager whose data are below a folder.
 pub(crate) fn job_manager_options(
     configuration: &Configuration,
     data_dir: &Path,
+    storage: StorageAccess,
     reach: Reach,
 ) -> Result<JobManagerOptions> {
-    let shared = folder(configuration, config::HA_STORAGE_DIR)?;
+    let shared = location(configuration, config::HA_STORAGE_DIR)?;
     let mut options = JobManagerOptions {
         default_parallelism: configuration.count(config::PARALLELISM)?,
         buffer_timeout_ms: configuration.duration_ms(config::BUFFER_TIMEOUT)?,
         restart: configuration.restart()?,
         scheduler: configuration.scheduler()?,
         checkpoints: configuration.checkpoints()?,
-        checkpoint_dir: folder(configuration, config::CHECKPOINT_DIR)?
-            .unwrap_or_else(|| shared.as_deref().unwrap_or(data_dir).join("checkpoints")),
-        savepoint_dir: folder(configuration, config::SAVEPOINT_DIR)?,
+        storage,
+        checkpoint_dir: match location(configuration, config::CHECKPOINT_DIR)? {
+            Some(stated) => stated,
+            None => shared.unwrap_or_else(|| StorageLocation::Local(data_dir.to_owned())).join("checkpoints"),
+        },
+        savepoint_dir: location(configuration, config::SAVEPOINT_DIR)?,
         inline_bytes_max: inline_bytes(configuration.text(config::INLINE_MAX)).map_err(Error::msg)?,
         state_backend: state_backend(configuration.text(config::STATE_BACKEND)).map_err(Error::msg)?,
         local_backup: configuration.flag(config::LOCAL_BACKUP)?,
         from_local: configuration.flag(config::FROM_LOCAL)?.unwrap_or_default(),
+        s3_roots: s3_roots(configuration, &reach.files)?,
         file_roots: reach.files,
         http_origins: reach.http,
         bundle_limits: BundleLimits {
@@ -213,8 +252,10 @@ pub(crate) fn task_manager_options(
         stated => stated,
     };
     let local_state = local_copies(configuration, &data_dir)?;
+    let storage = storage(configuration, data_dir.clone())?;
     let mut options = TaskManagerOptions::new(id, slots, data_dir);
     options.local_state = Some(local_state);
+    options.storage = storage;
     options.cores = cores;
     options.file_roots = reach.files;
     options.http_origins = reach.http;

@@ -6,10 +6,17 @@ use std::process::Command;
 
 use bytes::Bytes;
 use millrace_protocol::StateBlob;
-use millrace_storage::{CheckpointStore, CheckpointStoreError, ListedFile};
+use millrace_storage::{CheckpointStore, CheckpointStoreError, ListedFile, StorageLocation};
 
 fn store(folder: &Path) -> CheckpointStore {
     CheckpointStore::create_local(&folder.join("not/yet")).unwrap()
+}
+
+fn folder(store: &CheckpointStore) -> PathBuf {
+    match store.location() {
+        StorageLocation::Local(folder) => folder.clone(),
+        other => panic!("{other} is not local"),
+    }
 }
 
 fn described(blob: StateBlob) -> (String, u64, u64) {
@@ -42,7 +49,7 @@ async fn a_file_is_there_when_it_is_whole_and_not_before() {
     for part in parts.clone() {
         writer.append(part).await.unwrap();
         assert_eq!(store.list(None).await.unwrap(), []);
-        assert!(!store.folder().join("shared/a-1").exists());
+        assert!(!folder(&store).join("shared/a-1").exists());
     }
     let (path, bytes, checksum) = described(writer.finish().await.unwrap());
     assert_eq!((path.as_str(), bytes), ("shared/a-1", parts.concat().len() as u64));
@@ -66,10 +73,10 @@ async fn a_writer_that_is_dropped_leaves_nothing() {
     let store = store(temp.path());
     let mut writer = store.begin("a").await.unwrap();
     writer.append(vec![7; 2 << 20].into()).await.unwrap();
-    assert_eq!(all_files(store.folder()).len(), 1);
+    assert_eq!(all_files(&folder(&store)).len(), 1);
     drop(writer);
     // The file is removed by a thread of the pool, which a later job of the pool does not wait for.
-    while !all_files(store.folder()).is_empty() {
+    while !all_files(&folder(&store)).is_empty() {
         tokio::task::yield_now().await;
     }
 }
@@ -79,7 +86,7 @@ async fn files_that_are_missing_cut_or_changed_are_named() {
     let temp = tempfile::tempdir().unwrap();
     let store = store(temp.path());
     let (path, bytes, checksum) = described(store.write("chk-1/a", chunks(&[5, 5])).await.unwrap());
-    let file = store.folder().join(&path);
+    let file = folder(&store).join(&path);
     let check = |expected: &'static str| {
         let (store, path, file) = (store.clone(), path.clone(), file.display().to_string());
         async move {
@@ -98,9 +105,9 @@ async fn files_that_are_missing_cut_or_changed_are_named() {
     check("9 bytes").await;
     fs::remove_file(&file).unwrap();
     check("missing").await;
-    fs::remove_dir_all(store.folder()).unwrap();
+    fs::remove_dir_all(folder(&store)).unwrap();
     check("missing").await;
-    assert!(matches!(CheckpointStore::open_local(store.folder()), Err(CheckpointStoreError::Missing { .. })));
+    assert!(matches!(CheckpointStore::open_local(&folder(&store)), Err(CheckpointStoreError::Missing { .. })));
 }
 
 #[tokio::test]
@@ -140,11 +147,11 @@ async fn deleting_is_idempotent_and_takes_no_more_than_it_is_told() {
     let names = |listed: Vec<ListedFile>| listed.into_iter().map(|file| file.path).collect::<Vec<_>>();
     assert_eq!(names(store.list(Some("chk-1")).await.unwrap()), ["chk-1/b"]);
     // What a dead writer left has no name that is listed, and goes with its folder.
-    fs::write(store.folder().join("chk-1/c#1"), "half").unwrap();
+    fs::write(folder(&store).join("chk-1/c#1"), "half").unwrap();
     assert_eq!(names(store.list(None).await.unwrap()), ["chk-1/b", "chk-10/a", "shared/a"]);
     store.delete_folder("chk-1").await.unwrap();
     store.delete_folder("chk-1").await.unwrap();
-    assert!(!store.folder().join("chk-1").exists());
+    assert!(!folder(&store).join("chk-1").exists());
     assert_eq!(names(store.list(None).await.unwrap()), ["chk-10/a", "shared/a"]);
     assert_eq!(store.list(Some("chk-1")).await.unwrap(), []);
     // Something that cannot be deleted does not keep the rest.
@@ -157,17 +164,22 @@ async fn deleting_is_idempotent_and_takes_no_more_than_it_is_told() {
 async fn metadata_is_read_as_it_was_written_or_not_at_all() {
     let temp = tempfile::tempdir().unwrap();
     let store = store(temp.path());
-    for folder in [Some("chk-7"), None] {
-        let missing = store.read_metadata(folder).await.unwrap_err();
+    for within in [Some("chk-7"), None] {
+        let missing = store.read_metadata(within).await.unwrap_err();
         assert!(matches!(missing, CheckpointStoreError::Missing { .. }), "{missing}");
-        for payload in ["first", "", "again, over the one that is there"] {
-            store.write_metadata(folder, payload.into()).await.unwrap();
-            assert_eq!(store.read_metadata(folder).await.unwrap(), payload);
+        for payload in ["first", ""] {
+            store.write_metadata(within, payload.into()).await.unwrap();
+            assert_eq!(store.read_metadata(within).await.unwrap(), payload);
+            store
+                .delete([within.map_or("_metadata".to_owned(), |within| format!("{within}/_metadata"))])
+                .await
+                .unwrap();
         }
-        let file = store.folder().join(folder.unwrap_or_default()).join("_metadata");
+        store.write_metadata(within, "again".into()).await.unwrap();
+        let file = folder(&store).join(within.unwrap_or_default()).join("_metadata");
         let whole = fs::read(&file).unwrap();
         fs::write(&file, &whole[..whole.len() - 1]).unwrap();
-        let error = store.read_metadata(folder).await.unwrap_err();
+        let error = store.read_metadata(within).await.unwrap_err();
         assert!(error.is_state_lost() && error.to_string().contains(&file.display().to_string()), "{error}");
         assert!(error.to_string().contains("it ends after"), "{error}");
     }
@@ -185,7 +197,7 @@ async fn writes_where_there_is_no_room() {
     assert_eq!(store.list(None).await.unwrap(), []);
     let full = store.write_metadata(None, vec![0; 600_000].into()).await.unwrap_err();
     assert!(matches!(full, CheckpointStoreError::Full { .. }), "{full}");
-    assert!(!store.folder().join("_metadata").exists());
+    assert!(!folder(&store).join("_metadata").exists());
     let small = store.write("shared/small", chunks(&[100])).await.unwrap();
     assert_eq!(store.read_blob(&small).await.unwrap(), [0; 100].as_slice());
 }

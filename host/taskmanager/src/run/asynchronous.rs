@@ -12,6 +12,7 @@ use bytes::Bytes;
 use millrace_connectors::{AsyncEvent, AsyncRequests, AsyncRow, ConnectorError};
 use millrace_protocol::TaskDeployment;
 use millrace_state::{OperatorState, SubtaskState};
+use millrace_storage::StorageAccess;
 use millrace_types::{BATCH_BYTES, EventTime, Failure, FailureKind, NodeId, StateKind};
 use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
 
@@ -129,8 +130,12 @@ impl AsyncSegment {
 }
 
 /// The rows that a subtask begins with: its share of those that a checkpoint has.
-pub(crate) async fn restored_rows(task: &TaskDeployment, uid: &str) -> Result<Vec<Bytes>, Failure> {
-    let Some(restored) = restore::operator_state(task, uid).await? else { return Ok(Vec::new()) };
+pub(crate) async fn restored_rows(
+    task: &TaskDeployment,
+    storage: &StorageAccess,
+    uid: &str,
+) -> Result<Vec<Bytes>, Failure> {
+    let Some(restored) = restore::operator_state(task, storage, uid).await? else { return Ok(Vec::new()) };
     let stated = restored.fingerprints.get(STATE).map(String::as_str);
     match (stated, restored.state.states.into_iter().next()) {
         (_, None) => Ok(Vec::new()),

@@ -13,7 +13,7 @@ use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEd
 use millrace_protocol::{OutputChannel, OutputEdge, Rerouting, TaskDeployment, ToJobManager};
 use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
 use millrace_state::{BackendOptions, KeyedBackend, ScratchOptions, StateLimits, Storage};
-use millrace_storage::LocalCopies;
+use millrace_storage::{LocalCopies, StorageAccess};
 use millrace_task_core::{TimerLimits, TimerService};
 use millrace_types::{
     BATCH_BYTES, CrashPoints, Failure, FailureKind, KeyGroupRange, MIN_EVENT_TIME, NodeId, RECORD_BYTES_MAX,
@@ -46,6 +46,8 @@ pub(crate) struct TaskEnvironment {
     pub data: Option<DataPlane>,
     /// What its connectors may reach.
     pub reach: Reach,
+    /// Opens the folders of checkpoints and savepoints.
+    pub checkpoint_storage: StorageAccess,
     pub outbound: mpsc::Sender<ToJobManager>,
     /// The folder for state that is larger than memory.
     pub scratch: ScratchOptions,
@@ -269,7 +271,7 @@ impl Opener<'_> {
         outlet: Outlet,
     ) -> Result<Segment, TaskError> {
         let StreamNode { uid, name, .. } = described;
-        let rows = restored_rows(self.task, uid).await?;
+        let rows = restored_rows(self.task, &self.environment.checkpoint_storage, uid).await?;
         let context = OperatorContext { origins: self.environment.reach.http.clone() };
         let opened = open_operator(connector, &context)
             .and_then(|operator| AsyncRequests::new(operator.function, operator.settings, &rows));
@@ -371,7 +373,8 @@ impl Opener<'_> {
         let timers = TimerService::new(TimerLimits::default());
         let state = GuestState { backend, timers, chains: Chains::new() };
         let operators = names.iter().map(|(node, (uid, _))| (*node, uid.clone())).collect();
-        let mut state = restore::restore(self.task, operators, &self.copies, state).await?;
+        let storage = &self.environment.checkpoint_storage;
+        let mut state = restore::restore(self.task, storage, operators, &self.copies, state).await?;
         state.timers.set_tracking(settings.checkpoints.periodic);
         Ok(state)
     }

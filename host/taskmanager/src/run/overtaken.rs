@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use millrace_protocol::{Rerouting, TaskDeployment, TaskRestore};
+use millrace_storage::StorageAccess;
 use millrace_types::{Failure, FailureKind, KeyGroupRange, key_group_for_key};
 use millrace_wire::{BatchBuilder, BatchView};
 
@@ -44,7 +45,12 @@ fn of_key_groups(batch: &BatchView, range: KeyGroupRange, max_parallelism: u32) 
 }
 
 /// Processes what a restored checkpoint has of such records.
-pub(crate) async fn replay(restore: &TaskRestore, task: &TaskDeployment, chain: &mut Chain) -> Result<(), TaskError> {
+pub(crate) async fn replay(
+    restore: &TaskRestore,
+    task: &TaskDeployment,
+    storage: &StorageAccess,
+    chain: &mut Chain,
+) -> Result<(), TaskError> {
     let vertex = &task.vertex;
     let range = KeyGroupRange::of_subtask(task.attempt.subtask, vertex.parallelism, vertex.max_parallelism);
     let folder = restore::folder(restore, task);
@@ -53,7 +59,7 @@ pub(crate) async fn replay(restore: &TaskRestore, task: &TaskDeployment, chain: 
             let message = format!("the checkpoint has records for the operator \"{}\"", records.target_uid);
             return Err(Failure::new(FailureKind::Internal, message + ", which is not here").into());
         };
-        let bytes = restore::read_blob(&folder, &records.batches).await?;
+        let bytes = restore::read_blob(storage, &folder, &records.batches).await?;
         let batches = decode(bytes).map_err(|reason| {
             let what = format!("records in flight to \"{}\" cannot be read: {reason}", records.target_uid);
             Failure::new(FailureKind::StateUnreadable, what)

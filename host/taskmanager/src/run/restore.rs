@@ -1,13 +1,12 @@
 //! What the operators of a task begin with: the state and timers of a checkpoint or savepoint.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use millrace_protocol::{OperatorRestore, StateBlob, StateSegment, TaskDeployment, TaskRestore};
 use millrace_state::{ChainSegment, KeyedBackend, OperatorState, SegmentChain, SegmentInput};
-use millrace_storage::{CheckpointStore, CheckpointStoreError};
+use millrace_storage::{CheckpointStoreError, StorageAccess};
 use millrace_task_core::{Clock, Timer, TimerService};
 use millrace_types::{Failure, FailureKind, KeyGroupRange, NodeId};
 use tokio::runtime::Handle;
@@ -27,17 +26,22 @@ pub(crate) fn folder(restore: &TaskRestore, task: &TaskDeployment) -> String {
     restore.folder.clone().unwrap_or_else(|| task.settings.checkpoints.folder.clone())
 }
 
-/// The checkpoint cannot be read: the job goes back to the one before.
-pub(crate) fn unreadable(error: &CheckpointStoreError) -> Failure {
-    Failure::new(FailureKind::StateUnreadable, error.to_string())
+/// The checkpoint cannot be read: the job goes back to the one before, unless it may be read later.
+fn unreadable(error: &CheckpointStoreError) -> Failure {
+    let kind = if error.may_pass() { FailureKind::Checkpoint } else { FailureKind::StateUnreadable };
+    let failure = Failure::new(kind, error.to_string());
+    match error.remedy() {
+        Some(remedy) => failure.with_remedy(remedy),
+        None => failure,
+    }
 }
 
 /// Reads a blob of a restored checkpoint, whose paths are within a folder.
-pub(crate) async fn read_blob(folder: &str, blob: &StateBlob) -> Result<Bytes, Failure> {
+pub(crate) async fn read_blob(storage: &StorageAccess, folder: &str, blob: &StateBlob) -> Result<Bytes, Failure> {
     match blob {
         StateBlob::Inline(bytes) => Ok(bytes.clone()),
         file @ StateBlob::File { .. } => {
-            let store = CheckpointStore::open_local(Path::new(folder)).map_err(|error| unreadable(&error))?;
+            let store = storage.open_at(folder).map_err(|error| unreadable(&error))?;
             store.read_blob(file).await.map_err(|error| unreadable(&error))
         }
     }
@@ -57,13 +61,17 @@ pub(crate) struct RestoredState {
 }
 
 /// The state of a native operator, which is not keyed; none: the checkpoint has none of it.
-pub(crate) async fn operator_state(task: &TaskDeployment, uid: &str) -> Result<Option<RestoredState>, Failure> {
+pub(crate) async fn operator_state(
+    task: &TaskDeployment,
+    storage: &StorageAccess,
+    uid: &str,
+) -> Result<Option<RestoredState>, Failure> {
     let Some(restore) = &task.restore else { return Ok(None) };
     let Some(operator) = restore.operators.get(uid) else { return Ok(None) };
     let folder = folder(restore, task);
     let mut earlier = BTreeMap::new();
     for (subtask, blob) in &operator.operator_state {
-        earlier.insert(*subtask, decode_operator_state(uid, &read_blob(&folder, blob).await?)?);
+        earlier.insert(*subtask, decode_operator_state(uid, &read_blob(storage, &folder, blob).await?)?);
     }
     let (subtask, parallelism) = (task.attempt.subtask, task.vertex.parallelism);
     let state = OperatorState::redistribute(&earlier, operator.parallelism, subtask, parallelism);
@@ -73,6 +81,7 @@ pub(crate) async fn operator_state(task: &TaskDeployment, uid: &str) -> Result<O
 /// Restores the state of operators, given by node and uid, into a backend and timers without any.
 pub(crate) async fn restore(
     task: &TaskDeployment,
+    storage: &StorageAccess,
     operators: Vec<(NodeId, String)>,
     copies: &TaskCopies,
     state: GuestState,
@@ -86,6 +95,7 @@ pub(crate) async fn restore(
     }
     let vertex = &task.vertex;
     let restorer = Restorer {
+        storage: storage.clone(),
         job_folder: task.settings.checkpoints.folder.clone(),
         foreign: restore.folder.as_deref().map(Arc::from),
         key_groups: KeyGroupRange::of_subtask(task.attempt.subtask, vertex.parallelism, vertex.max_parallelism),
@@ -101,6 +111,7 @@ pub(crate) async fn restore(
 }
 
 struct Restorer {
+    storage: StorageAccess,
     job_folder: String,
     foreign: Option<Arc<str>>,
     key_groups: KeyGroupRange,
@@ -124,7 +135,8 @@ impl Restorer {
         let handle =
             |segment: &StateSegment| SegmentHandle { blob: segment.blob.clone(), folder: self.foreign.clone() };
         let handles: Vec<_> = operator.keyed.iter().flatten().map(handle).collect();
-        let sources = self.copies.restore_all(&handles, &self.runtime).map_err(|error| unreadable(&error))?;
+        let sources =
+            self.copies.restore_all(&self.storage, &handles, &self.runtime).map_err(|error| unreadable(&error))?;
         let mut opened = handles.into_iter().zip(sources);
         let mut inputs = Vec::with_capacity(operator.keyed.len());
         let mut chain = Vec::with_capacity(operator.keyed.len());
@@ -154,7 +166,7 @@ impl Restorer {
         let mut earlier = BTreeMap::new();
         for (subtask, blob) in &operator.operator_state {
             let folder = self.foreign.as_deref().unwrap_or(&self.job_folder);
-            let bytes = self.runtime.block_on(read_blob(folder, blob))?;
+            let bytes = self.runtime.block_on(read_blob(&self.storage, folder, blob))?;
             earlier.insert(*subtask, decode_operator_state(uid, &bytes)?);
         }
         if earlier.is_empty() {

@@ -173,6 +173,7 @@ impl Body {
         let vertex = &task.vertex;
         let uploads = Uploads::start(UploadPlan {
             settings: task.settings.checkpoints.clone(),
+            storage: environment.checkpoint_storage.clone(),
             key_groups: KeyGroupRange::of_subtask(task.attempt.subtask, vertex.parallelism, vertex.max_parallelism),
             max_parallelism: vertex.max_parallelism,
             chains,
@@ -189,7 +190,7 @@ impl Body {
             && !restore.in_flight.is_empty()
         {
             // Part of what the task begins with: should it be unreadable, the job goes back to an earlier checkpoint.
-            overtaken::replay(restore, task, &mut self.chain).await?;
+            overtaken::replay(restore, task, &environment.checkpoint_storage, &mut self.chain).await?;
         }
         report(environment, shared, ExecutionState::Running).await?;
         shared.metrics.begin_running();

@@ -20,6 +20,7 @@ use millrace_protocol::{
     SubtaskSnapshot, ToJobManager,
 };
 use millrace_state::{ChainSegment, MergePolicy, MergeTicket, SealedSegment, SegmentChain};
+use millrace_storage::StorageAccess;
 use millrace_types::{
     AttemptId, CheckpointId, CrashPoint, CrashPoints, Failure, FailureKind, KeyGroupRange, SnapshotKind,
 };
@@ -60,6 +61,8 @@ pub(crate) struct Uploads {
 
 /// What the uploads of a task are started with.
 pub(crate) struct UploadPlan {
+    /// Opens the folders of checkpoints and savepoints.
+    pub storage: StorageAccess,
     pub settings: CheckpointSettings,
     pub key_groups: KeyGroupRange,
     pub max_parallelism: u32,

@@ -112,7 +112,7 @@ impl BlobReader {
             StateBlob::Inline(bytes) => Self::Inline(bytes.clone()),
             StateBlob::File { path, bytes, checksum } => {
                 let file = Arc::new(store.open_ranged(path, *bytes, *checksum)?);
-                Self::File { file, name: store.folder().join(path).display().to_string() }
+                Self::File { file, name: store.full_name(path) }
             }
         })
     }

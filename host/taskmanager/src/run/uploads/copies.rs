@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use millrace_protocol::{CheckpointSettings, StateBlob};
-use millrace_storage::{CheckpointStoreError, CopyKey, CopyOwner, CopyWriter, LocalCopies};
+use millrace_storage::{CheckpointStoreError, CopyKey, CopyOwner, CopyWriter, LocalCopies, StorageAccess};
 use millrace_types::{AttemptId, CheckpointId, JobId, VertexId};
 use tokio::runtime::Handle;
 
@@ -80,6 +80,7 @@ impl TaskCopies {
     /// Opens the segments that the task is restored from, some at a time: each is read in full to be checked. Blocks.
     pub(crate) fn restore_all(
         &self,
+        storage: &StorageAccess,
         handles: &[SegmentHandle],
         runtime: &Handle,
     ) -> Result<Vec<BlobReader>, CheckpointStoreError> {
@@ -87,7 +88,7 @@ impl TaskCopies {
         for some in handles.chunks(OPENED_AT_ONCE_MAX) {
             if some.iter().filter(|handle| handle.blob.path().is_some()).count() < 2 {
                 for handle in some {
-                    opened.push(self.restore(handle)?);
+                    opened.push(self.restore(storage, handle)?);
                 }
                 continue;
             }
@@ -95,7 +96,7 @@ impl TaskCopies {
                 let open = |handle| {
                     scope.spawn(move || {
                         let _context = runtime.enter();
-                        self.restore(handle)
+                        self.restore(storage, handle)
                     })
                 };
                 let threads: Vec<_> = some.iter().map(open).collect();
@@ -109,12 +110,12 @@ impl TaskCopies {
     }
 
     /// Opens a segment that the task is restored from: its copy, or else its file, which is then copied. Blocks.
-    fn restore(&self, handle: &SegmentHandle) -> Result<BlobReader, CheckpointStoreError> {
+    fn restore(&self, storage: &StorageAccess, handle: &SegmentHandle) -> Result<BlobReader, CheckpointStoreError> {
         if let Some(copy) = self.find(handle) {
             self.restored.local_bytes.fetch_add(handle.blob.byte_len(), Ordering::Relaxed);
             return Ok(copy);
         }
-        let reader = open_segment(handle, &self.settings.folder)?;
+        let reader = open_segment(storage, handle, &self.settings.folder)?;
         if let (BlobReader::File { file, .. }, StateBlob::File { path, bytes, checksum }) = (&reader, &handle.blob) {
             self.restored.remote_bytes.fetch_add(*bytes, Ordering::Relaxed);
             if let Some(copies) = self.backup() {

@@ -1,6 +1,5 @@
 //! Writes segments and other parts of a snapshot, on threads that may block.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -9,7 +8,7 @@ use millrace_protocol::StateBlob;
 use millrace_state::{
     ChainSegment, MERGE_SEGMENTS_MAX, MergeOptions, SealedSegment, SegmentError, SegmentInput, SegmentSink, merge,
 };
-use millrace_storage::{CheckpointStore, CheckpointStoreError};
+use millrace_storage::{CheckpointStore, CheckpointStoreError, StorageAccess};
 use millrace_types::{AttemptId, Failure, FailureKind, KeyGroupRange};
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
@@ -24,7 +23,7 @@ use crate::run::shared::wall_clock;
 pub(super) enum Folder {
     /// The job's checkpoint folder.
     Job,
-    /// The folder of a savepoint, an absolute path.
+    /// The folder of a savepoint: an absolute path, or a prefix of a bucket.
     Savepoint(Arc<str>),
 }
 
@@ -42,6 +41,7 @@ pub(super) struct SegmentsWritten {
 /// Writes for one task. A clone writes for the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
+    storage: StorageAccess,
     /// The beginning of all names: no other attempt uses it.
     prefix: Arc<str>,
     next: Arc<AtomicU64>,
@@ -72,6 +72,7 @@ impl Writer {
     pub(super) fn new(attempt: AttemptId, plan: &UploadPlan) -> Self {
         let AttemptId { vertex, subtask, attempt, .. } = attempt;
         Self {
+            storage: plan.storage.clone(),
             prefix: format!("{vertex}-{subtask}-{attempt}").into(),
             next: Arc::default(),
             lost: Arc::default(),
@@ -89,7 +90,7 @@ impl Writer {
             Folder::Job => (&self.job_folder, "shared/"),
             Folder::Savepoint(folder) => (folder, ""),
         };
-        let store = CheckpointStore::create_local(Path::new(folder.as_ref())).map_err(|error| failed(&error))?;
+        let store = self.storage.create_at(folder).map_err(|error| failed(&error))?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         Ok((store, format!("{shared}{}-{number}", self.prefix)))
     }
@@ -213,8 +214,8 @@ impl Writer {
         let mut inputs = Vec::with_capacity(segments.len());
         for ChainSegment { handle, key_groups, .. } in segments {
             let copy = self.copies.find(&handle).map(Ok);
-            let source =
-                copy.unwrap_or_else(|| open_segment(&handle, &self.job_folder)).map_err(|error| failed(&error))?;
+            let open = || open_segment(&self.storage, &handle, &self.job_folder);
+            let source = copy.unwrap_or_else(open).map_err(|error| failed(&error))?;
             inputs.push(SegmentInput { source, key_groups });
         }
         let options = MergeOptions {
@@ -228,10 +229,14 @@ impl Writer {
 }
 
 /// Opens a segment where it is. Blocks.
-pub(crate) fn open_segment(handle: &SegmentHandle, job_folder: &str) -> Result<BlobReader, CheckpointStoreError> {
+pub(crate) fn open_segment(
+    storage: &StorageAccess,
+    handle: &SegmentHandle,
+    job_folder: &str,
+) -> Result<BlobReader, CheckpointStoreError> {
     if let StateBlob::Inline(bytes) = &handle.blob {
         return Ok(BlobReader::Inline(bytes.clone()));
     }
     let folder = handle.folder.as_deref().unwrap_or(job_folder);
-    BlobReader::open(&CheckpointStore::open_local(Path::new(folder))?, &handle.blob)
+    BlobReader::open(&storage.open_at(folder)?, &handle.blob)
 }
