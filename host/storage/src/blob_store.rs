@@ -9,6 +9,7 @@ use millrace_types::{BlobKey, BlobKind, Digest, TenantId};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 
+use crate::checkpoint::told;
 use crate::{StorageLocation, digest_of};
 
 /// What can go wrong with a blob.
@@ -23,7 +24,7 @@ pub enum StorageError {
         cause: String,
     },
     /// A blob cannot be written.
-    #[error("cannot write the blob {blob}: {cause}; see to the disk, or to S3's address and keys, then try again")]
+    #[error("cannot write the blob {blob}: {}; see to the disk, or to S3's address and keys, then try again", told(cause.as_ref()))]
     Write {
         /// The blob, by its full name.
         blob: String,
@@ -31,7 +32,7 @@ pub enum StorageError {
         cause: Box<object_store::Error>,
     },
     /// A blob cannot be read.
-    #[error("cannot read the blob {blob}: {cause}; see to the disk, or to S3's address and keys, then try again")]
+    #[error("cannot read the blob {blob}: {}; see to the disk, or to S3's address and keys, then try again", told(cause.as_ref()))]
     Read {
         /// The blob, by its full name.
         blob: String,
@@ -53,7 +54,7 @@ pub enum StorageError {
         found: Digest,
     },
     /// A blob cannot be deleted.
-    #[error("cannot delete the blob {blob}: {cause}")]
+    #[error("cannot delete the blob {blob}: {}", told(cause.as_ref()))]
     Delete {
         /// The blob, by its full name.
         blob: String,
@@ -61,7 +62,7 @@ pub enum StorageError {
         cause: Box<object_store::Error>,
     },
     /// A folder of blobs cannot be listed.
-    #[error("cannot list the blobs below {prefix}: {cause}")]
+    #[error("cannot list the blobs below {prefix}: {}", told(cause.as_ref()))]
     List {
         /// The folder within the store.
         prefix: String,

@@ -43,6 +43,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use crate::{StorageLocation, access};
 
 pub use error::CheckpointStoreError;
+pub(crate) use error::told;
 pub use metadata::METADATA_FILE;
 pub(crate) use path::StorePath;
 pub use ranged::RangedFile;

@@ -12,7 +12,7 @@ type Cause = Box<dyn Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointStoreError {
     /// The folder cannot be used.
-    #[error("cannot use {folder} for checkpoints: {cause}")]
+    #[error("cannot use {folder} for checkpoints: {}", told(cause.as_ref()))]
     Folder {
         /// The folder.
         folder: String,
@@ -36,7 +36,7 @@ pub enum CheckpointStoreError {
         cause: Cause,
     },
     /// A file cannot be written.
-    #[error("cannot write {path}: {cause}")]
+    #[error("cannot write {path}: {}", told(cause.as_ref()))]
     Write {
         /// The file.
         path: String,
@@ -64,7 +64,7 @@ pub enum CheckpointStoreError {
         reason: String,
     },
     /// A file cannot be read.
-    #[error("cannot read {path}: {cause}")]
+    #[error("cannot read {path}: {}", told(cause.as_ref()))]
     Read {
         /// The file.
         path: String,
@@ -80,7 +80,7 @@ pub enum CheckpointStoreError {
         cause: io::Error,
     },
     /// A file or folder cannot be deleted.
-    #[error("cannot delete {path}: {cause}")]
+    #[error("cannot delete {path}: {}", told(cause.as_ref()))]
     Delete {
         /// The file or folder.
         path: String,
@@ -88,7 +88,7 @@ pub enum CheckpointStoreError {
         cause: Cause,
     },
     /// A folder cannot be listed.
-    #[error("cannot list the files below {path}: {cause}")]
+    #[error("cannot list the files below {path}: {}", told(cause.as_ref()))]
     List {
         /// The folder.
         path: String,
@@ -195,4 +195,14 @@ fn is_full(error: &(dyn Error + 'static)) -> bool {
         return true;
     }
     error.source().is_some_and(is_full)
+}
+
+/// What an error says, and what was at the bottom of it: that is where "connection refused" stands.
+pub(crate) fn told(error: &(dyn Error + 'static)) -> String {
+    let (text, mut bottom) = (error.to_string(), error);
+    while let Some(below) = bottom.source() {
+        bottom = below;
+    }
+    let bottom = bottom.to_string();
+    if text.contains(&bottom) { text } else { format!("{text}: {bottom}") }
 }
