@@ -138,7 +138,7 @@ async fn a_job_whose_state_is_in_s3_survives_deaths_and_leaves_nothing() -> Resu
     .await?;
     let restored = checkpoints::wait_for(&s3.cluster, &job, |figures| figures.restored > 0).await?;
     let behind = checkpoints::wait_for(&s3.cluster, &job, |figures| figures.latest > restored.latest).await?;
-    s3.cluster.restart_job_manager()?;
+    s3.cluster.restart_job_manager().await?;
     s3.cluster.wait_running(&job).await?;
     checkpoints::wait_for(&s3.cluster, &job, |figures| figures.latest > behind.latest).await?;
     s3.cluster.wait_finished(&job).await?;
@@ -175,7 +175,7 @@ async fn a_savepoint_in_s3_is_begun_with_and_disposed_of() -> Result<()> {
     let savepoint = stopped["location"].as_str().context("no location")?.to_owned();
     ensure!(stopped["status"] == "FINISHED" && savepoint.starts_with(&format!("{target}/savepoint-")), "{stopped}");
     // The bundle is read from S3 again, and so is what the job was told.
-    s3.cluster.restart_job_manager()?;
+    s3.cluster.restart_job_manager().await?;
     s3.cluster.wait_for_slots(2, 4).await?;
     let job = s3.run("wc", records, &["-p", "4", "-s", &savepoint], &output)?;
     s3.cluster.wait_finished(&job).await?;
