@@ -21,7 +21,7 @@ const WORKERS: WorkerOptions = WorkerOptions {
 };
 
 /// How long everything is given to settle: longer than any pause and timeout above.
-const SETTLE_MS: u64 = 120_000;
+const SETTLE_MS: u64 = 60_000;
 
 #[derive(Debug, Clone)]
 enum Event {
