@@ -14,3 +14,4 @@ pub mod process;
 pub mod processes;
 pub mod repository;
 pub mod rows;
+pub mod workers;

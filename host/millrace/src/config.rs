@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use millrace_jobmanager::{
     CHECKPOINT_OPTIONS, CheckpointOptions, RESTART_OPTIONS, RestartOptions, SCHEDULER_OPTIONS, SchedulerOptions,
-    inline_bytes, state_backend,
+    WORKER_OPTIONS, WorkerOptions, inline_bytes, state_backend,
 };
 use millrace_types::{parse_bytes, parse_duration_ms};
 
@@ -27,6 +27,10 @@ enum Kind {
     Scheduler,
     /// An option of checkpoints, which check it.
     Checkpoints,
+    /// An option of native mode, which checks it.
+    Workers,
+    /// What starts TaskManagers.
+    Driver,
     /// A size of state that stands in a checkpoint's metadata.
     Inline,
     /// The name of a state backend.
@@ -58,6 +62,9 @@ pub(crate) const REGISTRATION_TIMEOUT: &str = "taskmanager.registration.timeout"
 pub(crate) const ORPHAN_TIMEOUT: &str = "taskmanager.leader-loss.timeout";
 pub(crate) const ADOPTION_TIMEOUT: &str = "jobmanager.adoption.timeout";
 pub(crate) const RPC_PEERS: &str = "jobmanager.rpc.peers";
+pub(crate) const DRIVER: &str = "resourcemanager.driver";
+pub(crate) const PROCESS_DIR: &str = "resourcemanager.process.dir";
+pub(crate) const PROCESS_ENDS: &str = "resourcemanager.process.end-with-jobmanager";
 pub(crate) const SLOTS: &str = "taskmanager.numberOfTaskSlots";
 pub(crate) const PARALLELISM: &str = "parallelism.default";
 pub(crate) const BUFFER_TIMEOUT: &str = "execution.buffer-timeout.interval";
@@ -86,6 +93,10 @@ pub(crate) const FROM_LOCAL: &str = "execution.state-recovery.from-local";
 pub(crate) const STATE_MEMORY: &str = "state.backend.redb.memory-per-task";
 pub(crate) const STATE_DISK: &str = "state.backend.redb.disk-per-task";
 
+/// The driver of processes of this machine, the only one; without it people start TaskManagers.
+pub(crate) const PROCESS_DRIVER: &str = "process";
+const NO_DRIVER: &str = "none";
+
 const fn restart(index: usize) -> OptionSpec {
     let millrace_jobmanager::RestartOption { key, default, description } = RESTART_OPTIONS[index];
     option(key, Kind::Restart, default, description)
@@ -99,6 +110,11 @@ const fn scheduler(index: usize) -> OptionSpec {
 const fn checkpoints(index: usize) -> OptionSpec {
     let millrace_jobmanager::CheckpointOption { key, default, description } = CHECKPOINT_OPTIONS[index];
     option(key, Kind::Checkpoints, default, description)
+}
+
+const fn workers(index: usize) -> OptionSpec {
+    let millrace_jobmanager::WorkerOption { key, default, description } = WORKER_OPTIONS[index];
+    option(key, Kind::Workers, default, description)
 }
 
 /// All options, in the order in which they are printed.
@@ -123,6 +139,16 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(REGISTRATION_TIMEOUT, Kind::Duration, "5 min", "how long a TaskManager looks for a JobManager"),
     option(ORPHAN_TIMEOUT, Kind::Duration, "30 s", "how long tasks run on while their TaskManager looks for a leader"),
     option(ADOPTION_TIMEOUT, Kind::Duration, "3 s", "how long a new leader waits for the tasks of the one before"),
+    option(DRIVER, Kind::Driver, NO_DRIVER, "what starts TaskManagers: none, or process (--native): this machine"),
+    option(PROCESS_DIR, Kind::Text, "", "native: where TaskManagers have their data; taskmanagers in data.dir unless set"),
+    option(PROCESS_ENDS, Kind::Flag, "false", "native: whether TaskManagers end with the JobManager that started them"),
+    workers(0),
+    workers(1),
+    workers(2),
+    workers(3),
+    workers(4),
+    workers(5),
+    workers(6),
     option(SLOTS, Kind::Count, "0", "the slots of a TaskManager; 0: the processor cores"),
     option(PARALLELISM, Kind::Count, "1", "the parallelism of operators and runs that state none"),
     option(BUFFER_TIMEOUT, Kind::Duration, "5 ms", "how long a partly filled batch waits for more rows"),
@@ -241,6 +267,9 @@ impl Configuration {
             Kind::Restart => RestartOptions::default().set(key, &value).map_err(Into::into),
             Kind::Scheduler => SchedulerOptions::default().set(key, &value).map_err(Into::into),
             Kind::Checkpoints => CheckpointOptions::default().set(key, &value).map_err(Into::into),
+            Kind::Workers => WorkerOptions::default().set(key, &value).map_err(Into::into),
+            Kind::Driver if [NO_DRIVER, PROCESS_DRIVER].contains(&value.as_str()) => Ok(()),
+            Kind::Driver => Err(anyhow!("\"{value}\" is neither {NO_DRIVER} nor {PROCESS_DRIVER}")),
             Kind::Inline => inline_bytes(&value).map(drop).map_err(|what| anyhow!(what)),
             Kind::Flag => flag(&value).map(drop),
             Kind::Backend => state_backend(&value).map(drop).map_err(|what| anyhow!(what)),
@@ -293,6 +322,23 @@ impl Configuration {
             options.set(option.key, self.text(option.key))?;
         }
         Ok(options)
+    }
+
+    /// The options of native mode.
+    pub(crate) fn workers(&self) -> Result<WorkerOptions> {
+        let mut options = WorkerOptions::default();
+        for option in WORKER_OPTIONS {
+            options.set(option.key, self.text(option.key))?;
+        }
+        Ok(options)
+    }
+
+    /// All that is set, but for some keys, as the text of a file.
+    pub(crate) fn to_toml(&self, without: &[&str]) -> String {
+        let set = self.values.iter().filter(|(key, _)| !without.contains(key));
+        let table: toml::Table =
+            set.map(|(key, (value, _))| ((*key).to_owned(), toml::Value::String(value.clone()))).collect();
+        table.to_string()
     }
 
     /// The options of checkpoints, which have to agree with each other.

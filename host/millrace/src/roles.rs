@@ -3,6 +3,7 @@
 pub(crate) mod application;
 mod folder;
 pub(crate) mod jobmanager;
+mod native;
 mod setup;
 pub(crate) mod standalone;
 pub(crate) mod taskmanager;

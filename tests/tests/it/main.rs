@@ -18,6 +18,7 @@ mod larger_than_memory;
 mod layers;
 mod lifecycle;
 mod local_state;
+mod native;
 mod nexmark;
 mod processes;
 mod recovery;

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use millrace_connectors::{FileRoots, Reach};
-use millrace_jobmanager::JobManager;
+use millrace_jobmanager::{JobManager, ProcessDriver};
 use millrace_metadata::{MetadataOptions, MetadataService};
 use millrace_rest::{RestOptions, RestServer};
 use millrace_sandbox::Sandbox;
@@ -15,7 +16,7 @@ use millrace_types::{CrashPoint, CrashPoints};
 use crate::cli::{self, JobManagerArgs};
 use crate::config::{self, Configuration};
 use crate::progress::println_stdout;
-use crate::roles::{block_on, folder, setup, stop_signal};
+use crate::roles::{block_on, folder, native, setup, stop_signal};
 
 pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
     let plan = Plan::new(&options.common)?;
@@ -23,7 +24,7 @@ pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
     block_on(async move {
         let stop = stop_signal()?;
         setup::announce_crash(options.crash_at);
-        let start = Start { adopts: true, crash_points };
+        let start = Start { adopts: true, crash_points, driver: plan.driver.clone() };
         let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start).await?;
         let control = plan.listen(&core.job_manager)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
@@ -40,6 +41,7 @@ pub(crate) struct Plan {
     pub(crate) configuration: Configuration,
     pub(crate) data_dir: PathBuf,
     pub(crate) reach: Reach,
+    pub(crate) driver: Option<Arc<ProcessDriver>>,
 }
 
 impl Plan {
@@ -52,13 +54,19 @@ impl Plan {
         let data_dir = setup::data_dir(&mut configuration, options.data_dir.as_deref())?;
         // Its TaskManagers run elsewhere: without a word nothing may be reached.
         let reach = setup::reach(&configuration, &options.file_root, &options.http_origin, FileRoots::none())?;
-        Ok(Self { configuration, data_dir, reach })
+        native::set_driver(&mut configuration, options)?;
+        let driver = native::driver(&configuration, &data_dir, options)?;
+        Ok(Self { configuration, data_dir, reach, driver })
     }
 
     /// Listens for TaskManagers.
     pub(crate) fn listen(&self, job_manager: &JobManager) -> Result<SocketAddr> {
         let address = setup::resolve(&setup::address(&self.configuration, config::RPC_ADDRESS, config::RPC_PORT))?;
-        Ok(job_manager.listen(address, setup::heartbeat_interval(&self.configuration)?)?)
+        let listens = job_manager.listen(address, setup::heartbeat_interval(&self.configuration)?)?;
+        if let Some(driver) = &self.driver {
+            driver.connect_to(native::job_managers(&self.configuration, listens)?);
+        }
+        Ok(listens)
     }
 }
 
@@ -68,6 +76,8 @@ pub(crate) struct Start {
     /// Whether tasks may have outlived an earlier one.
     pub(crate) adopts: bool,
     pub(crate) crash_points: CrashPoints,
+    /// What starts and stops TaskManagers.
+    pub(crate) driver: Option<Arc<ProcessDriver>>,
 }
 
 /// The parts that every process with a JobManager has.
@@ -92,6 +102,7 @@ impl Core {
         let sandbox = setup::sandbox(data_dir)?;
         let mut options = setup::job_manager_options(configuration, data_dir, reach)?;
         options.crash_points = start.crash_points;
+        native::install(&mut options, start.driver.as_ref());
         if start.adopts {
             options.adoption_timeout_ms = Some(configuration.duration_ms(config::ADOPTION_TIMEOUT)?);
         }
