@@ -114,7 +114,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn request(&self) -> RunRequest {
+    pub fn request(&self) -> RunRequest {
         let seed = self.discard_seed.map(|seed| ("sandbox.discard-instances.seed".to_owned(), seed.to_string()));
         let options = self.options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         RunRequest {

@@ -11,6 +11,7 @@ pub mod expected;
 pub mod fuzz_targets;
 pub mod jobs;
 pub mod metrics;
+pub mod network;
 pub mod process;
 pub mod processes;
 pub mod repository;

@@ -87,6 +87,13 @@ impl Process {
         Ok(())
     }
 
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(&mut self) -> Result<()> {
+        self.signal("TERM")?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Waits until it has ended by itself; whether it says that all went well.
     pub fn wait(&mut self) -> Result<bool> {
         Ok(self.child.wait()?.success())

@@ -1,33 +1,35 @@
-//! The JobManager of one process: starts the parts and holds what they share.
+//! The JobManager of one process: a member of a group, of which one leads.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use millrace_connectors::Reach;
-use millrace_metadata::MetadataHandle;
-use millrace_network::control::ControlServer;
+use millrace_metadata::{MetadataHandle, PEER_PATH, PeerEndpoint};
+use millrace_network::control::{ControlServer, ControlServerFigures, ControlServerOptions, Mounted};
 use millrace_protocol::ToJobManager;
 use millrace_sandbox::Sandbox;
 use millrace_storage::BlobStore;
 use millrace_types::{LeaderEpoch, TaskManagerId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
-use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
 use crate::gateway::{Gateways, TaskManagerGateway};
+use crate::group::Group;
+use crate::leading::{self, Lead};
 use crate::operations::Operations;
 use crate::options::JobManagerOptions;
 use crate::planner::Planner;
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
+use crate::task_managers::Door;
 use crate::warming::Warming;
-use crate::{recovery, router, task_managers};
+use crate::{Dispatcher, router};
 
-/// Messages from TaskManagers that wait to be routed.
+/// Messages from this process's own TaskManager that wait to be routed.
 const INBOX_MAX: usize = 4_096;
 
-/// What the parts of a JobManager share.
+/// What the parts of a leading JobManager share. All of them run on the runtime of its tenure.
 pub(crate) struct Services {
     pub(crate) options: JobManagerOptions,
     pub(crate) epoch: LeaderEpoch,
@@ -40,95 +42,145 @@ pub(crate) struct Services {
     pub(crate) resources: ResourceManager,
     pub(crate) operations: Operations,
     pub(crate) warming: Warming,
-    /// Where TaskManagers of other processes connect, if they may.
-    pub(crate) control: Mutex<Option<ControlServer>>,
+    pub(crate) door: DoorFigures,
+    /// What is spawned here ends with the lead.
+    pub(crate) runtime: tokio::runtime::Handle,
 }
 
-/// A running JobManager.
+/// What the server for TaskManagers of other processes has at the moment, if there is one; cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct DoorFigures(Arc<Mutex<Option<ControlServer>>>);
+
+impl DoorFigures {
+    pub(crate) fn current(&self) -> ControlServerFigures {
+        let server = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        server.as_ref().map(ControlServer::figures).unwrap_or_default()
+    }
+}
+
+/// What a member of the group has whether it leads or not.
+pub(crate) struct Member {
+    pub(crate) options: JobManagerOptions,
+    pub(crate) metadata: MetadataHandle,
+    pub(crate) blobs: BlobStore,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) lead: watch::Sender<Lead>,
+    pub(crate) door: DoorFigures,
+    /// This process's own TaskManager.
+    local: Mutex<Option<(TaskManagerId, Arc<dyn TaskManagerGateway>)>>,
+}
+
+impl Member {
+    /// Makes this process's own TaskManager known to a leader of this process.
+    pub(crate) fn introduce_local(&self, services: &Services) {
+        if let Some((id, gateway)) = &*self.local.lock().unwrap_or_else(PoisonError::into_inner) {
+            services.gateways.insert(id.clone(), gateway.clone());
+        }
+    }
+}
+
+/// A running JobManager. Dropping it ends its lead.
 pub struct JobManager {
-    services: Arc<Services>,
-    inbox: mpsc::Sender<ToJobManager>,
+    member: Arc<Member>,
+    leading: JoinHandle<()>,
+}
+
+impl Drop for JobManager {
+    fn drop(&mut self) {
+        self.close();
+        // It owns the runtime of the tenure.
+        self.leading.abort();
+    }
 }
 
 impl JobManager {
-    /// Starts a JobManager: a new leader epoch, what an earlier life left undone is cleaned up, and jobs that had not
-    /// ended run again.
-    pub async fn start(
-        options: JobManagerOptions,
-        metadata: MetadataHandle,
-        blobs: BlobStore,
-        sandbox: Sandbox,
-    ) -> Result<Self, DispatcherError> {
-        let epoch = metadata.begin_epoch().await?;
-        let gateways = Gateways::default();
-        let registry = JobRegistry::default();
-        let resources = ResourceManager::spawn(options.resources, epoch, gateways.clone(), registry.clone());
-        if let Some(driver) = options.driver.clone() {
-            resources.drive(driver);
+    /// Starts a JobManager. Whenever its member of the metadata group is elected it begins a new leader epoch, cleans up
+    /// what an earlier leader left undone, and runs the jobs again that had not ended.
+    ///
+    /// Has to be called within a runtime of tokio.
+    pub fn start(options: JobManagerOptions, metadata: MetadataHandle, blobs: BlobStore, sandbox: Sandbox) -> Self {
+        let lead = watch::Sender::new(Lead::Nowhere);
+        let door = DoorFigures::default();
+        let member = Arc::new(Member { options, metadata, blobs, sandbox, lead, door, local: Mutex::default() });
+        let leading = tokio::spawn(leading::run(member.clone()));
+        Self { member, leading }
+    }
+
+    /// Who leads, as far as this process acts on it.
+    pub fn lead(&self) -> watch::Receiver<Lead> {
+        self.member.lead.subscribe()
+    }
+
+    /// The group that it is a member of.
+    pub fn group(&self) -> Group {
+        Group::new(self.member.metadata.clone())
+    }
+
+    /// Waits until this process leads, and gives what clients speak to.
+    ///
+    /// # Errors
+    /// If the metadata were closed.
+    pub async fn leads(&self) -> Result<Dispatcher, DispatcherError> {
+        let mut lead = self.lead();
+        let here = lead.wait_for(|lead| matches!(lead, Lead::Here(_))).await;
+        match here.as_deref() {
+            Ok(Lead::Here(dispatcher)) => Ok(dispatcher.clone()),
+            _ => Err(DispatcherError::Unavailable("the JobManager has stopped".to_owned())),
         }
-        let reach = Reach { files: options.file_roots.clone(), http: options.http_origins.clone() };
-        let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), reach);
-        let warming = Warming::default();
-        warming.spawn(epoch, &resources, gateways.clone());
-        let (inbox, receiver) = mpsc::channel(INBOX_MAX);
-        tokio::spawn(router::run(receiver, resources.clone(), registry.clone()));
-        let services = Arc::new(Services {
-            options,
-            epoch,
-            metadata,
-            blobs,
-            sandbox,
-            planner,
-            gateways,
-            registry,
-            resources,
-            operations: Operations::default(),
-            warming,
-            control: Mutex::default(),
-        });
-        recovery::delete_condemned(&services).await;
-        recovery::delete_leftovers(&services).await;
-        recovery::resume_jobs(&services).await;
-        Ok(Self { services, inbox })
     }
 
-    /// Where TaskManagers send their messages.
-    pub fn inbox(&self) -> mpsc::Sender<ToJobManager> {
-        self.inbox.clone()
-    }
-
-    /// Makes a TaskManager reachable; it registers by itself.
+    /// Makes a TaskManager of this process reachable, which registers by itself, and gives where it sends its messages.
+    /// It belongs to this process's leader, and to no other one of the group.
     pub fn connect(&self, id: TaskManagerId, gateway: Arc<dyn TaskManagerGateway>) {
-        self.services.gateways.insert(id, gateway);
+        *self.member.local.lock().unwrap_or_else(PoisonError::into_inner) = Some((id, gateway));
+        if let Lead::Here(dispatcher) = &*self.member.lead.borrow() {
+            self.member.introduce_local(&dispatcher.services);
+        }
     }
 
-    /// Listens for TaskManagers of other processes until [`Self::close`], and says where. They hear every
-    /// `heartbeat_interval` that the JobManager is alive.
+    /// Where this process's own TaskManager sends its messages.
+    pub fn inbox(&self) -> mpsc::Sender<ToJobManager> {
+        let (inbox, mut messages) = mpsc::channel(INBOX_MAX);
+        let lead = self.lead();
+        tokio::spawn(async move {
+            while let Some(message) = messages.recv().await {
+                let services = match &*lead.borrow() {
+                    Lead::Here(dispatcher) => dispatcher.services.clone(),
+                    _ => continue,
+                };
+                router::route(message, &services.resources, &services.registry).await;
+            }
+        });
+        inbox
+    }
+
+    /// Listens for TaskManagers of other processes and for other members until [`Self::close`], and says where.
+    /// TaskManagers hear every `heartbeat_interval` that the JobManager is alive.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn listen(&self, address: SocketAddr, heartbeat_interval: Duration) -> Result<SocketAddr, DispatcherError> {
-        let server = task_managers::listen(self.services.clone(), address, heartbeat_interval)?;
+    pub fn listen(
+        &self,
+        address: SocketAddr,
+        heartbeat_interval: Duration,
+        peers: PeerEndpoint,
+    ) -> Result<SocketAddr, DispatcherError> {
+        let heartbeat_timeout = Duration::from_millis(self.member.options.resources.heartbeat_timeout_ms);
+        let options = ControlServerOptions { listen: address, heartbeat_interval, heartbeat_timeout };
+        let answer = move |request| -> futures::future::BoxFuture<'static, _> {
+            let peers = peers.clone();
+            Box::pin(async move { peers.answer(request).await })
+        };
+        let mounted = Mounted { path: PEER_PATH, answer: Arc::new(answer) };
+        let server = ControlServer::bind(options, Arc::new(Door(self.lead())), Some(mounted));
+        let server = server.map_err(|error| DispatcherError::Unavailable(error.to_string()))?;
         let address = server.address();
-        *self.services.control.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        *self.member.door.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
         Ok(address)
     }
 
-    /// Lets go of the TaskManagers of other processes.
+    /// Lets go of the TaskManagers of other processes and of the other members.
     pub fn close(&self) {
-        self.services.control.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    /// Waits until so many slots are registered.
-    pub async fn wait_for_slots(&self, slots: u32) {
-        let enough = |task_managers: &Vec<millrace_resource_core::TaskManagerView>| {
-            task_managers.iter().map(|task_manager| task_manager.registration.slots).sum::<u32>() >= slots
-        };
-        self.services.resources.wait_for(enough).await;
-    }
-
-    /// What clients speak to.
-    pub fn dispatcher(&self) -> Dispatcher {
-        Dispatcher { services: self.services.clone() }
+        self.member.door.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

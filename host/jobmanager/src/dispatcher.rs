@@ -1,16 +1,17 @@
 //! The Dispatcher: what clients speak to. Its bundles are in `bundles.rs`, its jobs in `jobs.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use millrace_graph::SlotSharing;
 use millrace_job_core::JobView;
-use millrace_network::control::ControlServer;
 use millrace_resource_core::TaskManagerView;
-use millrace_types::{JobId, JobStatus, TaskManagerId, TenantId};
+use millrace_types::{JobId, JobStatus, LeaderEpoch, TaskManagerId, TenantId};
+use tokio::task::JoinHandle;
 
 use crate::cluster::Services;
 use crate::error::DispatcherError;
+use crate::group::Group;
 use crate::views::live_tasks;
 
 /// The cluster in figures.
@@ -39,6 +40,34 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
+    /// Which leader this is.
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.services.epoch
+    }
+
+    /// Whether nobody else can lead at this moment.
+    pub fn is_sure_of_its_lead(&self) -> bool {
+        self.services.gateways.may_act()
+    }
+
+    /// The group of JobManagers.
+    pub fn group(&self) -> Group {
+        Group::new(self.services.metadata.clone())
+    }
+
+    /// Runs something that ends, unfinished, with this leader's tenure. Whatever changes the cluster is called so.
+    pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.services.runtime.spawn(work)
+    }
+
+    /// Waits until so many slots are registered.
+    pub async fn wait_for_slots(&self, slots: u32) {
+        let enough = |task_managers: &Vec<TaskManagerView>| {
+            task_managers.iter().map(|task_manager| task_manager.registration.slots).sum::<u32>() >= slots
+        };
+        self.services.resources.wait_for(enough).await;
+    }
+
     /// The cluster as a tenant sees it.
     pub fn overview(&self, tenant: &TenantId) -> Overview {
         let mut overview = Overview::default();
@@ -61,8 +90,7 @@ impl Dispatcher {
     /// The JobManager's metrics, by the names under which REST shows them: Flink's where it has one.
     pub fn metrics(&self, tenant: &TenantId) -> BTreeMap<String, u64> {
         let overview = self.overview(tenant);
-        let control = self.services.control.lock().unwrap_or_else(PoisonError::into_inner);
-        let control = control.as_ref().map(ControlServer::figures).unwrap_or_default();
+        let control = self.services.door.current();
         let named = [
             ("numRegisteredTaskManagers", u64::from(overview.task_managers)),
             ("taskSlotsTotal", u64::from(overview.slots_total)),

@@ -38,6 +38,11 @@ impl From<Failure> for DispatcherError {
 impl From<MetadataError> for DispatcherError {
     fn from(error: MetadataError) -> Self {
         match error {
+            error if error.is_fenced() => Self::Unavailable(error.to_string()),
+            MetadataError::NotLeader { .. } | MetadataError::OutcomeUnknown(_) | MetadataError::Closed => {
+                Self::Unavailable(error.to_string())
+            }
+            MetadataError::Membership(_) => Self::Conflict(error.to_string()),
             MetadataError::Rejected(rejection) if rejection.is_not_found() => Self::NotFound(rejection.to_string()),
             MetadataError::Rejected(rejection) if rejection.is_retryable() => Self::Unavailable(rejection.to_string()),
             MetadataError::Rejected(rejection) => Self::Conflict(rejection.to_string()),

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use millrace_metadata::Lease;
 use millrace_protocol::{LogRequest, ToTaskManager};
 use millrace_types::TaskManagerId;
 
@@ -31,13 +33,28 @@ pub trait TaskManagerGateway: Send + Sync {
     fn refuse(&self, reason: &str);
 }
 
-/// The TaskManagers that can be reached; cheap to clone.
-#[derive(Clone, Default)]
+/// How often a leader that is not sure of its lead looks whether it is again.
+const LEASE_POLL: Duration = Duration::from_millis(10);
+
+/// The TaskManagers that a leader can reach; cheap to clone.
+#[derive(Clone)]
 pub(crate) struct Gateways {
+    lease: Lease,
     by_id: Arc<RwLock<BTreeMap<TaskManagerId, Arc<dyn TaskManagerGateway>>>>,
 }
 
 impl Gateways {
+    /// What is sent waits for the lease: a leader that does not hear of its group acts on nobody. The wait ends with the
+    /// lease's return or with the tenure, which ends all that runs in it.
+    pub(crate) fn new(lease: Lease) -> Self {
+        Self { lease, by_id: Arc::default() }
+    }
+
+    /// Whether the lease is valid.
+    pub(crate) fn may_act(&self) -> bool {
+        self.lease.is_valid()
+    }
+
     pub(crate) fn insert(&self, id: TaskManagerId, gateway: Arc<dyn TaskManagerGateway>) {
         self.by_id.write().unwrap_or_else(PoisonError::into_inner).insert(id, gateway);
     }
@@ -69,6 +86,9 @@ impl Gateways {
     }
 
     pub(crate) async fn send(&self, id: &TaskManagerId, message: ToTaskManager) -> Result<(), GatewayError> {
+        while !self.may_act() {
+            tokio::time::sleep(LEASE_POLL).await;
+        }
         let gateway = self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         match gateway {
             Some(gateway) => gateway.send(message).await,

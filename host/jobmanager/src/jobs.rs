@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_job_core::{Input, JobSpec, JobView, fit_graph};
-use millrace_metadata_core::{Command, JobRecord, JobSubmission};
+use millrace_metadata::MetadataError;
+use millrace_metadata_core::{Command, JobRecord, JobSubmission, Rejection};
 use millrace_protocol::LogRequest;
 use millrace_types::{BundleId, JobId, JobStatus, SAVEPOINT_FOLDER_BYTES_MAX, StateBackendKind, TenantId, VertexId};
 use tokio::time::Instant;
@@ -88,8 +89,27 @@ impl Dispatcher {
             submitted_at,
             submitted_in: services.epoch,
         };
+        let again = submission.clone();
         let command = Command::AddJob { tenant: tenant.clone(), job: Box::new(submission) };
-        services.metadata.propose(command).await?;
+        match services.metadata.propose(command).await {
+            Ok(_) => {}
+            // A client that did not hear the answer asks again under the id that it chose.
+            Err(MetadataError::Rejected(Rejection::JobExists(_))) if self.is_run_again(tenant, &again) => {
+                tracing::info!(%tenant, %job, "a job was submitted again");
+                let ended = self.job(tenant, job)?.record.status.is_terminal();
+                if ended || services.registry.get(job).is_some() {
+                    return Ok(job);
+                }
+                // It was stored without this leader's learning of it: nobody runs it yet.
+            }
+            Err(MetadataError::OutcomeUnknown(reason)) => {
+                if services.metadata.barrier().await?.job(tenant, job).is_none() {
+                    let text = format!("the job could not be stored and does not run ({reason}): run it again");
+                    return Err(DispatcherError::Unavailable(text));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
         let recorded_attempts = vec![0; plan.job_graph.vertices.len()];
         let spec = JobSpec {
             job,
@@ -118,6 +138,16 @@ impl Dispatcher {
         job_master::spawn(services, spec);
         tracing::info!(%tenant, %job, "a job was submitted");
         Ok(job)
+    }
+
+    /// Whether a job of the same id was submitted with the same words.
+    fn is_run_again(&self, tenant: &TenantId, again: &JobSubmission) -> bool {
+        let state = self.services.metadata.state();
+        state.job(tenant, again.id).is_some_and(|record| {
+            let first = &record.submission;
+            let told = (again.submitted_at, again.submitted_in);
+            *again == JobSubmission { submitted_at: told.0, submitted_in: told.1, ..first.clone() }
+        })
     }
 
     /// The jobs of a tenant, newest first.

@@ -4,6 +4,7 @@
 //! ordered and with deadlines, and executes the commands that come out.
 //!
 //! Invariants:
+//! - All of it belongs to one tenure of a leader and ends with it ([`leading`]).
 //! - A shell never waits for another one while its own inbox fills: commands leave through an outbox that is worked
 //!   off beside the inbox ([`shell`]), so that no circle of full queues can stand still.
 //! - One JobMaster per job, supervised: its fault ends that job's attempt and nothing else.
@@ -19,8 +20,10 @@ mod dispatcher;
 mod driver;
 mod error;
 mod gateway;
+mod group;
 mod job_master;
 mod jobs;
+mod leading;
 mod operations;
 mod options;
 mod planner;
@@ -45,11 +48,14 @@ pub use dispatcher::{Dispatcher, Overview};
 pub use driver::{DriverError, ResourceDriver};
 pub use error::DispatcherError;
 pub use gateway::{GatewayError, TaskManagerGateway};
+pub use group::Group;
 pub use jobs::{JobInfo, RunRequest};
+pub use leading::Lead;
 pub use millrace_job_core::{
     CHECKPOINT_OPTIONS, CheckpointOption, CheckpointOptions, RESTART_OPTIONS, RestartOption, RestartOptions,
     SCHEDULER_OPTIONS, SchedulerOption, SchedulerOptions,
 };
+pub use millrace_metadata::{GroupStatus, MemberAddresses, MemberId, MemberRole, MemberStatus};
 pub use operations::Outcome;
 pub use options::JobManagerOptions;
 pub use millrace_resource_core::{WORKER_OPTIONS, WorkerId, WorkerOption, WorkerOptionError, WorkerOptions};

@@ -1,5 +1,6 @@
 //! The jobs that have a JobMaster in this process, and the most recent of those that ended.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -39,8 +40,15 @@ impl JobRegistry {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn insert(&self, job: JobId, entry: JobEntry) {
-        self.lock().by_id.insert(job, entry);
+    /// Adds a job; `false`: it is there already.
+    pub(crate) fn insert_new(&self, job: JobId, entry: JobEntry) -> bool {
+        match self.lock().by_id.entry(job) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(entry);
+                true
+            }
+        }
     }
 
     pub(crate) fn get(&self, job: JobId) -> Option<JobEntry> {

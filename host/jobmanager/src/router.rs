@@ -5,18 +5,10 @@ use std::collections::BTreeMap;
 use millrace_job_core::Input as JobInput;
 use millrace_protocol::{TaskManagerHeartbeat, ToJobManager};
 use millrace_resource_core::Input as ResourceInput;
-use tokio::sync::mpsc;
 
 use crate::job_master::{MasterInput, tell};
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
-
-/// Routes the messages of this process's own TaskManager, until it is gone.
-pub(crate) async fn run(mut inbox: mpsc::Receiver<ToJobManager>, resources: ResourceManager, jobs: JobRegistry) {
-    while let Some(message) = inbox.recv().await {
-        route(message, &resources, &jobs).await;
-    }
-}
 
 /// Delivers a message to the one that it concerns. Messages of one TaskManager are routed one after the other, so that
 /// they stay in order.

@@ -1,39 +1,45 @@
 //! TaskManagers in processes of their own: what their connections mean to this JobManager.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use millrace_network::control::{ControlHandler, ControlServer, ControlServerOptions, TaskManagerLink};
+use millrace_network::control::{ControlHandler, LeaderHandler, TaskManagerLink};
 use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
 use millrace_resource_core::Input as ResourceInput;
 use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, LeaderEpoch, TaskManagerId, TenantId};
+use tokio::sync::watch;
 
 use crate::cluster::Services;
-use crate::error::DispatcherError;
 use crate::gateway::{GatewayError, TaskManagerGateway};
+use crate::leading::Lead;
 use crate::router;
 
-/// Listens for TaskManagers until the server is dropped.
-pub(crate) fn listen(
-    services: Arc<Services>,
-    listen: SocketAddr,
-    heartbeat_interval: Duration,
-) -> Result<ControlServer, DispatcherError> {
-    let heartbeat_timeout = Duration::from_millis(services.options.resources.heartbeat_timeout_ms);
-    let options = ControlServerOptions { listen, heartbeat_interval, heartbeat_timeout };
-    let handler = Arc::new(Handler(services));
-    ControlServer::bind(options, handler).map_err(|error| DispatcherError::Unavailable(error.to_string()))
+/// Takes the TaskManagers of other processes for whoever leads in this one.
+pub(crate) struct Door(pub(crate) watch::Receiver<Lead>);
+
+impl ControlHandler for Door {
+    fn leader(&self) -> Result<Arc<dyn LeaderHandler>, Option<String>> {
+        match &*self.0.borrow() {
+            Lead::Here(dispatcher) => Ok(Arc::new(Handler(dispatcher.services.clone()))),
+            Lead::Elsewhere { addresses, .. } => Err(Some(addresses.rpc.clone()).filter(|rpc| !rpc.is_empty())),
+            Lead::Nowhere => Err(None),
+        }
+    }
 }
 
+/// The leader's side of a session.
 struct Handler(Arc<Services>);
 
 #[async_trait]
-impl ControlHandler for Handler {
-    fn leading(&self) -> Result<LeaderEpoch, Option<String>> {
-        Ok(self.0.epoch)
+impl LeaderHandler for Handler {
+    fn epoch(&self) -> LeaderEpoch {
+        self.0.epoch
+    }
+
+    fn job_managers(&self) -> Vec<String> {
+        let members = self.0.metadata.status().members.into_iter().map(|member| member.addresses.rpc);
+        members.filter(|rpc| !rpc.is_empty()).collect()
     }
 
     fn connected(&self, id: &TaskManagerId, link: TaskManagerLink) -> Result<(), String> {

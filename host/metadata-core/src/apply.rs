@@ -15,6 +15,15 @@ use crate::rejection::Rejection;
 use crate::state::{MetadataState, TenantState};
 
 impl MetadataState {
+    /// Carries out a command of the leader of `epoch`; `None`: of whoever asks.
+    ///
+    /// # Errors
+    /// [`Rejection::StaleEpoch`] if another epoch has begun since, or else as [`MetadataState::apply`].
+    pub fn apply_in(&mut self, epoch: Option<LeaderEpoch>, command: Command) -> Result<Applied, Rejection> {
+        epoch.map_or(Ok(()), |epoch| self.check_epoch(epoch))?;
+        self.apply(command)
+    }
+
     /// Carries out a command.
     ///
     /// # Errors
@@ -46,6 +55,12 @@ impl MetadataState {
                 self.complete_upgrade(&tenant, job, epoch, *add, &retained, *code)
             }
         }
+    }
+
+    /// Refuses whoever is not the newest leader.
+    fn check_epoch(&self, epoch: LeaderEpoch) -> Result<(), Rejection> {
+        let newest = self.epoch();
+        if epoch == newest { Ok(()) } else { Err(Rejection::StaleEpoch { stale: epoch, newest }) }
     }
 
     fn begin_epoch(&mut self) -> Applied {
@@ -88,7 +103,7 @@ impl MetadataState {
             self.forget_empty_tenants();
             Applied::done()
         } else {
-            Applied::unchanged()
+            Applied::nothing()
         }
     }
 

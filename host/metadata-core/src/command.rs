@@ -205,7 +205,8 @@ impl Applied {
         Self::new(Response::Done)
     }
 
-    pub(crate) fn unchanged() -> Self {
+    /// What a decision does that decides nothing.
+    pub fn nothing() -> Self {
         Self { changed: false, ..Self::done() }
     }
 }

@@ -10,6 +10,7 @@
 //!   after they are condemned here.
 //! - Checkpoint ids are given out once, and a retained checkpoint is forgotten only by a decision: its files are deleted
 //!   after that. Both are refused to a leader of an earlier epoch.
+//! - A command that is proposed in an epoch is refused once a later epoch has begun.
 //! - The status of a job that has ended is final.
 //! - Every collection is bounded by a name in [`limits`].
 //!
@@ -23,10 +24,8 @@ pub mod limits;
 mod record;
 mod rejection;
 mod state;
-mod version_2;
 
 pub use command::{Applied, Command, Response, UploadId};
 pub use record::{BundleRecord, CheckpointPointer, JobCode, JobRecord, JobRetention, JobSubmission};
 pub use rejection::Rejection;
 pub use state::MetadataState;
-pub use version_2::MetadataStateV2;

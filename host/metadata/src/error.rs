@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use millrace_metadata_core::Rejection;
 
+use crate::types::{MemberAddresses, MemberId};
+
 /// What can go wrong with the metadata.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MetadataError {
@@ -69,12 +71,48 @@ pub enum MetadataError {
         /// The version that can be read.
         known: u8,
     },
+    /// The file belongs to another member.
+    #[error(
+        "the metadata file {} belongs to member {found}, and this process is member {expected}: give each member a data \
+         directory of its own", path.display()
+    )]
+    OtherMember {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        found: MemberId,
+        /// Who opened it.
+        expected: MemberId,
+    },
+    /// The options contradict each other.
+    #[error("the metadata cannot be started: {0}")]
+    Options(String),
+    /// Another member leads, or nobody does. The command is not stored.
+    #[error("{}", not_leader(leader.as_ref()))]
+    NotLeader {
+        /// Who leads, if anybody is known to.
+        leader: Option<(MemberId, MemberAddresses)>,
+    },
+    /// Whether the command is stored is not known; [`crate::MetadataHandle::barrier`] finds out.
+    #[error("the outcome of a metadata command is unknown: {0}")]
+    OutcomeUnknown(String),
+    /// The members of the group cannot be changed so.
+    #[error("the members cannot be changed: {0}")]
+    Membership(String),
     /// The command could not be written; whether it is stored shows when the file is opened again.
     #[error(
         "cannot write the metadata file {}: {cause}; the decision may or may not be stored. See to the disk, then \
          start the JobManager again", path.display()
     )]
     WriteFailed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: Arc<redb::Error>,
+    },
+    /// What was written cannot be read any more.
+    #[error("cannot read the metadata file {}: {cause}. See to the disk, then start the JobManager again", path.display())]
+    ReadFailed {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -107,7 +145,19 @@ pub enum MetadataError {
     Closed,
 }
 
+fn not_leader(leader: Option<&(MemberId, MemberAddresses)>) -> String {
+    match leader {
+        Some((id, addresses)) => format!("member {id} ({addresses}) leads: ask there"),
+        None => "no member leads at the moment: try again shortly, and see that most members run".to_owned(),
+    }
+}
+
 impl MetadataError {
+    /// Whether another leader has begun an epoch since: whoever proposed has to stop.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self, Self::Rejected(Rejection::StaleEpoch { .. }))
+    }
+
     pub(crate) fn corrupt(path: &Path, what: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_owned(), what: what.into() }
     }

@@ -1,70 +1,76 @@
-//! How an entry of the log, or a piece of a snapshot, is written.
+//! How an entry of the log, the vote, or a piece of a snapshot, is written.
 //!
 //! A version byte, the XXH3 of the payload seeded with the record's place and version (8 bytes, little-endian), the
 //! payload. The place is part of the checksum, so that a record that stands where another one belongs is found out.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// The version that is written. Version 2, which is read too, had no checkpoints in the jobs of its snapshots; version 1,
-/// of development, no attempt numbers.
-pub(crate) const VERSION: u8 = 3;
-
-/// The oldest version that is read.
-pub(crate) const OLDEST_VERSION: u8 = 2;
+/// The version that is written and read. The earlier ones were of a log without members.
+pub(crate) const VERSION: u8 = 4;
 
 const HEADER_BYTES: usize = 1 + 8;
 
 /// Why a record cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RecordError {
+    #[error("it has version {0}")]
     Newer(u8),
+    #[error("it has version {0}")]
     Older(u8),
-    Damaged(&'static str),
+    #[error("{0}")]
+    Damaged(String),
 }
 
-/// The place, and since version 3 the version, are part of the checksum.
+/// The version is part of the checksum, so that no flipped bit makes a record one of another version.
 fn seed(version: u8, place: u64) -> u64 {
-    if version == OLDEST_VERSION { place } else { place ^ u64::from(version).rotate_right(8) }
+    place ^ u64::from(version).rotate_right(8)
 }
 
 /// The record with this payload at this place.
 pub(crate) fn seal(place: u64, payload: &[u8]) -> Vec<u8> {
-    seal_as(VERSION, place, payload)
-}
-
-/// The record as a version writes it.
-pub(crate) fn seal_as(version: u8, place: u64, payload: &[u8]) -> Vec<u8> {
     let mut record = Vec::with_capacity(HEADER_BYTES + payload.len());
-    record.push(version);
-    record.extend_from_slice(&xxh3_64_with_seed(payload, seed(version, place)).to_le_bytes());
+    record.push(VERSION);
+    record.extend_from_slice(&xxh3_64_with_seed(payload, seed(VERSION, place)).to_le_bytes());
     record.extend_from_slice(payload);
     record
 }
 
-/// The payload of the record at this place.
-pub(crate) fn open(place: u64, record: &[u8]) -> Result<&[u8], RecordError> {
-    let Some((&version, rest)) = record.split_first() else { return Err(RecordError::Damaged("it is empty")) };
-    if version > VERSION {
-        return Err(RecordError::Newer(version));
-    }
-    if version == 0 {
-        return Err(RecordError::Damaged("it has no version"));
-    }
-    if version < OLDEST_VERSION {
-        return Err(RecordError::Older(version));
-    }
-    let Some((checksum, payload)) = rest.split_first_chunk::<8>() else {
-        return Err(RecordError::Damaged("it is cut off"));
-    };
-    if u64::from_le_bytes(*checksum) != xxh3_64_with_seed(payload, seed(version, place)) {
-        return Err(RecordError::Damaged("its checksum does not match"));
-    }
-    Ok(payload)
+/// The record of a value at this place.
+pub(crate) fn encode<T: Serialize>(place: u64, value: &T) -> Result<Vec<u8>, postcard::Error> {
+    Ok(seal(place, &postcard::to_stdvec(value)?))
 }
 
-/// The version of a record that was opened.
-pub(crate) fn version_of(record: &[u8]) -> u8 {
-    record.first().copied().unwrap_or(VERSION)
+/// The value in the record at this place.
+pub(crate) fn decode<T: DeserializeOwned>(place: u64, record: &[u8]) -> Result<T, RecordError> {
+    decode_payload(open(place, record)?)
+}
+
+/// Reads a value, which has to take all of the bytes.
+pub(crate) fn decode_payload<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RecordError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(RecordError::Damaged(format!("{} bytes are left over", rest.len()))),
+        Err(cause) => Err(RecordError::Damaged(cause.to_string())),
+    }
+}
+
+/// The payload of the record at this place.
+pub(crate) fn open(place: u64, record: &[u8]) -> Result<&[u8], RecordError> {
+    let damaged = |how: &str| Err(RecordError::Damaged(how.to_owned()));
+    let Some((&version, rest)) = record.split_first() else { return damaged("it is empty") };
+    match version {
+        0 => return damaged("it has no version"),
+        VERSION => {}
+        newer if newer > VERSION => return Err(RecordError::Newer(newer)),
+        older => return Err(RecordError::Older(older)),
+    }
+    let Some((checksum, payload)) = rest.split_first_chunk::<8>() else { return damaged("it is cut off") };
+    if u64::from_le_bytes(*checksum) != xxh3_64_with_seed(payload, seed(version, place)) {
+        return damaged("its checksum does not match");
+    }
+    Ok(payload)
 }
 
 #[cfg(test)]

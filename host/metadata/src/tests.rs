@@ -1,19 +1,34 @@
 //! The store, on good disks and on bad ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod cluster;
 mod crash;
 mod damage;
 mod disk;
+mod group;
+mod hazards;
+mod linearizable;
 mod reopen;
+mod sockets;
+mod suite;
+
+use std::time::Duration;
 
 use millrace_metadata_core::{BundleRecord, Command, JobSubmission, MetadataState, UploadId};
 use millrace_types::{BlobKey, BlobKind, BundleId, Digest, JobId, JobStatus, TenantId, Timestamp};
 
-use crate::{MetadataError, MetadataHandle, MetadataOptions, MetadataService};
+use crate::peers::GrpcTransport;
+use crate::store::Store;
+use crate::{MetadataError, MetadataHandle, MetadataOptions, MetadataService, Timing};
 
-/// A small log, so that a few commands show all of it.
+/// A small log, so that a few commands show all of it, and a member that elects itself at once.
 fn options(path: impl Into<std::path::PathBuf>) -> MetadataOptions {
-    MetadataOptions { snapshot_entries: 5, ..MetadataOptions::new(path) }
+    let timing = Timing {
+        heartbeat_interval: Duration::from_millis(4),
+        election_timeout_min: Duration::from_millis(20),
+        election_timeout_max: Duration::from_millis(40),
+    };
+    MetadataOptions { snapshot_entries: 5, timing, ..MetadataOptions::new(path) }
 }
 
 /// A history of accepted commands in which bundles and jobs come and go.
@@ -74,10 +89,28 @@ fn state_of(commands: &[Command]) -> MetadataState {
     state
 }
 
+/// Opens what is on a disk in memory.
+fn start_on(disk: &disk::Disk) -> Result<(MetadataService, MetadataHandle), MetadataError> {
+    let options = options("disk");
+    let transport = std::sync::Arc::new(GrpcTransport::default());
+    MetadataService::start(&options, transport, || Store::open_on(disk.clone(), &options))
+}
+
 fn open(options: &MetadataOptions) -> Result<(MetadataService, MetadataHandle), MetadataError> {
     MetadataService::open(options)
 }
 
 fn assert_state(handle: &MetadataHandle, expected: &MetadataState) {
     assert_eq!(*handle.state(), *expected);
+}
+
+/// Waits for a condition; the test's own time limit is its bound.
+async fn until(condition: impl Fn() -> bool) {
+    for _ in 0..3_000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it did not come to pass within 30 s");
 }

@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Checkpoints(Checkpoints),
     /// Print the logs of a job's tasks.
     Logs(Logs),
+    /// Show or change the group of JobManagers.
+    Cluster(Cluster),
     /// Make a project for an application in Rust.
     New(New),
     /// Build a project into a bundle.
@@ -80,7 +82,7 @@ pub(crate) struct ConfigArgs {
 /// Which cluster to speak to.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// The cluster's REST address.
+    /// The cluster's REST address, of any of its JobManagers; several, separated by ',', are tried in turn.
     #[arg(short = 'm', long = "jobmanager", value_name = "HOST:PORT", default_value = "127.0.0.1:8081")]
     pub(crate) jobmanager: String,
     /// Print JSON, for scripts.
@@ -144,10 +146,25 @@ pub(crate) struct JobManagerArgs {
   millrace taskmanager --jobmanager 127.0.0.1:6123 --slots 4 --data-dir tm --file-root /data
 
 One that starts its TaskManagers by itself, of two slots each:
-  millrace jobmanager --native --data-dir jm --file-root /data -D taskmanager.numberOfTaskSlots=2")]
+  millrace jobmanager --native --data-dir jm --file-root /data -D taskmanager.numberOfTaskSlots=2
+
+Three that stand in for each other, each on a machine of its own, with a folder that all share:
+  millrace jobmanager --id 1 --peers 1=jm-1:6123,2=jm-2:6123,3=jm-3:6123 --rpc 0.0.0.0:6123 \\
+    --listen 0.0.0.0:8081 -D high-availability.storageDir=/shared/millrace
+  millrace taskmanager --jobmanager jm-1:6123,jm-2:6123,jm-3:6123")]
 pub(crate) struct JobManager {
     #[command(flatten)]
     pub(crate) common: JobManagerArgs,
+    /// Which member of its group this JobManager is, for good: a data folder belongs to one member.
+    #[arg(long, value_name = "N")]
+    pub(crate) id: Option<u64>,
+    /// The members that the group begins with, this one too, such as 1=jm-1:6123,2=jm-2:6123,3=jm-3:6123; behind the RPC
+    /// port may follow :REST_PORT. All of them are started with the same list; the group is formed once.
+    #[arg(long, value_name = "ID=HOST:PORT,...")]
+    pub(crate) peers: Option<String>,
+    /// Wait to be added to a group that there is, by `millrace cluster add`.
+    #[arg(long)]
+    pub(crate) join: bool,
     /// Die at a point of a checkpoint, for tests of recovery.
     #[arg(long, value_name = "POINT:PASSES", hide = true)]
     pub(crate) crash_at: Option<CrashAt>,
@@ -420,6 +437,49 @@ pub(crate) struct Build {
     /// Do not run the build commands: package what was built before.
     #[arg(long)]
     pub(crate) no_build: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cluster {
+    #[command(subcommand)]
+    pub(crate) action: ClusterAction,
+}
+
+/// What to do with the group of JobManagers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterAction {
+    /// Show the members, who leads, and how far the others are.
+    #[command(after_help = "Example:\n  millrace cluster status -m jm-1:8081,jm-2:8081,jm-3:8081")]
+    Status {
+        #[command(flatten)]
+        cluster: ClusterArgs,
+    },
+    /// Add a member, which was started with --join under an id that the group never had.
+    #[command(after_help = "Example:
+  millrace jobmanager --id 2 --join --rpc 10.0.0.2:6123 --listen 10.0.0.2:8081 ...     on the new machine
+  millrace cluster add 2 10.0.0.2:6123:8081")]
+    Add(MemberArgs),
+    /// Remove a member, which may be dead.
+    Remove {
+        /// Its id. It is never used again.
+        id: u64,
+        #[command(flatten)]
+        cluster: ClusterArgs,
+    },
+    /// Say that a member is reached elsewhere from now on.
+    Readdress(MemberArgs),
+}
+
+/// A member and where it is reached.
+#[derive(Debug, Args)]
+pub(crate) struct MemberArgs {
+    /// Its id.
+    pub(crate) id: u64,
+    /// Where it is reached by members, TaskManagers and clients; the REST port is 8081 unless stated.
+    #[arg(value_name = "HOST:RPC_PORT[:REST_PORT]")]
+    pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
 }
 
 #[derive(Debug, Args)]

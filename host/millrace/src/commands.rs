@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod cancel;
 pub(crate) mod checkpoints;
+pub(crate) mod cluster;
 pub(crate) mod config;
 pub(crate) mod info;
 pub(crate) mod list;

@@ -65,6 +65,10 @@ pub(crate) const RPC_PEERS: &str = "jobmanager.rpc.peers";
 pub(crate) const DRIVER: &str = "resourcemanager.driver";
 pub(crate) const PROCESS_DIR: &str = "resourcemanager.process.dir";
 pub(crate) const PROCESS_ENDS: &str = "resourcemanager.process.end-with-jobmanager";
+pub(crate) const RAFT_ID: &str = "high-availability.raft.id";
+pub(crate) const RAFT_PEERS: &str = "high-availability.raft.peers";
+pub(crate) const RAFT_JOIN: &str = "high-availability.raft.join";
+pub(crate) const HA_STORAGE_DIR: &str = "high-availability.storageDir";
 pub(crate) const SLOTS: &str = "taskmanager.numberOfTaskSlots";
 pub(crate) const PARALLELISM: &str = "parallelism.default";
 pub(crate) const BUFFER_TIMEOUT: &str = "execution.buffer-timeout.interval";
@@ -135,6 +139,20 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
         Kind::Text,
         "",
         "the RPC addresses of all JobManagers, HOST:PORT separated by ','; else the one above",
+    ),
+    option(RAFT_ID, Kind::Text, "", "which member of its group a JobManager is; 1 where it is alone"),
+    option(
+        RAFT_PEERS,
+        Kind::Text,
+        "",
+        "the members that a group of JobManagers begins with, ID=HOST:RPC_PORT:REST_PORT separated by ','",
+    ),
+    option(RAFT_JOIN, Kind::Flag, "", "whether a JobManager waits to be added to a group that there is"),
+    option(
+        HA_STORAGE_DIR,
+        Kind::Text,
+        "",
+        "where bundles are kept, and checkpoints unless their folder is set: a folder that all JobManagers share",
     ),
     option(REGISTRATION_TIMEOUT, Kind::Duration, "5 min", "how long a TaskManager looks for a JobManager"),
     option(ORPHAN_TIMEOUT, Kind::Duration, "30 s", "how long tasks run on while their TaskManager looks for a leader"),

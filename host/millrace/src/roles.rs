@@ -3,6 +3,7 @@
 pub(crate) mod application;
 mod folder;
 pub(crate) mod jobmanager;
+mod members;
 mod native;
 mod setup;
 pub(crate) mod standalone;
@@ -11,6 +12,7 @@ pub(crate) mod taskmanager;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+pub(crate) use members::parse_addresses;
 
 /// Threads of the control plane. Tasks have a runtime of their own, so that no guest can delay these.
 const CONTROL_THREADS: usize = 2;
@@ -37,8 +39,9 @@ fn block_on<T>(role: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// Logs go to standard error, so that standard output is for what scripts read.
 fn start_logging() {
+    // openraft tells of each call to a member that is gone; what matters of it is told where it is used.
     let filter = tracing_subscriber::EnvFilter::try_from_env("MILLRACE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=off"));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
 }

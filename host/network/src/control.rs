@@ -24,4 +24,7 @@ pub use client::{ComponentClient, ControlClient, ControlClientOptions, ControlEv
 pub use error::{ControlError, LinkClosed};
 pub use link::TaskManagerLink;
 pub use messages::CONTROL_VERSION;
-pub use server::{ControlHandler, ControlServer, ControlServerFigures, ControlServerOptions};
+pub use server::{
+    ControlHandler, ControlServer, ControlServerFigures, ControlServerOptions, HttpRequest, HttpResponse,
+    LeaderHandler, Mounted,
+};

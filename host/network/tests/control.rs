@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_network::control::{
     ControlClient, ControlClientOptions, ControlError, ControlEvent, ControlHandler, ControlServer,
-    ControlServerOptions, TaskManagerLink,
+    ControlServerOptions, LeaderHandler, TaskManagerLink,
 };
 use millrace_protocol::{LogRequest, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
 use millrace_types::{AllocationId, Digest, Failure, FailureKind, JobId, LeaderEpoch, TaskManagerId, TenantId};
@@ -33,12 +33,27 @@ struct Handler {
     seen: mpsc::Sender<Seen>,
     known: Mutex<BTreeSet<TaskManagerId>>,
     component: Bytes,
+    /// The group that it says it is of.
+    job_managers: Arc<Mutex<Vec<String>>>,
+}
+
+/// A JobManager that leads for ever.
+struct Leads(Arc<Handler>);
+
+impl ControlHandler for Leads {
+    fn leader(&self) -> Result<Arc<dyn LeaderHandler>, Option<String>> {
+        Ok(self.0.clone())
+    }
 }
 
 #[async_trait]
-impl ControlHandler for Handler {
-    fn leading(&self) -> Result<LeaderEpoch, Option<String>> {
-        Ok(LeaderEpoch(7))
+impl LeaderHandler for Handler {
+    fn epoch(&self) -> LeaderEpoch {
+        LeaderEpoch(7)
+    }
+
+    fn job_managers(&self) -> Vec<String> {
+        self.job_managers.lock().unwrap().clone()
     }
 
     fn connected(&self, id: &TaskManagerId, link: TaskManagerLink) -> Result<(), String> {
@@ -75,16 +90,20 @@ fn digest(of: u8) -> Digest {
 struct Fixture {
     server: ControlServer,
     seen: mpsc::Receiver<Seen>,
+    job_managers: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fixture {
     fn new(heartbeat_interval: Duration, heartbeat_timeout: Duration) -> Self {
         let (sender, seen) = mpsc::channel(SEEN_MAX);
         let component = Bytes::from(vec![7u8; 3_000_000]);
-        let handler = Arc::new(Handler { seen: sender, known: Mutex::default(), component });
+        let job_managers = Arc::<Mutex<Vec<String>>>::default();
+        let known = Mutex::default();
+        let handler = Handler { seen: sender, known, component, job_managers: job_managers.clone() };
+        let handler = Arc::new(Leads(Arc::new(handler)));
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let options = ControlServerOptions { listen, heartbeat_interval, heartbeat_timeout };
-        Self { server: ControlServer::bind(options, handler).unwrap(), seen }
+        Self { server: ControlServer::bind(options, handler, None).unwrap(), seen, job_managers }
     }
 
     fn lively() -> Self {
@@ -161,6 +180,19 @@ async fn messages_travel_both_ways_in_order() {
     drop((client, outbound));
     fixture.disconnected().await;
     assert!(link.send(free_slot(0)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_task_manager_is_told_of_the_group_and_of_each_change() {
+    let mut fixture = Fixture::lively();
+    let (client, _outbound) = fixture.connect("a").await;
+    let mut client = client.unwrap();
+    fixture.link().await;
+    for group in [vec!["jm-1:6123"], vec!["jm-1:6123", "jm-2:6123"]] {
+        let group: Vec<String> = group.into_iter().map(str::to_owned).collect();
+        fixture.job_managers.lock().unwrap().clone_from(&group);
+        assert_eq!(client.recv().await.unwrap(), ControlEvent::JobManagers(group));
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 mod bundles;
 mod checkpoints;
 mod cluster;
+mod group;
 mod job_details;
 mod jobs;
 mod savepoints;
@@ -25,6 +26,7 @@ pub use cluster::{
     AllocatedSlot, ClusterConfig, ClusterOverview, Features, Hardware, MemoryConfiguration, Metric, Resource,
     TaskManagerDetails, TaskManagerFigures, TaskManagerInfo, TaskManagerList,
 };
+pub use group::{GroupInfo, MemberInfo, NewAddresses, NewMember};
 pub use job_details::{
     ExceptionEntry, ExceptionHistory, ExecutionConfig, IoFigures, JobConfig, JobDetails, JobExceptions, VertexSummary,
 };

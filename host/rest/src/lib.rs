@@ -12,6 +12,8 @@ mod checkpoints;
 mod cluster;
 mod error;
 mod figures;
+mod gate;
+mod group;
 mod jobs;
 mod landing;
 mod metrics;

@@ -5,13 +5,13 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use futures::StreamExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::RestError;
 use crate::server::RestState;
-use crate::{bundles, checkpoints, cluster, jobs, landing, metrics, results, savepoints, upgrades, vertices};
+use crate::{bundles, checkpoints, cluster, group, jobs, landing, metrics, results, savepoints, upgrades, vertices};
 
 /// How many times the largest upload is read before the connection is cut.
 const UPLOAD_DRAINED_FACTOR: usize = 8;
@@ -37,6 +37,8 @@ pub(crate) fn router(state: RestState) -> Router {
         .merge(bundles)
         .route("/config", get(cluster::config))
         .route("/overview", get(cluster::overview))
+        .route("/cluster/members", get(group::status).post(group::add))
+        .route("/cluster/members/{id}", put(group::readdress).delete(group::remove))
         .route("/taskmanagers", get(cluster::task_managers))
         .route("/taskmanagers/{id}", get(cluster::task_manager))
         .route("/taskmanagers/{id}/metrics", get(metrics::task_manager))

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use millrace_jobmanager::Dispatcher;
+use millrace_jobmanager::{Dispatcher, JobManager};
 use millrace_types::Timestamp;
 use tokio::net::TcpListener;
 
-use crate::routes;
+use crate::gate::Gate;
 
 /// How the REST server is set up.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct RestOptions {
     pub submissions: bool,
 }
 
-/// What handlers share.
+/// What handlers share, for as long as their leader leads.
 #[derive(Clone)]
 pub(crate) struct RestState {
     pub(crate) dispatcher: Dispatcher,
@@ -36,26 +36,28 @@ pub(crate) struct RestState {
 /// A REST server that listens already.
 pub struct RestServer {
     listener: TcpListener,
-    state: RestState,
+    address: SocketAddr,
+    gate: Gate,
 }
 
 impl RestServer {
-    /// Listens. Connections are served once [`Self::run`] is called.
-    pub async fn bind(options: RestOptions, dispatcher: Dispatcher) -> std::io::Result<Self> {
+    /// Listens. Connections are served once [`Self::run`] is called, by this process's JobManager while it leads, and
+    /// through it by the leader.
+    pub async fn bind(options: RestOptions, job_manager: &JobManager) -> std::io::Result<Self> {
         let listener = TcpListener::bind(&options.listen).await?;
         let address = listener.local_addr()?;
-        Ok(Self { listener, state: RestState { dispatcher, options: Arc::new(options), address } })
+        let gate = Gate::new(job_manager.lead(), job_manager.group(), Arc::new(options), address);
+        Ok(Self { listener, address, gate })
     }
 
     /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
-        self.state.address
+        self.address
     }
 
     /// Serves until `stop` completes, then finishes the requests under way.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
-        let app = routes::router(self.state);
-        axum::serve(self.listener, app).with_graceful_shutdown(stop).await
+        axum::serve(self.listener, self.gate.router()).with_graceful_shutdown(stop).await
     }
 }
 

@@ -37,6 +37,9 @@ const COMPONENT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// The most JobManagers that a leader may name.
+const JOB_MANAGERS_MAX: usize = 64;
+
 /// The longest wait between rounds while tasks wait for a leader.
 const RETRY_ORPHANED_MAX: Duration = Duration::from_millis(100);
 
@@ -115,6 +118,18 @@ impl Leaders {
         Self { remote: remote.clone(), candidates: remote.jobmanagers.iter().cloned().collect() }
     }
 
+    /// Takes what a leader says of its group in place of what an earlier one said. What the options name stays: a group may
+    /// be replaced as a whole.
+    fn learn(&mut self, mut addresses: Vec<String>) {
+        addresses.truncate(JOB_MANAGERS_MAX);
+        for stated in &self.remote.jobmanagers {
+            if !addresses.contains(stated) {
+                addresses.push(stated.clone());
+            }
+        }
+        self.candidates = addresses.into();
+    }
+
     /// Connects to the leader, asking all in turn until the timeout.
     async fn find(
         &mut self,
@@ -191,7 +206,7 @@ impl Life {
                     break;
                 }
             }
-            let lost = self.converse(&mut connection).await;
+            let lost = self.converse(&mut connection, leaders).await;
             drop(connection);
             if self.handle.has_stopped() {
                 return lost;
@@ -225,7 +240,7 @@ impl Life {
     }
 
     /// Carries messages both ways until the connection ends. Neither way waits for the other.
-    async fn converse(&mut self, connection: &mut Connection) -> String {
+    async fn converse(&mut self, connection: &mut Connection, leaders: &mut Leaders) -> String {
         let mut pending: Option<ToJobManager> = None;
         loop {
             tokio::select! {
@@ -236,6 +251,7 @@ impl Life {
                             return error.to_string();
                         }
                     }
+                    Ok(ControlEvent::JobManagers(addresses)) => leaders.learn(addresses),
                     Ok(ControlEvent::FetchLog { request, log }) => {
                         let (handle, answers) = (self.handle.clone(), connection.client.log_answers());
                         tokio::spawn(async move {

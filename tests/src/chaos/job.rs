@@ -46,7 +46,10 @@ enum Relief {
 impl Job {
     /// Starts the cluster and the job, with everything below a folder.
     pub async fn start(plan: &JobPlan, folder: &Path) -> Result<Self> {
-        let cluster = Processes::start(folder, TASK_MANAGERS as u32, SLOTS, &CLUSTER).await?;
+        let cluster = match plan.job_managers {
+            1 => Processes::start(folder, TASK_MANAGERS as u32, SLOTS, &CLUSTER).await?,
+            more => Processes::start_group(folder, more, TASK_MANAGERS as u32, SLOTS, &CLUSTER).await?,
+        };
         let folder = folder.to_string_lossy().into_owned();
         let mut job =
             Self { cluster, plan: plan.clone(), id: String::new(), folder, reliefs: Vec::new(), savepoints: 0 };
@@ -169,7 +172,26 @@ impl Job {
                 process.limit_files(Some(FULL_DISK_BYTES))?;
                 self.reliefs.push((Instant::now() + Duration::from_millis(ms), Relief::FreeDisk(process.id())));
             }
-            Harm::RestartJobManager => self.cluster.restart_job_manager()?,
+            Harm::RestartJobManager => self.cluster.restart_job_manager().await?,
+            Harm::KillAllJobManagers => self.cluster.replace_job_managers_with(&[])?,
+            Harm::KillLeaderAnd(victim) => {
+                let leader = self.cluster.leader().await?;
+                self.cluster.job_managers[leader].kill()?;
+                self.kill(victim)?;
+                self.cluster.start_job_manager(leader, &[])?;
+            }
+            Harm::KillFollower => {
+                let members = self.cluster.job_managers.len();
+                let follower = (self.cluster.leader().await? + 1) % members;
+                self.cluster.job_managers[follower].kill()?;
+                self.cluster.start_job_manager(follower, &[])?;
+            }
+            Harm::FreezeLeader(ms) => {
+                let leader = self.cluster.leader().await?;
+                let process = &self.cluster.job_managers[leader];
+                process.freeze()?;
+                self.reliefs.push((Instant::now() + Duration::from_millis(ms), Relief::Thaw(process.id())));
+            }
             Harm::CrashTaskManager(at) => return self.crash_task_manager(at).await,
             Harm::CrashJobManager(at) => return self.crash_job_manager(at).await,
             Harm::Rescale(parallelism) => return self.rescale(parallelism, None).await,
@@ -192,30 +214,19 @@ impl Job {
         for _ in 0..TASK_MANAGERS {
             self.cluster.add_task_manager_with(&["--crash-at", &at.to_string()])?;
         }
-        self.until_dead(at, async |job| Ok(job.cluster.replace_dead_task_managers()? > 0)).await
+        self.until_dead(at).await
     }
 
     async fn crash_job_manager(&mut self, at: CrashAt) -> Result<bool> {
-        self.cluster.restart_job_manager_with(&["--crash-at", &at.to_string()])?;
-        self.until_dead(at, async |job| {
-            let died = !job.cluster.job_manager().is_alive();
-            if died {
-                job.cluster.restart_job_manager()?;
-            }
-            Ok(died)
-        })
-        .await
+        self.cluster.replace_job_managers_with(&["--crash-at", &at.to_string()])?;
+        self.until_dead(at).await
     }
 
     /// Waits until a process has died by itself and another one has taken its place; false: the job was over before.
-    async fn until_dead(
-        &mut self,
-        at: CrashAt,
-        mut replace: impl AsyncFnMut(&mut Self) -> Result<bool>,
-    ) -> Result<bool> {
+    async fn until_dead(&mut self, at: CrashAt) -> Result<bool> {
         let began = Instant::now();
         loop {
-            if replace(self).await? {
+            if self.relieve()? > 0 {
                 return Ok(true);
             }
             // A JobManager that has died in between does not answer.
@@ -284,20 +295,22 @@ impl Job {
         Ok(())
     }
 
-    /// Ends what has lasted long enough, and replaces TaskManagers that have died by themselves.
-    fn relieve(&mut self) -> Result<()> {
-        self.cluster.replace_dead_task_managers()?;
+    /// Ends what has lasted long enough, and replaces processes that have died by themselves. Returns how many these were.
+    fn relieve(&mut self) -> Result<usize> {
+        let dead = self.cluster.replace_dead_task_managers()? + self.cluster.replace_dead_job_managers()?;
         let now = Instant::now();
         let due: Vec<Relief> = self.reliefs.extract_if(.., |(at, _)| *at <= now).map(|(_, relief)| relief).collect();
         for relief in due {
             let (Relief::Thaw(id) | Relief::FreeDisk(id)) = relief;
             // It may have been killed meanwhile.
-            let Some(process) = self.cluster.task_managers.iter().find(|process| process.id() == id) else { continue };
+            let job_managers = self.cluster.job_managers.iter().map(std::ops::Deref::deref);
+            let mut processes = self.cluster.task_managers.iter().chain(job_managers);
+            let Some(process) = processes.find(|process| process.id() == id) else { continue };
             match relief {
                 Relief::Thaw(_) => process.thaw()?,
                 Relief::FreeDisk(_) => process.limit_files(None)?,
             }
         }
-        Ok(())
+        Ok(dead)
     }
 }

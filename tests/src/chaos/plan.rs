@@ -63,6 +63,8 @@ pub struct JobPlan {
     pub interval_ms: Option<u64>,
     /// How many checkpoints in a row may fail before the job does.
     pub tolerated: u32,
+    /// How many JobManagers the cluster has.
+    pub job_managers: usize,
 }
 
 /// When something happens and what.
@@ -96,8 +98,16 @@ pub enum Harm {
     KillMost,
     /// A TaskManager stands still for so long, and then goes on as if nothing had been.
     Freeze(usize, u64),
-    /// The JobManager is killed and comes back.
+    /// The JobManager, or the leading one, is killed and comes back.
     RestartJobManager,
+    /// All JobManagers of a group are killed and come back, one after the other.
+    KillAllJobManagers,
+    /// The leading JobManager and this TaskManager are killed at once, and come back.
+    KillLeaderAnd(usize),
+    /// A JobManager that does not lead is killed and comes back.
+    KillFollower,
+    /// The leading JobManager stands still for so long, and then goes on as if nothing had been.
+    FreezeLeader(u64),
     /// A TaskManager's files cannot grow for so long.
     FullDisk(usize, u64),
     /// All TaskManagers are replaced by ones that die at this point, and the first that does by another one.
@@ -111,11 +121,20 @@ pub enum Harm {
 }
 
 impl Plan {
-    /// The plan of a seed.
-    pub fn new(seed: u64, size: Size) -> Self {
+    /// The plan of a seed for a cluster of so many JobManagers.
+    pub fn new(seed: u64, size: Size, job_managers: usize) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let job = JobPlan::new(&mut random, size);
-        let faults = faults(&mut random, &job, size);
+        let mut job = JobPlan::new(&mut random, size);
+        let mut faults = faults(&mut random, &job, size);
+        if job_managers > 1 {
+            job.job_managers = job_managers;
+            let count = if size == Size::Short { 2 } else { random.random_range(2..=4) };
+            for _ in 0..count {
+                let at = random.random_range(0..=faults.len());
+                let harm = fault_of_group(&mut random);
+                faults.insert(at, Fault { when: moment(&mut random, job.interval_ms.is_some()), harm });
+            }
+        }
         Self { seed, job, faults }
     }
 }
@@ -138,6 +157,7 @@ impl JobPlan {
             unaligned_after_ms: random.random_ratio(1, 2).then(|| [0, 20, 100][random.random_range(0..3)]),
             interval_ms,
             tolerated: if random.random_ratio(1, 2) { 0 } else { 10 },
+            job_managers: 1,
         }
     }
 }
@@ -160,13 +180,28 @@ fn faults(random: &mut StdRng, job: &JobPlan, size: Size) -> Vec<Fault> {
     faults
 }
 
-fn fault(random: &mut StdRng, checkpoints: bool) -> Fault {
-    let when = match random.random_range(0..8) {
+fn moment(random: &mut StdRng, checkpoints: bool) -> Moment {
+    match random.random_range(0..8) {
         0..3 if checkpoints => Moment::Completed(random.random_range(1..4)),
         3..5 if checkpoints => Moment::InProgress,
         5 => Moment::Restarting,
         _ => Moment::After(random.random_range(100..1_500)),
-    };
+    }
+}
+
+/// What happens to a group of JobManagers and to none else.
+fn fault_of_group(random: &mut StdRng) -> Harm {
+    match random.random_range(0..8) {
+        0..3 => Harm::RestartJobManager,
+        3 | 4 => Harm::KillLeaderAnd(random.random_range(0..TASK_MANAGERS)),
+        5 => Harm::KillFollower,
+        6 => Harm::FreezeLeader(random.random_range(300..2_500)),
+        _ => Harm::KillAllJobManagers,
+    }
+}
+
+fn fault(random: &mut StdRng, checkpoints: bool) -> Fault {
+    let when = moment(random, checkpoints);
     let victim = random.random_range(0..TASK_MANAGERS);
     let harm = match random.random_range(0..14) {
         10..13 if checkpoints => Harm::CrashTaskManager(crash(random, &CrashPoint::OF_TASK_MANAGERS)),
@@ -188,6 +223,9 @@ impl fmt::Display for JobPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { query, records, rate, parallelism, backend, tolerated, .. } = self;
         write!(f, "{query} at parallelism {parallelism} on {backend}, {records} records at {rate}/s, ")?;
+        if self.job_managers > 1 {
+            write!(f, "{} JobManagers, ", self.job_managers)?;
+        }
         match self.interval_ms {
             None => return write!(f, "no checkpoints"),
             Some(interval_ms) => write!(f, "checkpoints each {interval_ms} ms, {tolerated} may fail, ")?,
@@ -212,6 +250,10 @@ impl fmt::Display for Fault {
             Harm::KillMost => write!(f, "kill all TaskManagers but one"),
             Harm::Freeze(victim, ms) => write!(f, "stop TaskManager {victim} for {ms} ms"),
             Harm::RestartJobManager => write!(f, "kill the JobManager"),
+            Harm::KillAllJobManagers => write!(f, "kill all JobManagers"),
+            Harm::KillLeaderAnd(victim) => write!(f, "kill the JobManager and TaskManager {victim}"),
+            Harm::KillFollower => write!(f, "kill a JobManager that does not lead"),
+            Harm::FreezeLeader(ms) => write!(f, "stop the JobManager for {ms} ms"),
             Harm::FullDisk(victim, ms) => write!(f, "fill the disk of TaskManager {victim} for {ms} ms"),
             Harm::CrashTaskManager(at) => write!(f, "let a TaskManager die at {at}"),
             Harm::CrashJobManager(at) => write!(f, "let the JobManager die at {at}"),
@@ -236,8 +278,8 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_plan_again_and_others_give_other_plans() {
-        assert_eq!(Plan::new(7, Size::Full).to_string(), Plan::new(7, Size::Full).to_string());
-        let plans: Vec<String> = (0..200).map(|seed| Plan::new(seed, Size::Full).to_string()).collect();
+        assert_eq!(Plan::new(7, Size::Full, 3).to_string(), Plan::new(7, Size::Full, 3).to_string());
+        let plans: Vec<String> = (0..200).map(|seed| Plan::new(seed, Size::Full, 1).to_string()).collect();
         let seen = |text: &str| plans.iter().any(|plan| plan.contains(text));
         for text in ["wc", "q1", "q5", "q7", "q8", "redb", "hashmap", " aligned", "unaligned", "no checkpoints"] {
             assert!(seen(text), "{text}");

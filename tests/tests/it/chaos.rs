@@ -31,7 +31,7 @@ const COVERED: [&str; 14] = [
 /// The first three seeds whose plans cover everything.
 fn seeds() -> [u64; 3] {
     let covers = |seed| {
-        let plan = Plan::new(seed, Size::Short).to_string();
+        let plan = Plan::new(seed, Size::Short, 1).to_string();
         (0u32..).zip(COVERED).filter(|(_, text)| plan.contains(text)).map(|(bit, _)| 1 << bit).sum::<u32>()
     };
     let plans: Vec<u32> = (0..SEEDS_MAX).map(covers).collect();
@@ -59,7 +59,7 @@ async fn exact(plan: &Plan) -> Result<usize> {
 #[tokio::test]
 async fn what_a_job_commits_under_chaos_is_exact() -> Result<()> {
     for seed in seeds() {
-        exact(&Plan::new(seed, Size::Short)).await?;
+        exact(&Plan::new(seed, Size::Short, 1)).await?;
     }
     Ok(())
 }
@@ -73,6 +73,7 @@ async fn a_process_may_die_at_any_point_of_a_checkpoint() -> Result<()> {
     let faults: Vec<Fault> =
         task_managers.into_iter().chain(job_managers).map(|harm| Fault { when: Moment::Completed(1), harm }).collect();
     let job = JobPlan {
+        job_managers: 1,
         query: "wc",
         records: 120_000,
         rate: 3_000,

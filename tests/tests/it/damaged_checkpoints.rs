@@ -75,7 +75,7 @@ async fn falls_back(damage: impl Fn(&Path) -> Result<()>, of_metadata: bool) -> 
     if of_metadata {
         // The tasks must not outlive it: a new leader would adopt them.
         (0..2).try_for_each(|_| cluster.kill_task_manager(0))?;
-        cluster.restart_job_manager()?;
+        cluster.restart_job_manager().await?;
         (0..2).try_for_each(|_| cluster.add_task_manager())?;
     } else {
         let victim = cluster.running(&job).await?;

@@ -230,7 +230,7 @@ async fn a_restarted_job_manager_adopts_the_tasks_that_outlived_it() -> Result<(
     let started = cluster.wait_running(&job).await?.start_time;
     let before = attempts(&cluster, &job).await?;
     for _ in 0..2 {
-        cluster.restart_job_manager()?;
+        cluster.restart_job_manager().await?;
         cluster.wait_for_slots(2, 0).await?;
         let running = cluster.wait_running(&job).await?;
         assert_eq!(attempts(&cluster, &job).await?, before, "no task was restarted");
@@ -250,7 +250,7 @@ async fn a_job_that_lost_a_task_with_its_job_manager_begins_again() -> Result<()
     let job = cluster.run(&repository::bundle("faulty")?, run).await?;
     cluster.wait_running(&job).await?;
     cluster.kill_task_manager(cluster.running(&job).await?)?;
-    cluster.restart_job_manager()?;
+    cluster.restart_job_manager().await?;
     cluster.wait_for_slots(2, 0).await?;
     cluster.wait_running(&job).await?;
     let attempts = attempts(&cluster, &job).await?;

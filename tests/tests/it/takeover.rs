@@ -37,7 +37,7 @@ async fn windows_and_commits_go_on_under_the_next_leader() -> Result<()> {
         checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 2).await?;
         let running = cluster.client.job(&job).await?;
         assert_eq!(running.state, JobStatus::Running, "the job was over before its JobManager was killed");
-        cluster.restart_job_manager()?;
+        cluster.restart_job_manager().await?;
         cluster.wait_running(&job).await?;
     }
     cluster.wait_finished(&job).await?;

@@ -112,7 +112,7 @@ async fn code_is_replaced_at_a_barrier_and_recovery_uses_it() -> Result<()> {
     cluster.kill_task_manager(victim)?;
     cluster.add_task_manager()?;
     checkpoints::wait_for(&cluster, &job.id, |figures| figures.restored >= 1).await?;
-    cluster.restart_job_manager()?;
+    cluster.restart_job_manager().await?;
     cluster.wait_finished(&job.id).await?;
     let by_release = job.check()?;
     ensure!(by_release.keys().eq(&[1, 2]), "{by_release:?}");

@@ -232,14 +232,11 @@ async fn persist(
     }
 }
 
-/// Whether a pointer is stored. A decision that changes nothing is made first, so that what is read is not older than
-/// the write whose outcome is unknown.
+/// Whether a pointer is stored. The write whose outcome is unknown is decided first: a pointer that is absent then stays
+/// absent.
 async fn read_pointer(services: Arc<Services>, spec: Arc<JobSpec>, checkpoint: CheckpointId) -> Input {
-    let (tenant, job) = (spec.tenant.clone(), spec.job);
-    let decided = MetadataCommand::RecordCheckpointId { tenant, job, epoch: services.epoch, checkpoint: 0 };
-    let result = match services.metadata.propose(decided).await {
-        Ok(_) => {
-            let state = services.metadata.state();
+    let result = match services.metadata.barrier().await {
+        Ok(state) => {
             let record = state.job(&spec.tenant, spec.job);
             Ok(record.is_some_and(|record| record.checkpoints.iter().any(|pointer| pointer.id == checkpoint)))
         }

@@ -28,7 +28,7 @@ impl MetadataState {
             return Err(Rejection::JobEnded { job: id, status: job.status });
         }
         if job.highest_checkpoint >= checkpoint {
-            return Ok(Applied::unchanged());
+            return Ok(Applied::nothing());
         }
         self.job_mut(tenant, id)?.highest_checkpoint = checkpoint;
         Ok(Applied::done())
@@ -48,7 +48,7 @@ impl MetadataState {
         let next = next_checkpoints(job, add, retained)?;
         let highest = next.last().map_or(0, |pointer| pointer.id.0).max(job.highest_checkpoint);
         if next == job.checkpoints && highest == job.highest_checkpoint {
-            return Ok(Applied::unchanged());
+            return Ok(Applied::nothing());
         }
         let job = self.job_mut(tenant, id)?;
         job.checkpoints = next;
@@ -72,7 +72,7 @@ impl MetadataState {
         let checkpoints = next_checkpoints(old, Some(add), retained)?;
         let submission = old.submission.with_code(code);
         if checkpoints == old.checkpoints && submission == old.submission {
-            return Ok(Applied::unchanged());
+            return Ok(Applied::nothing());
         }
         let bundle = self.bundle(tenant, &submission.bundle);
         let components = bundle.ok_or_else(|| Rejection::NoSuchBundle(submission.bundle.clone()))?.components.clone();
@@ -92,11 +92,6 @@ impl MetadataState {
         state.unfinished_bytes = bytes;
         let condemned = state.release(tenant, old_blobs);
         Ok(Applied { condemned, ..Applied::done() })
-    }
-
-    fn check_epoch(&self, epoch: LeaderEpoch) -> Result<(), Rejection> {
-        let newest = self.epoch();
-        if epoch == newest { Ok(()) } else { Err(Rejection::StaleEpoch { stale: epoch, newest }) }
     }
 
     fn job_mut(&mut self, tenant: &TenantId, id: JobId) -> Result<&mut JobRecord, Rejection> {

@@ -59,7 +59,7 @@ impl MetadataState {
             }
         }
         if expired.is_empty() {
-            return Applied::unchanged();
+            return Applied::nothing();
         }
         self.forget_empty_tenants();
         Applied { expired, ..Applied::done() }

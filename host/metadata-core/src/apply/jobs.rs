@@ -59,13 +59,13 @@ impl MetadataState {
         let current = self.job(tenant, id).ok_or(Rejection::NoSuchJob(id))?.status;
         if current == status && current.is_terminal() {
             // Told again since the first answer was lost.
-            return Ok(Applied::unchanged());
+            return Ok(Applied::nothing());
         }
         if current.is_terminal() {
             return Err(Rejection::JobEnded { job: id, status: current });
         }
         if current == status && failure.is_none() {
-            return Ok(Applied::unchanged());
+            return Ok(Applied::nothing());
         }
         let Some(state) = self.tenant_mut(tenant) else { return Err(Rejection::NoSuchJob(id)) };
         let Some(job) = state.jobs.get_mut(&id).map(Arc::make_mut) else { return Err(Rejection::NoSuchJob(id)) };
@@ -97,7 +97,7 @@ impl MetadataState {
         check_at_most("the number of the job's vertices", attempts.len(), VERTICES_PER_JOB_MAX)?;
         let job = self.unfinished_job(tenant, id)?;
         if job.attempts == attempts {
-            return Ok(Applied::unchanged());
+            return Ok(Applied::nothing());
         }
         job.highest_attempt = attempts.iter().copied().max().unwrap_or(0).max(job.highest_attempt);
         job.attempts = attempts;
@@ -133,7 +133,7 @@ impl MetadataState {
         }
         check_size("the job's details", details.len() as u64, DETAILS_BYTES_MAX as u64)?;
         if job.details.as_ref() == Some(details) {
-            return Ok(Applied::unchanged());
+            return Ok(Applied::nothing());
         }
         let Some(state) = self.tenant_mut(tenant) else { return Err(Rejection::NoSuchJob(id)) };
         let Some(job) = state.jobs.get_mut(&id).map(Arc::make_mut) else { return Err(Rejection::NoSuchJob(id)) };

@@ -5,29 +5,35 @@ use std::path::Path;
 use proptest::prelude::*;
 use redb::{Database, TableDefinition};
 
-use super::{history, open, options, state_of};
+use super::{history, open, options, state_of, until};
 use crate::{MetadataError, MetadataOptions, record};
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-const SNAPSHOT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("snapshot");
+const SNAPSHOT: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("snapshot");
 
-/// Writes the history's first commands to a new file.
+/// Writes the history's first commands to a new file, the first three into a snapshot: entry 0 has the members, and
+/// entry 1 nothing.
 fn write(path: &Path, count: usize) -> MetadataOptions {
     let options = options(path);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (service, handle) = open(&options).unwrap();
-    for command in history().into_iter().take(count) {
-        runtime.block_on(handle.propose(command)).unwrap();
-    }
+    runtime.block_on(async {
+        for (done, command) in (1..).zip(history().into_iter().take(count)) {
+            handle.propose(command).await.unwrap();
+            if done == 3 {
+                until(|| handle.status().snapshot_index == Some(4)).await;
+            }
+        }
+    });
     service.close();
     options
 }
 
-/// Writes a file of 8 commands, the first 5 in the snapshot, lets `damage` change it, and opens it.
+/// Writes a file of 7 commands, the first 3 in the snapshot, lets `damage` change it, and opens it.
 fn error_after(damage: impl FnOnce(&Database) -> Result<(), redb::Error>) -> MetadataError {
     let folder = tempfile::tempdir().unwrap();
-    let options = write(&folder.path().join("metadata.redb"), 8);
+    let options = write(&folder.path().join("metadata.redb"), 7);
     damage(&Database::open(&options.path).unwrap()).unwrap();
     let error = open(&options).unwrap_err();
     assert!(error.to_string().contains("metadata.redb"), "{error}");
@@ -47,16 +53,21 @@ fn change<K: redb::Key, T>(
 
 #[test]
 fn a_missing_or_changed_entry_is_named() {
-    let cases: [(MetadataError, &str); 6] = [
-        (error_after(change(LOG, |log| log.remove(7).map(drop))), "log entry 8 stands where 7 has to"),
+    let cases: [(MetadataError, &str); 8] = [
         (error_after(change(LOG, |log| log.remove(6).map(drop))), "log entry 7 stands where 6 has to"),
+        (error_after(change(LOG, |log| log.remove(5).map(drop))), "log entry 6 stands where 5 has to"),
         (
             error_after(change(LOG, |log| log.insert(7, [record::VERSION; 20].as_slice()).map(drop))),
             "log entry 7 is unreadable",
         ),
-        (error_after(change(LOG, |log| log.insert(9, record::seal(9, &[99]).as_slice()).map(drop))), "is no command"),
-        (error_after(change(SNAPSHOT, |pieces| pieces.remove(0).map(drop))), "0 of 1 pieces"),
-        (error_after(change(META, |meta| meta.remove("snapshot").map(drop))), "log entry 6 stands where 1 has to"),
+        (
+            error_after(change(LOG, |log| log.insert(9, record::seal(9, &[99]).as_slice()).map(drop))),
+            "log entry 9 is unreadable",
+        ),
+        (error_after(change(SNAPSHOT, |pieces| pieces.remove((1, 0)).map(drop))), "0 of 1 pieces"),
+        (error_after(change(META, |meta| meta.remove("snapshot").map(drop))), "purged that are in no snapshot"),
+        (error_after(change(META, |meta| meta.remove("purged").map(drop))), "log entry 5 stands where 0 has to"),
+        (error_after(change(META, |meta| meta.remove("member").map(drop))), "does not say whose it is"),
     ];
     for (error, expected) in cases {
         assert!(matches!(error, MetadataError::Corrupt { .. }), "{error}");
@@ -67,26 +78,32 @@ fn a_missing_or_changed_entry_is_named() {
 #[test]
 fn a_file_of_a_newer_version_is_left_alone() {
     for error in [
-        error_after(change(META, |meta| meta.insert("format", [4].as_slice()).map(drop))),
-        error_after(change(LOG, |log| log.insert(9, [4; 20].as_slice()).map(drop))),
+        error_after(change(META, |meta| meta.insert("format", [5].as_slice()).map(drop))),
+        error_after(change(LOG, |log| log.insert(9, [5; 20].as_slice()).map(drop))),
     ] {
-        assert!(matches!(error, MetadataError::NewerVersion { found: 4, .. }), "{error}");
+        assert!(matches!(error, MetadataError::NewerVersion { found: 5, .. }), "{error}");
     }
 }
 
 #[test]
 fn a_file_of_an_older_version_is_left_alone() {
-    let error = error_after(change(LOG, |log| log.insert(6, [1; 20].as_slice()).map(drop)));
-    assert!(matches!(error, MetadataError::OlderVersion { found: 1, known: 3, .. }), "{error}");
-    assert!(error.to_string().contains("move the file away"), "{error}");
+    for (error, version) in [
+        (error_after(change(LOG, |log| log.insert(6, [3; 20].as_slice()).map(drop))), 3),
+        // That of a log without members.
+        (error_after(change(META, |meta| meta.insert("format", [1].as_slice()).map(drop))), 1),
+    ] {
+        assert!(matches!(error, MetadataError::OlderVersion { found, .. } if found == version), "{error}");
+        assert!(error.to_string().contains("move the file away"), "{error}");
+    }
 }
 
 #[test]
-fn a_command_that_is_refused_now_is_an_error() {
-    // The end of an upload that has ended.
-    let command = postcard::to_stdvec(&history()[2]).unwrap();
-    let error = error_after(change(LOG, |log| log.insert(9, record::seal(9, &command).as_slice()).map(drop)));
-    assert!(error.to_string().contains("log entry 9 is refused"), "{error}");
+fn the_file_of_another_member_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = write(&folder.path().join("metadata.redb"), 1);
+    let other = MetadataOptions { member: 2, formation: crate::Formation::Join, ..options };
+    let error = open(&other).unwrap_err();
+    assert!(matches!(error, MetadataError::OtherMember { found: 1, expected: 2, .. }), "{error}");
 }
 
 #[test]
@@ -116,7 +133,7 @@ proptest! {
         use std::sync::LazyLock;
         static INTACT: LazyLock<Vec<u8>> = LazyLock::new(|| {
             let folder = tempfile::tempdir().unwrap();
-            let options = write(&folder.path().join("metadata.redb"), 8);
+            let options = write(&folder.path().join("metadata.redb"), 7);
             std::fs::read(&options.path).unwrap()
         });
         let mut image = INTACT.clone();
@@ -131,7 +148,7 @@ proptest! {
         let options = options(folder.path().join("metadata.redb"));
         std::fs::write(&options.path, image).unwrap();
         match open(&options) {
-            Ok((_service, handle)) => prop_assert_eq!(&*handle.state(), &state_of(&history()[..8])),
+            Ok((_service, handle)) => prop_assert_eq!(&*handle.state(), &state_of(&history()[..7])),
             Err(error) => prop_assert!(error.to_string().contains("metadata.redb"), "{}", error),
         }
     }

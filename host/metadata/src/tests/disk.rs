@@ -48,6 +48,9 @@ struct Inner {
     /// What a read sees.
     current: Vec<u8>,
     steps: u64,
+    syncs: u64,
+    /// The power is off: every step fails.
+    cut: bool,
 }
 
 /// A clone is the same disk.
@@ -61,6 +64,15 @@ impl Disk {
     pub(super) fn with_image(image: Vec<u8>, fault: Fault) -> Self {
         let inner = Inner { synced: image.clone(), current: image, ..Inner::default() };
         Self { inner: Arc::new(Mutex::new(inner)), fault }
+    }
+
+    /// Turns the power off.
+    pub(super) fn cut(&self) {
+        self.inner.lock().unwrap().cut = true;
+    }
+
+    pub(super) fn syncs(&self) -> u64 {
+        self.inner.lock().unwrap().syncs
     }
 
     pub(super) fn steps(&self) -> u64 {
@@ -115,6 +127,7 @@ impl Disk {
             Fault::PowerLoss { step: fatal } => step >= fatal,
             Fault::OneError { step: failing } => step == failing,
         };
+        let fails = fails || inner.cut;
         if fails { Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is full")) } else { Ok(inner) }
     }
 
@@ -144,6 +157,7 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut inner = self.step()?;
+        inner.syncs += 1;
         inner.synced = inner.current.clone();
         inner.pending.clear();
         Ok(())

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
-use millrace_metadata_core::{Command, MetadataState, MetadataStateV2, Rejection, Response};
+use millrace_metadata_core::{Command, MetadataState, Rejection, Response};
 use millrace_types::LeaderEpoch;
-use redb::TableDefinition;
 
 use super::disk::{Disk, Fault};
 use super::{assert_state, history, open, options, state_of};
-use crate::log::{create_on, unfinished};
-use crate::{MetadataError, record};
+use crate::MetadataError;
+use crate::store::{create_on, unfinished};
 
 #[tokio::test]
 async fn every_prefix_of_a_history_is_there_again() {
@@ -25,44 +24,6 @@ async fn every_prefix_of_a_history_is_there_again() {
     }
     let (_service, handle) = open(&options).unwrap();
     assert_state(&handle, &state_of(&history));
-}
-
-/// A snapshot of version 2 is that of today without the checkpoints of jobs, and its log entries are those of today.
-#[test]
-fn a_file_of_version_2_is_read() {
-    let state = state_of(&history());
-    let mut old = serde_json::to_value(&state).unwrap();
-    for tenant in old["tenants"].as_object_mut().unwrap().values_mut() {
-        for job in tenant["jobs"].as_object_mut().unwrap().values_mut() {
-            let job = job.as_object_mut().unwrap();
-            assert!(job.remove("checkpoints").is_some() && job.remove("highest_checkpoint").is_some());
-        }
-    }
-    let old: MetadataStateV2 = serde_json::from_value(old).unwrap();
-    let snapshot = postcard::to_stdvec(&old).unwrap();
-    // Index, pieces, checksum: as the header has always been.
-    let header = postcard::to_stdvec(&(7u64, 1u64, xxhash_rust::xxh3::xxh3_64(&snapshot))).unwrap();
-    let entry = Command::ReserveIds { count: 3 };
-    let folder = tempfile::tempdir().unwrap();
-    let options = options(folder.path().join("metadata.redb"));
-    open(&options).unwrap().0.close();
-    let db = redb::Database::open(&options.path).unwrap();
-    let txn = db.begin_write().unwrap();
-    {
-        let log = TableDefinition::<u64, &[u8]>::new("log");
-        let meta = TableDefinition::<&str, &[u8]>::new("meta");
-        let pieces = TableDefinition::<u64, &[u8]>::new("snapshot");
-        let entry = record::seal_as(2, 8, &postcard::to_stdvec(&entry).unwrap());
-        txn.open_table(log).unwrap().insert(8, entry.as_slice()).unwrap();
-        txn.open_table(meta).unwrap().insert("snapshot", record::seal_as(2, 0, &header).as_slice()).unwrap();
-        let piece = record::seal_as(2, 0, &snapshot);
-        txn.open_table(pieces).unwrap().insert(0, piece.as_slice()).unwrap();
-    }
-    txn.commit().unwrap();
-    drop(db);
-    let mut expected = state;
-    let _ = expected.apply(entry).unwrap();
-    assert_state(&open(&options).unwrap().1, &expected);
 }
 
 #[tokio::test]

@@ -32,15 +32,16 @@ pub(crate) fn run(options: &Application) -> Result<()> {
             &plan.data_dir,
             plan.reach.clone(),
             Start { adopts: true, driver: plan.driver.clone(), ..Start::default() },
-        )
-        .await?;
-        let control = plan.listen(&core.job_manager)?;
+        )?;
+        let control = plan.listen(&core)?;
         let mut rest = setup::rest_options(&plan.configuration)?;
         rest.submissions = false;
         let server = bind_rest(rest, &core.job_manager).await?;
         announce(&server, control);
-        let dispatcher = core.job_manager.dispatcher();
-        let job = submit(&dispatcher, &file, Bytes::from(bytes), request).await?;
+        let dispatcher = core.leads().await?;
+        let submitting = dispatcher.clone();
+        let submission = async move { submit(&submitting, &file, Bytes::from(bytes), request).await };
+        let job = dispatcher.spawn(submission).await.context("the submission was lost")??;
         println_stdout(&format!("Job {job} has been submitted."));
         let (ending, ended) = tokio::sync::oneshot::channel();
         let watched = dispatcher.clone();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use millrace_connectors::{FileRoots, Reach};
-use millrace_jobmanager::{JobManager, ProcessDriver};
-use millrace_metadata::{MetadataOptions, MetadataService};
+use millrace_jobmanager::{Dispatcher, JobManager, ProcessDriver};
+use millrace_metadata::MetadataService;
 use millrace_rest::{RestOptions, RestServer};
 use millrace_sandbox::Sandbox;
 use millrace_storage::BlobStore;
@@ -16,20 +16,21 @@ use millrace_types::{CrashPoint, CrashPoints};
 use crate::cli::{self, JobManagerArgs};
 use crate::config::{self, Configuration};
 use crate::progress::println_stdout;
-use crate::roles::{block_on, folder, native, setup, stop_signal};
+use crate::roles::{block_on, folder, members, native, setup, stop_signal};
 
 pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
-    let plan = Plan::new(&options.common)?;
+    let mut plan = Plan::new(&options.common)?;
+    plan.join_group(options)?;
     let crash_points = setup::crash_points(options.crash_at, &CrashPoint::OF_JOB_MANAGERS)?;
     block_on(async move {
         let stop = stop_signal()?;
         setup::announce_crash(options.crash_at);
         let start = Start { adopts: true, crash_points, driver: plan.driver.clone() };
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start).await?;
-        let control = plan.listen(&core.job_manager)?;
+        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start)?;
+        let control = plan.listen(&core)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
         announce(&server, control);
-        server.run(stop).await.context("the REST server failed")?;
+        core.serve(server, stop).await?;
         tracing::info!("stopping");
         core.close();
         Ok(())
@@ -59,10 +60,25 @@ impl Plan {
         Ok(Self { configuration, data_dir, reach, driver })
     }
 
-    /// Listens for TaskManagers.
-    pub(crate) fn listen(&self, job_manager: &JobManager) -> Result<SocketAddr> {
+    /// Takes which member of which group this process is from its flags.
+    fn join_group(&mut self, options: &cli::JobManager) -> Result<()> {
+        if let Some(id) = options.id {
+            self.configuration.set(config::RAFT_ID, id.to_string(), "--id")?;
+        }
+        if let Some(peers) = &options.peers {
+            self.configuration.set(config::RAFT_PEERS, peers.clone(), "--peers")?;
+        }
+        if options.join {
+            self.configuration.set(config::RAFT_JOIN, "true".to_owned(), "--join")?;
+        }
+        Ok(())
+    }
+
+    /// Listens for TaskManagers and for the other members.
+    pub(crate) fn listen(&self, core: &Core) -> Result<SocketAddr> {
         let address = setup::resolve(&setup::address(&self.configuration, config::RPC_ADDRESS, config::RPC_PORT))?;
-        let listens = job_manager.listen(address, setup::heartbeat_interval(&self.configuration)?)?;
+        let heartbeat_interval = setup::heartbeat_interval(&self.configuration)?;
+        let listens = core.job_manager.listen(address, heartbeat_interval, core.metadata.endpoint())?;
         if let Some(driver) = &self.driver {
             driver.connect_to(native::job_managers(&self.configuration, listens)?);
         }
@@ -90,15 +106,10 @@ pub(crate) struct Core {
 
 impl Core {
     /// Opens the stores and starts the JobManager.
-    pub(crate) async fn start(
-        configuration: &Configuration,
-        data_dir: &Path,
-        reach: Reach,
-        start: Start,
-    ) -> Result<Self> {
+    pub(crate) fn start(configuration: &Configuration, data_dir: &Path, reach: Reach, start: Start) -> Result<Self> {
         folder::create_private(data_dir)?;
-        let (metadata, handle) = MetadataService::open(&MetadataOptions::new(data_dir.join("metadata.redb")))?;
-        let blobs = BlobStore::open_local(&data_dir.join("blobs"))?;
+        let (metadata, handle) = MetadataService::open(&members::metadata_options(configuration, data_dir)?)?;
+        let blobs = BlobStore::open_local(&setup::blob_dir(configuration, data_dir)?)?;
         let sandbox = setup::sandbox(data_dir)?;
         let mut options = setup::job_manager_options(configuration, data_dir, reach)?;
         options.crash_points = start.crash_points;
@@ -106,19 +117,39 @@ impl Core {
         if start.adopts {
             options.adoption_timeout_ms = Some(configuration.duration_ms(config::ADOPTION_TIMEOUT)?);
         }
-        let job_manager = JobManager::start(options, handle, blobs.clone(), sandbox.clone()).await?;
+        let job_manager = JobManager::start(options, handle, blobs.clone(), sandbox.clone());
         Ok(Self { job_manager, blobs, sandbox, metadata })
     }
 
+    /// Waits until this process leads; ends with the metadata's cause if they cannot go on.
+    pub(crate) async fn leads(&self) -> Result<Dispatcher> {
+        tokio::select! {
+            dispatcher = self.job_manager.leads() => Ok(dispatcher?),
+            cause = self.metadata.fatal() => Err(cause.into()),
+        }
+    }
+
+    /// Serves until the process is told to stop, or its metadata cannot go on: then it ends with that cause.
+    pub(crate) async fn serve(
+        &self,
+        server: RestServer,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<()> {
+        tokio::select! {
+            served = server.run(stop) => served.context("the REST server failed"),
+            cause = self.metadata.fatal() => Err(cause.into()),
+        }
+    }
+
     pub(crate) fn close(self) {
-        self.job_manager.close();
+        drop(self.job_manager);
         self.metadata.close();
     }
 }
 
 pub(crate) async fn bind_rest(options: RestOptions, job_manager: &JobManager) -> Result<RestServer> {
     let listen = options.listen.clone();
-    let server = RestServer::bind(options, job_manager.dispatcher()).await;
+    let server = RestServer::bind(options, job_manager).await;
     server.with_context(|| format!("cannot listen on {listen}: is another cluster running there?"))
 }
 

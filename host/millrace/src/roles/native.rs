@@ -9,11 +9,19 @@ use millrace_jobmanager::{JobManagerOptions, ProcessDriver, ProcessOptions, Work
 
 use crate::cli::JobManagerArgs;
 use crate::config::{self, Configuration};
-use crate::roles::setup;
+use crate::roles::{members, setup};
 
 /// Options that a TaskManager does not take over: those that are its own, and where it finds its JobManagers.
-const NOT_INHERITED: [&str; 5] =
-    [config::DATA_DIR, config::DATA_PORT, config::RESOURCE_ID, config::RPC_PEERS, config::DRIVER];
+const NOT_INHERITED: [&str; 8] = [
+    config::DATA_DIR,
+    config::DATA_PORT,
+    config::RESOURCE_ID,
+    config::RPC_PEERS,
+    config::RAFT_ID,
+    config::RAFT_PEERS,
+    config::RAFT_JOIN,
+    config::DRIVER,
+];
 
 /// What `--native` says, as an option.
 pub(crate) fn set_driver(configuration: &mut Configuration, options: &JobManagerArgs) -> Result<()> {
@@ -75,6 +83,10 @@ pub(crate) fn job_managers(configuration: &Configuration, listens: SocketAddr) -
     if !configuration.text(config::RPC_PEERS).is_empty() {
         return setup::job_managers(configuration);
     }
+    let members = members::rpc_addresses(configuration)?;
+    if !members.is_empty() {
+        return Ok(members);
+    }
     let host = if listens.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host(listens) };
     Ok(vec![format!("{host}:{}", listens.port())])
 }
@@ -133,5 +145,7 @@ mod tests {
         assert_eq!(at("[::1]:6123"), "[::1]:6123");
         let group = load(&["jobmanager.rpc.peers=a:1,b:2"]);
         assert_eq!(job_managers(&group, "10.0.0.1:6123".parse().unwrap()).unwrap(), ["a:1", "b:2"]);
+        let group = load(&["high-availability.raft.peers=1=a:1:2,2=b:3"]);
+        assert_eq!(job_managers(&group, "0.0.0.0:1".parse().unwrap()).unwrap(), ["a:1", "b:3"]);
     }
 }

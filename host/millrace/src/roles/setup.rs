@@ -132,19 +132,27 @@ fn folder(configuration: &Configuration, key: &'static str) -> Result<Option<Pat
     if text.is_empty() { Ok(None) } else { std::path::absolute(text).context(key).map(Some) }
 }
 
+/// Where bundles are kept.
+pub(crate) fn blob_dir(configuration: &Configuration, data_dir: &Path) -> Result<PathBuf> {
+    let shared = folder(configuration, config::HA_STORAGE_DIR)?;
+    Ok(shared.unwrap_or_else(|| data_dir.to_owned()).join("blobs"))
+}
+
 /// The options of a JobManager whose data are below a folder.
 pub(crate) fn job_manager_options(
     configuration: &Configuration,
     data_dir: &Path,
     reach: Reach,
 ) -> Result<JobManagerOptions> {
+    let shared = folder(configuration, config::HA_STORAGE_DIR)?;
     let mut options = JobManagerOptions {
         default_parallelism: configuration.count(config::PARALLELISM)?,
         buffer_timeout_ms: configuration.duration_ms(config::BUFFER_TIMEOUT)?,
         restart: configuration.restart()?,
         scheduler: configuration.scheduler()?,
         checkpoints: configuration.checkpoints()?,
-        checkpoint_dir: folder(configuration, config::CHECKPOINT_DIR)?.unwrap_or_else(|| data_dir.join("checkpoints")),
+        checkpoint_dir: folder(configuration, config::CHECKPOINT_DIR)?
+            .unwrap_or_else(|| shared.as_deref().unwrap_or(data_dir).join("checkpoints")),
         savepoint_dir: folder(configuration, config::SAVEPOINT_DIR)?,
         inline_bytes_max: inline_bytes(configuration.text(config::INLINE_MAX)).map_err(Error::msg)?,
         state_backend: state_backend(configuration.text(config::STATE_BACKEND)).map_err(Error::msg)?,

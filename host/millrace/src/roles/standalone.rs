@@ -34,13 +34,13 @@ pub(crate) fn run(options: &Standalone) -> Result<()> {
     let task_manager = setup::task_manager_options(&configuration, id, data_dir.clone(), reach.clone())?;
     block_on(async move {
         let stop = stop_signal()?;
-        let core = Core::start(&configuration, &data_dir, reach, Start::default()).await?;
+        let core = Core::start(&configuration, &data_dir, reach, Start::default())?;
         let slots = task_manager.slots;
         let task_manager = start_task_manager(task_manager, &core)?;
-        core.job_manager.wait_for_slots(slots).await;
+        core.leads().await?.wait_for_slots(slots).await;
         let server = bind_rest(setup::rest_options(&configuration)?, &core.job_manager).await?;
         println_stdout(&format!("Millrace is up at http://{} with {slots} slots.", server.address()));
-        server.run(stop).await.context("the REST server failed")?;
+        core.serve(server, stop).await?;
         tracing::info!("stopping");
         task_manager.shutdown().await;
         core.close();

@@ -40,6 +40,8 @@ pub struct ControlClientOptions {
 pub enum ControlEvent {
     /// A message for the TaskManager.
     Message(Box<ToTaskManager>),
+    /// Where the leader's group takes TaskManagers, `HOST:PORT`.
+    JobManagers(Vec<String>),
     /// It wants the logs of a job's tasks: answer with [`ControlClient::answer_log`].
     FetchLog {
         /// Names the answer.
@@ -126,6 +128,7 @@ impl ControlClient {
             let message = message.map_err(|status| ControlError::Closed { reason: describe(&status) })?;
             match message {
                 Some(FromJobManager::Message(message)) => return Ok(ControlEvent::Message(message)),
+                Some(FromJobManager::JobManagers(addresses)) => return Ok(ControlEvent::JobManagers(addresses)),
                 Some(FromJobManager::FetchLog { request, log }) => {
                     return Ok(ControlEvent::FetchLog { request, log });
                 }

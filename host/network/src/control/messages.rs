@@ -6,7 +6,7 @@ use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// The version of the messages. Both sides must have the same one: a cluster runs one version of Millrace.
-pub const CONTROL_VERSION: u32 = 2;
+pub const CONTROL_VERSION: u32 = 3;
 
 /// The path of the stream of messages.
 pub(crate) const CONNECT_PATH: &str = "/millrace.Control/Connect";
@@ -58,6 +58,8 @@ pub(crate) enum FromJobManager {
     Message(Box<ToTaskManager>),
     /// The JobManager is alive.
     Alive,
+    /// Where the leader's group takes TaskManagers, `HOST:PORT`: one of them leads next.
+    JobManagers(Vec<String>),
     /// The JobManager wants the logs of a job's tasks.
     FetchLog {
         /// Names the answer.

@@ -43,12 +43,22 @@ pub struct ControlServerOptions {
     pub heartbeat_timeout: Duration,
 }
 
-/// What the JobManager does with what TaskManagers say.
-#[async_trait]
+/// Says who takes TaskManagers at the moment.
 pub trait ControlHandler: Send + Sync + 'static {
-    /// The leader that speaks; an error: this JobManager does not lead, and where the leader takes TaskManagers, if that
-    /// is known.
-    fn leading(&self) -> Result<LeaderEpoch, Option<String>>;
+    /// This process's leader. An error: it does not lead, and where the leader takes TaskManagers, if that is known.
+    ///
+    /// A session belongs to the leader that it began with: all that its TaskManager says goes to that one.
+    fn leader(&self) -> Result<Arc<dyn LeaderHandler>, Option<String>>;
+}
+
+/// What a leader does with what TaskManagers say.
+#[async_trait]
+pub trait LeaderHandler: Send + Sync + 'static {
+    /// Which leader it is.
+    fn epoch(&self) -> LeaderEpoch;
+
+    /// Where its group's JobManagers take TaskManagers, `HOST:PORT`, itself included.
+    fn job_managers(&self) -> Vec<String>;
 
     /// A TaskManager has connected. An error refuses it and is told to it. A second connection of one id is the
     /// handler's to refuse.
@@ -73,8 +83,24 @@ pub struct ControlServerFigures {
     pub refused: BTreeMap<&'static str, u64>,
 }
 
+/// Answers the calls of one path that the control protocol does not know, on the same address.
+#[derive(Clone)]
+pub struct Mounted {
+    /// The path, as `/package.Service/Method`.
+    pub path: &'static str,
+    /// Answers a call.
+    pub answer: Arc<dyn Fn(HttpRequest) -> BoxFuture<'static, HttpResponse> + Send + Sync>,
+}
+
+/// A call as it comes.
+pub type HttpRequest = http::Request<tonic::body::Body>;
+
+/// An answer as it goes.
+pub type HttpResponse = http::Response<tonic::body::Body>;
+
 pub(crate) struct Shared {
     pub handler: Arc<dyn ControlHandler>,
+    mounted: Option<Mounted>,
     pub options: ControlServerOptions,
     connections: AtomicUsize,
     refused: Mutex<BTreeMap<&'static str, u64>>,
@@ -115,11 +141,15 @@ impl Drop for ControlServer {
 }
 
 impl ControlServer {
-    /// Listens.
+    /// Listens, and answers `mounted` beside TaskManagers.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn bind(options: ControlServerOptions, handler: Arc<dyn ControlHandler>) -> Result<Self, ControlError> {
+    pub fn bind(
+        options: ControlServerOptions,
+        handler: Arc<dyn ControlHandler>,
+        mounted: Option<Mounted>,
+    ) -> Result<Self, ControlError> {
         let failed = |error: std::io::Error| ControlError::Listen {
             address: options.listen.to_string(),
             reason: error.to_string(),
@@ -128,7 +158,7 @@ impl ControlServer {
         let address = incoming.local_addr().map_err(failed)?;
         let keepalive = options.heartbeat_timeout;
         let connections = AtomicUsize::new(0);
-        let shared = Arc::new(Shared { handler, options, connections, refused: Mutex::default() });
+        let shared = Arc::new(Shared { handler, mounted, options, connections, refused: Mutex::default() });
         let service = ControlService(Arc::clone(&shared));
         let server = Server::builder()
             .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
@@ -158,8 +188,8 @@ impl ControlServer {
 #[derive(Clone)]
 struct ControlService(Arc<Shared>);
 
-impl Service<http::Request<tonic::body::Body>> for ControlService {
-    type Response = http::Response<tonic::body::Body>;
+impl Service<HttpRequest> for ControlService {
+    type Response = HttpResponse;
     type Error = StdError;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
@@ -167,7 +197,7 @@ impl Service<http::Request<tonic::body::Body>> for ControlService {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+    fn call(&mut self, request: HttpRequest) -> Self::Future {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
             let path = request.uri().path().to_owned();
@@ -182,10 +212,13 @@ impl Service<http::Request<tonic::body::Body>> for ControlService {
                     let mut grpc = tonic::server::Grpc::new(codec).max_decoding_message_size(MESSAGE_BYTES_MAX);
                     grpc.server_streaming(FetchComponent(shared), request).await
                 }
-                _ => {
-                    shared.refuse("unknown-method");
-                    Status::unimplemented(format!("there is no method {path}")).into_http()
-                }
+                _ => match &shared.mounted {
+                    Some(mounted) if mounted.path == path => (mounted.answer)(request).await,
+                    _ => {
+                        shared.refuse("unknown-method");
+                        Status::unimplemented(format!("there is no method {path}")).into_http()
+                    }
+                },
             })
         })
     }
@@ -223,7 +256,8 @@ impl Service<tonic::Request<ComponentRequest>> for FetchComponent {
         let shared = Arc::clone(&self.0);
         Box::pin(async move {
             let ComponentRequest { tenant, digest } = request.into_inner();
-            let found = shared.handler.component(&tenant, &digest).await;
+            let leader = shared.handler.leader().map_err(|_| Status::unavailable("this JobManager does not lead"))?;
+            let found = leader.component(&tenant, &digest).await;
             let mut rest = found.map_err(|failure| Status::not_found(failure.to_string()))?;
             let mut chunks = Vec::with_capacity(rest.len().div_ceil(CHUNK_BYTES));
             while !rest.is_empty() {

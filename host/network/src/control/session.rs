@@ -12,7 +12,7 @@ use tonic::{Status, Streaming};
 use crate::control::error::describe;
 use crate::control::link::{OUTGOING_MAX, TaskManagerLink};
 use crate::control::messages::{CONTROL_VERSION, FromJobManager, FromTaskManager};
-use crate::control::server::Shared;
+use crate::control::server::{LeaderHandler, Shared};
 
 /// How long a TaskManager may take to say who it is, and to take the word that it is refused.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,22 +67,22 @@ async fn run(shared: &Shared, mut incoming: Streaming<FromTaskManager>, link: &T
         Ok(id) => id,
         Err(reason) => return FromJobManager::Refused { reason },
     };
-    let epoch = match shared.handler.leading() {
-        Ok(epoch) => epoch,
+    let leader = match shared.handler.leader() {
+        Ok(leader) => leader,
         Err(leader) => {
             shared.refuse("not-leader");
             return FromJobManager::NotLeader { leader };
         }
     };
     // In front of whatever others send through the link.
-    link.try_push(FromJobManager::Welcome { epoch });
-    if let Err(reason) = shared.handler.connected(&id, link.clone()) {
+    link.try_push(FromJobManager::Welcome { epoch: leader.epoch() });
+    if let Err(reason) = leader.connected(&id, link.clone()) {
         shared.refuse("not-wanted");
         return FromJobManager::Refused { reason };
     }
-    let reason = serve(shared, &id, &mut incoming, link).await;
-    shared.handler.disconnected(&id, &reason).await;
-    match shared.handler.leading() {
+    let reason = serve(shared, leader.as_ref(), &id, &mut incoming, link).await;
+    leader.disconnected(&id, &reason).await;
+    match shared.handler.leader() {
         Ok(_) => FromJobManager::Refused { reason },
         Err(leader) => FromJobManager::NotLeader { leader },
     }
@@ -117,6 +117,7 @@ async fn hello(shared: &Shared, incoming: &mut Streaming<FromTaskManager>) -> Re
 /// Serves a TaskManager until its connection ends, and says why that is.
 async fn serve(
     shared: &Shared,
+    leader: &dyn LeaderHandler,
     id: &TaskManagerId,
     incoming: &mut Streaming<FromTaskManager>,
     link: &TaskManagerLink,
@@ -124,11 +125,19 @@ async fn serve(
     let mut alive = tokio::time::interval(shared.options.heartbeat_interval.max(Duration::from_millis(1)));
     let timeout = shared.options.heartbeat_timeout;
     let mut silent_at = tokio::time::Instant::now() + timeout;
+    let mut told = Vec::new();
     loop {
         let message = tokio::select! {
             reason = link.closed() => return reason,
             _ = alive.tick() => {
                 link.try_push(FromJobManager::Alive);
+                let job_managers = leader.job_managers();
+                if job_managers != told {
+                    told.clone_from(&job_managers);
+                    if link.push(FromJobManager::JobManagers(job_managers)).await.is_err() {
+                        return "its connection has ended".to_owned();
+                    }
+                }
                 continue;
             }
             () = tokio::time::sleep_until(silent_at) => {
@@ -138,7 +147,7 @@ async fn serve(
         };
         match message {
             Ok(Some(message)) => {
-                if let Err(reason) = handle(shared, id, message, link).await {
+                if let Err(reason) = handle(shared, leader, id, message, link).await {
                     return reason;
                 }
                 silent_at = tokio::time::Instant::now() + timeout;
@@ -157,6 +166,7 @@ async fn serve(
 
 async fn handle(
     shared: &Shared,
+    leader: &dyn LeaderHandler,
     id: &TaskManagerId,
     message: FromTaskManager,
     link: &TaskManagerLink,
@@ -178,7 +188,7 @@ async fn handle(
                 Err(format!("it sent a message in the name of {sender}"))
             }
             _ => {
-                shared.handler.received(id, message).await;
+                leader.received(id, message).await;
                 Ok(())
             }
         },

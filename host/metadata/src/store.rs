@@ -1,14 +1,17 @@
-//! The log and its snapshot in a redb file.
+//! One member's redb file: its vote, its log, and its newest snapshot of the state.
 //!
-//! Tables: `meta` has the format's version and the snapshot's header, `log` the commands by index, `snapshot` the
-//! pieces of the state. A snapshot, and the truncation of the log below it, are one transaction.
+//! Tables: `meta` has the format's version, whose file it is, the vote, what was purged and the snapshot's header; `log`
+//! the entries by index; `snapshot` the pieces of the state by generation. Each change is one transaction that is on
+//! disk when it returns.
 
 mod create;
 mod load;
 mod snapshot;
+mod write;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use millrace_metadata_core::MetadataState;
 use redb::backends::FileBackend;
@@ -16,39 +19,64 @@ use redb::{Database, StorageBackend, TableDefinition, WriteTransaction};
 
 #[cfg(test)]
 pub(crate) use create::{create_on, unfinished};
-pub(crate) use snapshot::SnapshotError;
+pub(crate) use load::read_entries;
+pub(crate) use snapshot::{PIECE_BYTES, decode_state, read_snapshot_bytes};
+pub(crate) use write::{Write, WriteError};
 
 use crate::error::MetadataError;
-use crate::options::{LOG_BYTES_MIN, MetadataOptions};
-use crate::record;
+use crate::options::MetadataOptions;
+use crate::types::{LogId, SnapshotMeta, Vote};
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
-const SNAPSHOT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("snapshot");
+const SNAPSHOT: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("snapshot");
 
 const FORMAT_KEY: &str = "format";
+const MEMBER_KEY: &str = "member";
+const VOTE_KEY: &str = "vote";
+const COMMITTED_KEY: &str = "committed";
+const PURGED_KEY: &str = "purged";
 const SNAPSHOT_KEY: &str = "snapshot";
 
-/// The version of the tables' layout.
-const FORMAT: u8 = 1;
+/// The places of the records in `meta`, which are part of their checksums.
+const VOTE_PLACE: u64 = 1;
+const COMMITTED_PLACE: u64 = 2;
+const PURGED_PLACE: u64 = 3;
+const SNAPSHOT_PLACE: u64 = 4;
+const MEMBER_PLACE: u64 = 5;
 
-/// The log of one replica.
-#[derive(Debug)]
-pub(crate) struct Log {
-    db: Database,
-    path: PathBuf,
-    snapshot_entries: u64,
-    /// The index of the newest entry; 0 before the first one.
-    last_index: u64,
-    /// Entries behind the snapshot, and their bytes.
-    entries: u64,
-    entry_bytes: u64,
-    snapshot_bytes: u64,
+/// The version of the tables' layout. The first one had no vote and no members.
+const FORMAT: u8 = 2;
+
+/// An open file. Reading goes on beside writing.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) db: Arc<Database>,
+    pub(crate) path: PathBuf,
 }
 
-impl Log {
-    /// Opens or creates the file, and gives the state that it holds.
-    pub(crate) fn open(options: &MetadataOptions) -> Result<(Self, MetadataState), MetadataError> {
+/// What the file held when it was opened.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Loaded {
+    pub(crate) vote: Option<Vote>,
+    pub(crate) committed: Option<LogId>,
+    pub(crate) purged: Option<LogId>,
+    /// The newest entry of the log, or what was purged last.
+    pub(crate) last: Option<LogId>,
+    /// The bytes of the log's entries.
+    pub(crate) log_bytes: u64,
+    /// The newest snapshot, if there is any.
+    pub(crate) snapshot: Option<SnapshotMeta>,
+    pub(crate) snapshot_bytes: u64,
+    /// The generation of the snapshot's pieces.
+    pub(crate) generation: u64,
+    /// The state in the snapshot; the empty one without it.
+    pub(crate) state: MetadataState,
+}
+
+impl Store {
+    /// Opens or creates the file, and gives what it holds.
+    pub(crate) fn open(options: &MetadataOptions) -> Result<(Self, Loaded), MetadataError> {
         let path = &options.path;
         let failed = |cause: redb::Error| MetadataError::while_opening(path, cause);
         if !path.try_exists().map_err(|cause| failed(cause.into()))? {
@@ -67,7 +95,7 @@ impl Log {
     pub(crate) fn open_on(
         backend: impl StorageBackend,
         options: &MetadataOptions,
-    ) -> Result<(Self, MetadataState), MetadataError> {
+    ) -> Result<(Self, Loaded), MetadataError> {
         let db = builder(options).create_with_backend(backend);
         Self::load(db.map_err(|cause| MetadataError::while_opening(&options.path, cause))?, options)
     }
@@ -75,32 +103,6 @@ impl Log {
     /// The file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Writes commands behind the newest entry, all or none, and returns when they are durable.
-    pub(crate) fn append(&mut self, commands: &[Vec<u8>]) -> Result<(), redb::Error> {
-        let txn = begin(&self.db)?;
-        let mut index = self.last_index;
-        let mut bytes = 0;
-        {
-            let mut log = txn.open_table(LOG)?;
-            for command in commands {
-                index += 1;
-                let entry = record::seal(index, command);
-                bytes += entry.len() as u64;
-                log.insert(index, entry.as_slice())?;
-            }
-        }
-        txn.commit()?;
-        self.last_index = index;
-        self.entries += commands.len() as u64;
-        self.entry_bytes += bytes;
-        Ok(())
-    }
-
-    /// Whether the log has grown so long that a snapshot ought to replace it.
-    pub(crate) fn wants_snapshot(&self) -> bool {
-        self.entries >= self.snapshot_entries || self.entry_bytes >= LOG_BYTES_MIN.max(self.snapshot_bytes)
     }
 }
 

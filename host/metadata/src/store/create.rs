@@ -6,16 +6,16 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use millrace_metadata_core::MetadataState;
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 
-use super::{FORMAT, FORMAT_KEY, LOG, Log, META, SNAPSHOT, begin, builder};
+use super::{FORMAT, FORMAT_KEY, LOG, Loaded, MEMBER_KEY, MEMBER_PLACE, META, SNAPSHOT, Store, begin, builder};
 use crate::error::MetadataError;
 use crate::options::MetadataOptions;
+use crate::record;
 
-/// Makes the file, and gives the log on it.
-pub(super) fn create_file(options: &MetadataOptions) -> Result<(Log, MetadataState), MetadataError> {
+/// Makes the file.
+pub(super) fn create_file(options: &MetadataOptions) -> Result<(Store, Loaded), MetadataError> {
     let path = &options.path;
     let failed = |cause: redb::Error| MetadataError::while_opening(path, cause);
     let unfinished = unfinished(path);
@@ -34,14 +34,19 @@ pub(super) fn create_file(options: &MetadataOptions) -> Result<(Log, MetadataSta
     let backend = FileBackend::new(file).map_err(|cause| failed(cause.into()))?;
     let db = create_on(backend, options).map_err(failed)?;
     publish(&unfinished, path).map_err(|cause| failed(cause.into()))?;
-    Log::load(db, options)
+    Store::load(db, options)
 }
 
-/// Makes an empty store behind `backend`, which stands for a file.
+/// Makes an empty store of the options' member behind `backend`, which stands for a file.
 pub(crate) fn create_on(backend: impl StorageBackend, options: &MetadataOptions) -> Result<Database, redb::Error> {
     let db = builder(options).create_with_backend(backend)?;
     let txn = begin(&db)?;
-    txn.open_table(META)?.insert(FORMAT_KEY, [FORMAT].as_slice())?;
+    {
+        let mut meta = txn.open_table(META)?;
+        meta.insert(FORMAT_KEY, [FORMAT].as_slice())?;
+        let member = record::seal(MEMBER_PLACE, &options.member.to_le_bytes());
+        meta.insert(MEMBER_KEY, member.as_slice())?;
+    }
     txn.open_table(LOG)?;
     txn.open_table(SNAPSHOT)?;
     txn.commit()?;
