@@ -42,10 +42,7 @@ impl Workers {
     }
 
     /// Waits until the processes satisfy a condition.
-    pub async fn wait_for(
-        &self,
-        condition: impl Fn(&BTreeMap<String, i32>) -> bool,
-    ) -> Result<BTreeMap<String, i32>> {
+    pub async fn wait_for(&self, condition: impl Fn(&BTreeMap<String, i32>) -> bool) -> Result<BTreeMap<String, i32>> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let processes = self.processes()?;

@@ -56,9 +56,9 @@ pub use millrace_job_core::{
     SCHEDULER_OPTIONS, SchedulerOption, SchedulerOptions,
 };
 pub use millrace_metadata::{GroupStatus, MemberAddresses, MemberId, MemberRole, MemberStatus};
+pub use millrace_resource_core::{WORKER_OPTIONS, WorkerId, WorkerOption, WorkerOptionError, WorkerOptions};
 pub use operations::Outcome;
 pub use options::JobManagerOptions;
-pub use millrace_resource_core::{WORKER_OPTIONS, WorkerId, WorkerOption, WorkerOptionError, WorkerOptions};
 pub use planner::{Plan, Planner};
 pub use processes::{ProcessDriver, ProcessOptions};
 pub use results::{ResultRows, ResultsError};

@@ -4,15 +4,19 @@
 //! nearest known one; a value is checked when it is read, not when it is first used; an option that is listed in
 //! [`OPTIONS`] is read somewhere.
 
+mod native;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use millrace_jobmanager::{
     CHECKPOINT_OPTIONS, CheckpointOptions, RESTART_OPTIONS, RestartOptions, SCHEDULER_OPTIONS, SchedulerOptions,
-    WORKER_OPTIONS, WorkerOptions, inline_bytes, state_backend,
+    WorkerOptions, inline_bytes, state_backend,
 };
 use millrace_types::{parse_bytes, parse_duration_ms};
+
+pub(crate) use native::{DRIVER, PROCESS_DIR, PROCESS_DRIVER, PROCESS_ENDS};
 
 /// What kind of value an option takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,7 @@ enum Kind {
 }
 
 /// One option.
+#[derive(Clone, Copy)]
 pub(crate) struct OptionSpec {
     pub(crate) key: &'static str,
     kind: Kind,
@@ -62,9 +67,6 @@ pub(crate) const REGISTRATION_TIMEOUT: &str = "taskmanager.registration.timeout"
 pub(crate) const ORPHAN_TIMEOUT: &str = "taskmanager.leader-loss.timeout";
 pub(crate) const ADOPTION_TIMEOUT: &str = "jobmanager.adoption.timeout";
 pub(crate) const RPC_PEERS: &str = "jobmanager.rpc.peers";
-pub(crate) const DRIVER: &str = "resourcemanager.driver";
-pub(crate) const PROCESS_DIR: &str = "resourcemanager.process.dir";
-pub(crate) const PROCESS_ENDS: &str = "resourcemanager.process.end-with-jobmanager";
 pub(crate) const RAFT_ID: &str = "high-availability.raft.id";
 pub(crate) const RAFT_PEERS: &str = "high-availability.raft.peers";
 pub(crate) const RAFT_JOIN: &str = "high-availability.raft.join";
@@ -97,10 +99,6 @@ pub(crate) const FROM_LOCAL: &str = "execution.state-recovery.from-local";
 pub(crate) const STATE_MEMORY: &str = "state.backend.redb.memory-per-task";
 pub(crate) const STATE_DISK: &str = "state.backend.redb.disk-per-task";
 
-/// The driver of processes of this machine, the only one; without it people start TaskManagers.
-pub(crate) const PROCESS_DRIVER: &str = "process";
-const NO_DRIVER: &str = "none";
-
 const fn restart(index: usize) -> OptionSpec {
     let millrace_jobmanager::RestartOption { key, default, description } = RESTART_OPTIONS[index];
     option(key, Kind::Restart, default, description)
@@ -114,11 +112,6 @@ const fn scheduler(index: usize) -> OptionSpec {
 const fn checkpoints(index: usize) -> OptionSpec {
     let millrace_jobmanager::CheckpointOption { key, default, description } = CHECKPOINT_OPTIONS[index];
     option(key, Kind::Checkpoints, default, description)
-}
-
-const fn workers(index: usize) -> OptionSpec {
-    let millrace_jobmanager::WorkerOption { key, default, description } = WORKER_OPTIONS[index];
-    option(key, Kind::Workers, default, description)
 }
 
 /// All options, in the order in which they are printed.
@@ -157,16 +150,16 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(REGISTRATION_TIMEOUT, Kind::Duration, "5 min", "how long a TaskManager looks for a JobManager"),
     option(ORPHAN_TIMEOUT, Kind::Duration, "30 s", "how long tasks run on while their TaskManager looks for a leader"),
     option(ADOPTION_TIMEOUT, Kind::Duration, "3 s", "how long a new leader waits for the tasks of the one before"),
-    option(DRIVER, Kind::Driver, NO_DRIVER, "what starts TaskManagers: none, or process (--native): this machine"),
-    option(PROCESS_DIR, Kind::Text, "", "native: where TaskManagers have their data; taskmanagers in data.dir unless set"),
-    option(PROCESS_ENDS, Kind::Flag, "false", "native: whether TaskManagers end with the JobManager that started them"),
-    workers(0),
-    workers(1),
-    workers(2),
-    workers(3),
-    workers(4),
-    workers(5),
-    workers(6),
+    native::OPTIONS[0],
+    native::OPTIONS[1],
+    native::OPTIONS[2],
+    native::OPTIONS[3],
+    native::OPTIONS[4],
+    native::OPTIONS[5],
+    native::OPTIONS[6],
+    native::OPTIONS[7],
+    native::OPTIONS[8],
+    native::OPTIONS[9],
     option(SLOTS, Kind::Count, "0", "the slots of a TaskManager; 0: the processor cores"),
     option(PARALLELISM, Kind::Count, "1", "the parallelism of operators and runs that state none"),
     option(BUFFER_TIMEOUT, Kind::Duration, "5 ms", "how long a partly filled batch waits for more rows"),
@@ -286,8 +279,7 @@ impl Configuration {
             Kind::Scheduler => SchedulerOptions::default().set(key, &value).map_err(Into::into),
             Kind::Checkpoints => CheckpointOptions::default().set(key, &value).map_err(Into::into),
             Kind::Workers => WorkerOptions::default().set(key, &value).map_err(Into::into),
-            Kind::Driver if [NO_DRIVER, PROCESS_DRIVER].contains(&value.as_str()) => Ok(()),
-            Kind::Driver => Err(anyhow!("\"{value}\" is neither {NO_DRIVER} nor {PROCESS_DRIVER}")),
+            Kind::Driver => native::check_driver(&value),
             Kind::Inline => inline_bytes(&value).map(drop).map_err(|what| anyhow!(what)),
             Kind::Flag => flag(&value).map(drop),
             Kind::Backend => state_backend(&value).map(drop).map_err(|what| anyhow!(what)),
@@ -340,23 +332,6 @@ impl Configuration {
             options.set(option.key, self.text(option.key))?;
         }
         Ok(options)
-    }
-
-    /// The options of native mode.
-    pub(crate) fn workers(&self) -> Result<WorkerOptions> {
-        let mut options = WorkerOptions::default();
-        for option in WORKER_OPTIONS {
-            options.set(option.key, self.text(option.key))?;
-        }
-        Ok(options)
-    }
-
-    /// All that is set, but for some keys, as the text of a file.
-    pub(crate) fn to_toml(&self, without: &[&str]) -> String {
-        let set = self.values.iter().filter(|(key, _)| !without.contains(key));
-        let table: toml::Table =
-            set.map(|(key, (value, _))| ((*key).to_owned(), toml::Value::String(value.clone()))).collect();
-        table.to_string()
     }
 
     /// The options of checkpoints, which have to agree with each other.

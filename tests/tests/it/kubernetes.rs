@@ -125,7 +125,11 @@ fn contains(whole: &Value, part: &Value, at: &str) -> Result<()> {
         }),
         (Value::Array(whole), Value::Array(part)) => {
             ensure!(whole.len() == part.len(), "{at} has another length");
-            whole.iter().zip(part).enumerate().try_for_each(|(i, (whole, part))| contains(whole, part, &format!("{at}[{i}]")))
+            whole
+                .iter()
+                .zip(part)
+                .enumerate()
+                .try_for_each(|(i, (whole, part))| contains(whole, part, &format!("{at}[{i}]")))
         }
         _ => {
             ensure!(whole == part, "{at} is read as {whole}");
@@ -217,11 +221,15 @@ fn every_job_manager_knows_itself_and_the_others() -> Result<()> {
         assert_eq!(value_of(&arguments, "--listen")?, format!("0.0.0.0:{rest}"));
     }
     let defaults = deployment::effective_options(None)?;
-    assert_eq!((rpc.to_string(), rest.to_string()), (defaults["jobmanager.rpc.port"].clone(), defaults["rest.port"].clone()));
+    assert_eq!(
+        (rpc.to_string(), rest.to_string()),
+        (defaults["jobmanager.rpc.port"].clone(), defaults["rest.port"].clone())
+    );
     // A member is looked for before it is ready, and none waits for another to start.
     let spec = set.spec.as_ref().context("spec")?;
     assert_eq!(spec.pod_management_policy.as_deref(), Some("Parallel"));
-    let service = manifests.service(spec.service_name.as_deref().context("a service")?)?.spec.as_ref().context("spec")?;
+    let service =
+        manifests.service(spec.service_name.as_deref().context("a service")?)?.spec.as_ref().context("spec")?;
     assert_eq!(service.cluster_ip.as_deref(), Some("None"));
     assert_eq!(service.publish_not_ready_addresses, Some(true));
     Ok(())
@@ -331,8 +339,7 @@ async fn probes_ask_what_is_there() -> Result<()> {
 #[test]
 fn pods_may_do_little_and_write_where_they_are_let() -> Result<()> {
     let manifests = Manifests::read()?;
-    let claims: BTreeSet<&str> =
-        manifests.claims.iter().filter_map(|claim| claim.metadata.name.as_deref()).collect();
+    let claims: BTreeSet<&str> = manifests.claims.iter().filter_map(|claim| claim.metadata.name.as_deref()).collect();
     for pod in manifests.pods()? {
         let spec = pod.spec.as_ref().context("spec")?;
         assert_eq!(spec.automount_service_account_token, Some(false));
@@ -359,8 +366,11 @@ fn pods_may_do_little_and_write_where_they_are_let() -> Result<()> {
             spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).chain(templates).collect();
         let mounts = container.volume_mounts.as_deref().unwrap_or_default();
         assert!(mounts.iter().all(|mount| volumes.contains(mount.name.as_str())), "{}", container.name);
-        let writable: BTreeSet<&str> =
-            mounts.iter().filter(|mount| mount.read_only != Some(true)).map(|mount| mount.mount_path.as_str()).collect();
+        let writable: BTreeSet<&str> = mounts
+            .iter()
+            .filter(|mount| mount.read_only != Some(true))
+            .map(|mount| mount.mount_path.as_str())
+            .collect();
         let arguments = match container.name.as_str() {
             "jobmanager" => arguments_of_job_manager(container, "millrace-jobmanager-1")?,
             _ => arguments_of_task_manager(container)?,

@@ -81,7 +81,7 @@ async fn task_managers_come_with_a_job_are_replaced_and_go_and_the_rows_are_exac
     let before = checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 4).await?;
     drop(before);
     assert_eq!(cluster.client.job(&job).await?.state, JobStatus::Running, "it was over before its JobManager died");
-    cluster.restart_job_manager()?;
+    cluster.restart_job_manager().await?;
     cluster.wait_finished(&job).await?;
     assert!(workers.processes()?.iter().all(|(name, pid)| second.get(name) == Some(pid)), "no second set was started");
     expected.compare(committed_rows(&output)?)?;
@@ -99,7 +99,7 @@ async fn a_restarted_job_manager_goes_on_with_the_task_managers_that_it_had() ->
     let job = cluster.run(&bundle, unbounded(4)).await?;
     cluster.wait_running(&job).await?;
     let before = workers.processes()?;
-    cluster.restart_job_manager()?;
+    cluster.restart_job_manager().await?;
     cluster.wait_for_slots(2, 0).await?;
     cluster.wait_running(&job).await?;
     assert_eq!(workers.processes()?, before);
@@ -142,6 +142,28 @@ async fn task_managers_end_with_their_job_manager_if_that_is_wanted() -> Result<
     cluster.wait_running(&job).await?;
     assert_eq!(workers.processes()?.len(), 1);
     cluster.job_manager().kill()?;
+    workers.wait_for(std::collections::BTreeMap::is_empty).await?;
+    Ok(())
+}
+
+/// The members share the place of their processes, so each leader knows those of the one before it.
+#[tokio::test]
+async fn the_next_leader_goes_on_with_the_task_managers_of_its_machine_and_stops_them() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let workers = Workers::of(folder.path());
+    let place = format!("resourcemanager.process.dir={}", folder.path().join("taskmanagers").display());
+    let arguments: Vec<&str> = NATIVE.into_iter().chain(["-D", &place]).collect();
+    let mut cluster = Processes::start_group(folder.path(), 3, 0, 2, &arguments).await?;
+    let job = cluster.run(&repository::bundle("faulty")?, unbounded(4)).await?;
+    cluster.wait_running(&job).await?;
+    let before = workers.processes()?;
+    assert_eq!(before.len(), 2, "{before:?}");
+    let leader = cluster.leader().await?;
+    cluster.job_managers[leader].kill()?;
+    assert_ne!(cluster.leader().await?, leader);
+    cluster.wait_running(&job).await?;
+    assert_eq!(workers.processes()?, before);
+    cluster.client.cancel(&job).await?;
     workers.wait_for(std::collections::BTreeMap::is_empty).await?;
     Ok(())
 }

@@ -51,7 +51,8 @@ fn parse(text: &str) -> Result<Unit> {
 }
 
 fn only<'a>(unit: &'a Unit, section: &str, key: &str) -> Result<&'a str> {
-    let values = unit.get(section).and_then(|keys| keys.get(key)).with_context(|| format!("no {key} in [{section}]"))?;
+    let values =
+        unit.get(section).and_then(|keys| keys.get(key)).with_context(|| format!("no {key} in [{section}]"))?;
     ensure!(values.len() == 1, "{key} is there {} times", values.len());
     Ok(&values[0])
 }

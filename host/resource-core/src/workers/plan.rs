@@ -89,8 +89,7 @@ pub(crate) fn wanted(situation: &Situation, options: &WorkerOptions) -> Wanted {
 mod tests {
     use super::*;
 
-    const OPTIONS: WorkerOptions =
-        WorkerOptions { slots_per_worker: 2, slots_max: 8, ..WorkerOptions::DEFAULT };
+    const OPTIONS: WorkerOptions = WorkerOptions { slots_per_worker: 2, slots_max: 8, ..WorkerOptions::DEFAULT };
 
     fn whole(slots: u32) -> Lacking {
         Lacking { slots, partly: false }

@@ -7,5 +7,5 @@ mod heartbeats;
 mod membership;
 mod placement;
 mod properties;
-mod workers;
 mod worker_properties;
+mod workers;
