@@ -49,19 +49,23 @@ impl Harness {
 }
 
 fn starts(commands: &[Command]) -> Vec<&str> {
-    let start = |command| match command {
-        &Command::StartWorker { ref worker } => Some(worker.0.as_str()),
-        _ => None,
-    };
-    commands.iter().filter_map(start).collect()
+    let mut workers = Vec::new();
+    for command in commands {
+        if let Command::StartWorker { worker } = command {
+            workers.push(worker.0.as_str());
+        }
+    }
+    workers
 }
 
 fn stops(commands: &[Command]) -> Vec<&str> {
-    let stop = |command| match command {
-        &Command::StopWorker { ref worker } => Some(worker.0.as_str()),
-        _ => None,
-    };
-    commands.iter().filter_map(stop).collect()
+    let mut workers = Vec::new();
+    for command in commands {
+        if let Command::StopWorker { worker } = command {
+            workers.push(worker.0.as_str());
+        }
+    }
+    workers
 }
 
 #[test]
