@@ -124,6 +124,18 @@ pub async fn outcome(client: &Client, job: &str, request: &str) -> Result<Savepo
     }
 }
 
+/// What became of such a request, once that is known.
+pub async fn ended(client: &Client, job: &str, request: &str) -> Result<Savepoint> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match outcome(client, job, request).await? {
+            Savepoint::InProgress => ensure!(Instant::now() < deadline, "the savepoint {request} has no outcome"),
+            outcome => return Ok(outcome),
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
 /// One line of a job's history of checkpoints.
 #[derive(Debug, Clone)]
 pub struct Taken {

@@ -34,6 +34,16 @@ impl Jobs {
         Ok(self.client.run(&id, &run.request()).await?.jobid)
     }
 
+    /// The attempt of each task, and when it was deployed.
+    pub async fn attempts(&self, job: &str) -> Result<Vec<(u32, i64)>> {
+        let mut attempts = Vec::new();
+        for vertex in self.client.job(job).await?.vertices {
+            let vertex = self.client.vertex(job, &vertex.id).await?;
+            attempts.extend(vertex.subtasks.iter().map(|subtask| (subtask.attempt, subtask.start_time)));
+        }
+        Ok(attempts)
+    }
+
     /// Waits until a job is in a state that satisfies a condition.
     pub async fn wait_for(&self, job: &str, condition: impl Fn(&JobDetails) -> bool) -> Result<JobDetails> {
         let deadline = Instant::now() + PATIENCE;
@@ -114,6 +124,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// The request that it stands for.
     pub fn request(&self) -> RunRequest {
         let seed = self.discard_seed.map(|seed| ("sandbox.discard-instances.seed".to_owned(), seed.to_string()));
         let options = self.options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));

@@ -36,14 +36,18 @@ impl Network {
     /// Relays to JobManagers that will listen at these addresses.
     pub fn new(behind: &[String]) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let entered = runtime.enter();
         let cuts = Arc::new(watch::Sender::new(Cuts::default()));
         let mut reached = Vec::new();
         for (index, behind) in behind.iter().enumerate() {
             let address = free_address()?;
-            let listener = runtime.block_on(TcpListener::bind(&address))?;
+            let listener = std::net::TcpListener::bind(&address)?;
+            listener.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(listener)?;
             runtime.spawn(relay(listener, behind.clone(), index, cuts.subscribe()));
             reached.push(address);
         }
+        drop(entered);
         Ok(Self { reached, cuts, runtime: Some(runtime) })
     }
 

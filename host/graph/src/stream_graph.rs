@@ -83,7 +83,7 @@ pub enum Chaining {
 }
 
 /// Code of a component of the bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuestCode {
     /// The component's name in the manifest; `None`: the entry component.
@@ -178,6 +178,25 @@ pub struct StreamNode {
     /// How the source of a node that generates watermarks waits for others; `None`: it does not.
     #[serde(default)]
     pub alignment: Option<WatermarkAlignment>,
+}
+
+impl StreamNode {
+    /// A node that states nothing but what it is; it is called by its uid.
+    pub fn new(uid: impl Into<String>, kind: NodeKind) -> Self {
+        let uid = uid.into();
+        Self {
+            name: uid.clone(),
+            uid,
+            kind,
+            parallelism: None,
+            max_parallelism: None,
+            slot_sharing_group: None,
+            chaining: Chaining::Always,
+            generates_watermarks: false,
+            idle_timeout_ms: None,
+            alignment: None,
+        }
+    }
 }
 
 /// Holds back sources that are ahead of others of their group.

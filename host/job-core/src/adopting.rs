@@ -164,6 +164,10 @@ impl JobCore {
             *position.ok_or_else(|| format!("a task of a vertex {vertex} runs, which the job does not have"))?;
         let recorded = self.attempts.recorded.get(position).copied();
         let place = Task { vertex: position, subtask };
+        let vertex = &self.spec.graph.vertices[position];
+        if task.parallelism > vertex.max_parallelism {
+            return Err(format!("{} cannot have {} subtasks", vertex.name, task.parallelism));
+        }
         match recorded {
             Some(recorded) if attempt == recorded && subtask < task.parallelism => Ok(Some(place)),
             Some(recorded) if attempt < recorded => Ok(None),
@@ -210,7 +214,7 @@ impl JobCore {
     }
 
     fn adopted_name(&self, task: Task) -> String {
-        format!("task {} of {}", task.subtask + 1, self.spec.graph.vertices[task.vertex].name)
+        format!("task {} of {}", u64::from(task.subtask) + 1, self.spec.graph.vertices[task.vertex].name)
     }
 
     fn adoption_deadline(&self) -> Result<(), Refusal> {

@@ -28,9 +28,7 @@ pub use completed::{
     VertexFigures,
 };
 pub(crate) use coordinator::Coordinator;
-pub use options::{
-    CHECKPOINT_OPTIONS, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions, Retention,
-};
+pub use options::{CHECKPOINT_OPTIONS, CheckpointMode, CheckpointOptions, Retention};
 pub use restoring::fit_graph;
 pub use summary::Figures;
 pub use view::{CheckpointCounts, CheckpointStatus, CheckpointSummary, CheckpointView, CheckpointsView, RestoredView};

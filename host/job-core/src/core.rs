@@ -102,7 +102,7 @@ pub struct JobCore {
     pub(crate) splits: BTreeMap<NodeId, Splits>,
     /// Where each shared slot is, by its number, from its first deployment until it is lost.
     pub(crate) assigned_slots: BTreeMap<u32, (SlotId, AllocationId)>,
-    /// Where each shared slot was when it was deployed last: copies of its tasks' state may be there.
+    /// Where each shared slot was when it was deployed or adopted last: copies of its tasks' state may be there.
     pub(crate) former_slots: BTreeMap<u32, SlotId>,
     /// Subtasks whose state is not terminal.
     pub(crate) unfinished: u32,

@@ -26,6 +26,7 @@ mod ending;
 mod event;
 mod exceptions;
 mod failing;
+mod named_options;
 mod regions;
 mod restart;
 mod restarting;
@@ -43,19 +44,16 @@ mod waiting;
 pub use crate::core::JobCore;
 pub use adopting::AdoptionOptions;
 pub use checkpoints::{
-    CHECKPOINT_OPTIONS, CheckpointCounts, CheckpointMode, CheckpointOption, CheckpointOptionError, CheckpointOptions,
-    CheckpointStatus, CheckpointSummary, CheckpointView, CheckpointsView, CompletedCheckpoint, Figures, InFlightState,
-    OperatorState, RestoredView, Retention, SourceState, SplitState, StartFrom, StoredCheckpoint, VertexFigures,
-    fit_graph,
+    CHECKPOINT_OPTIONS, CheckpointCounts, CheckpointMode, CheckpointOptions, CheckpointStatus, CheckpointSummary,
+    CheckpointView, CheckpointsView, CompletedCheckpoint, Figures, InFlightState, OperatorState, RestoredView,
+    Retention, SourceState, SplitState, StartFrom, StoredCheckpoint, VertexFigures, fit_graph,
 };
 pub use dropped::{DropReason, Dropped};
 pub use event::{Command, EnumerationId, Input, JobCode, RequestId, SnapshotLocation, StopMode, UpgradeEnd, WriteId};
 pub use exceptions::{ExceptionEntry, ExceptionHistory};
-pub use restart::{
-    Decimal, DecimalError, ExponentialDelay, RESTART_OPTIONS, RestartOption, RestartOptionError, RestartOptions,
-    RestartStrategy,
-};
-pub use scaling::{AdaptiveOptions, SCHEDULER_OPTIONS, SchedulerOption, SchedulerOptionError, SchedulerOptions};
+pub use named_options::{NamedOption, OptionError};
+pub use restart::{Decimal, DecimalError, ExponentialDelay, RESTART_OPTIONS, RestartOptions, RestartStrategy};
+pub use scaling::{AdaptiveOptions, SCHEDULER_OPTIONS, SchedulerOptions};
 pub use spec::{JobOptions, JobSpec};
 pub use split_assigner::{Handout, SPLIT_BYTES_MAX, SPLITS_BYTES_MAX, SPLITS_MAX, SplitAssigner, SplitProgress};
 pub use vertex_view::{SubtaskView, VertexView};

@@ -15,6 +15,6 @@ mod policy;
 mod strategy;
 
 pub use decimal::{Decimal, DecimalError};
-pub use options::{RESTART_OPTIONS, RestartOption, RestartOptionError, RestartOptions};
+pub use options::{RESTART_OPTIONS, RestartOptions};
 pub(crate) use policy::RestartPolicy;
 pub use strategy::{ExponentialDelay, RestartStrategy};

@@ -21,7 +21,7 @@ use crate::core::{JobCore, Phase};
 use crate::event::Command;
 use crate::tasks::Task;
 use crate::vertex_view::SubtaskView;
-pub use options::{AdaptiveOptions, SCHEDULER_OPTIONS, SchedulerOption, SchedulerOptionError, SchedulerOptions};
+pub use options::{AdaptiveOptions, SCHEDULER_OPTIONS, SchedulerOptions};
 
 /// How many intervals of its checkpoints a job waits for one before it takes up more slots: Flink lets two fail.
 const CHECKPOINTS_AWAITED: u64 = 3;

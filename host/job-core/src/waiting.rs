@@ -186,6 +186,11 @@ impl JobCore {
         let free: Vec<_> = self.slots.in_order().into_iter().filter(|slot| !assigned(slot)).collect();
         let vacant: Vec<u32> = (0..self.sharing.required_slots()).filter(|slot| self.slot_is_vacant(*slot)).collect();
         self.assigned_slots.extend(slot_pool::give_back(&self.former_slots, &vacant, free));
+        self.note_places();
+    }
+
+    /// Keeps in mind where the shared slots are.
+    pub(crate) fn note_places(&mut self) {
         self.former_slots = self.assigned_slots.iter().map(|(number, (slot, _))| (*number, slot.clone())).collect();
     }
 

@@ -21,6 +21,9 @@ pub enum DispatcherError {
     /// It cannot be done now; trying again later may help.
     #[error("{0}")]
     Unavailable(String),
+    /// Another JobManager leads, or nobody for the moment. Nothing was done.
+    #[error("{0}")]
+    NotLeading(String),
     /// A fault of the cluster, such as a full disk.
     #[error("{0}")]
     Internal(String),
@@ -38,10 +41,9 @@ impl From<Failure> for DispatcherError {
 impl From<MetadataError> for DispatcherError {
     fn from(error: MetadataError) -> Self {
         match error {
-            error if error.is_fenced() => Self::Unavailable(error.to_string()),
-            MetadataError::NotLeader { .. } | MetadataError::OutcomeUnknown(_) | MetadataError::Closed => {
-                Self::Unavailable(error.to_string())
-            }
+            error if error.is_fenced() => Self::NotLeading(error.to_string()),
+            MetadataError::NotLeader { .. } => Self::NotLeading(error.to_string()),
+            MetadataError::OutcomeUnknown(_) | MetadataError::Closed => Self::Unavailable(error.to_string()),
             MetadataError::Membership(_) => Self::Conflict(error.to_string()),
             MetadataError::Rejected(rejection) if rejection.is_not_found() => Self::NotFound(rejection.to_string()),
             MetadataError::Rejected(rejection) if rejection.is_retryable() => Self::Unavailable(rejection.to_string()),

@@ -94,7 +94,10 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
             debug_assert!(start.is_ok());
             shell::run(&mut master, &mut inbox).await;
         });
-        if let Err(fault) = running.await
+        let ended = running.await;
+        // What was said to its inbox too late, such as that more tasks have outlived a leader, it has not acted upon.
+        services.resources.send(ResourceInput::JobGone { job: spec.job }).await;
+        if let Err(fault) = ended
             && fault.is_panic()
         {
             bury(&services, &spec, &fault.to_string()).await;
@@ -108,7 +111,6 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
 /// A JobMaster has panicked: its job fails, its tasks are stopped, and nothing else is touched.
 async fn bury(services: &Arc<Services>, spec: &JobSpec, fault: &str) {
     tracing::error!(job = %spec.job, %fault, "a JobMaster failed");
-    services.resources.send(ResourceInput::JobGone { job: spec.job }).await;
     if let Some(entry) = services.registry.get(spec.job) {
         entry.results.end();
         let view = entry.view.borrow().clone();

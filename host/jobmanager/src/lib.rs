@@ -39,6 +39,7 @@ mod shell;
 mod start;
 mod task_managers;
 mod trial;
+mod triggers;
 mod upgrades;
 mod views;
 mod warming;
@@ -52,8 +53,8 @@ pub use group::Group;
 pub use jobs::{JobInfo, RunRequest};
 pub use leading::Lead;
 pub use millrace_job_core::{
-    CHECKPOINT_OPTIONS, CheckpointOption, CheckpointOptions, RESTART_OPTIONS, RestartOption, RestartOptions,
-    SCHEDULER_OPTIONS, SchedulerOption, SchedulerOptions,
+    CHECKPOINT_OPTIONS, CheckpointOptions, NamedOption, RESTART_OPTIONS, RestartOptions, SCHEDULER_OPTIONS,
+    SchedulerOptions,
 };
 pub use millrace_metadata::{GroupStatus, MemberAddresses, MemberId, MemberRole, MemberStatus};
 pub use millrace_resource_core::{WORKER_OPTIONS, WorkerId, WorkerOption, WorkerOptionError, WorkerOptions};

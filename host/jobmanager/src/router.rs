@@ -6,7 +6,7 @@ use millrace_job_core::Input as JobInput;
 use millrace_protocol::{TaskManagerHeartbeat, ToJobManager};
 use millrace_resource_core::Input as ResourceInput;
 
-use crate::job_master::{MasterInput, tell};
+use crate::job_master::{MasterInput, is_told, tell};
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
 
@@ -14,19 +14,16 @@ use crate::resource_manager::ResourceManager;
 /// they stay in order.
 pub(crate) async fn route(message: ToJobManager, resources: &ResourceManager, jobs: &JobRegistry) {
     match message {
-        ToJobManager::Register(registration) => {
-            let strays = registration.allocated.iter().filter(|(_, _, job)| jobs.master(*job).is_none());
-            let slots: Vec<_> = strays.map(|(slot, allocation, _)| (slot.clone(), *allocation)).collect();
-            resources.send(ResourceInput::Registered(registration)).await;
-            if !slots.is_empty() {
-                // Their jobs have ended: nobody else would give them back.
-                resources.send(ResourceInput::SlotsReleased { slots }).await;
-            }
-        }
+        ToJobManager::Register(registration) => resources.send(ResourceInput::Registered(registration)).await,
         ToJobManager::Present(presence) => {
-            let job = presence.job;
-            if let Some(master) = jobs.master(job) {
-                tell(&master, job, JobInput::Present(presence)).await;
+            let (job, slots) = (presence.job, presence.slots.clone());
+            let told = match jobs.master(job) {
+                Some(master) => is_told(&master, job, JobInput::Present(presence)).await,
+                None => false,
+            };
+            if !told {
+                // The job has ended: nobody else would stop its tasks and give its slots back.
+                resources.send(ResourceInput::SlotsReleased { slots }).await;
             }
         }
         ToJobManager::Heartbeat(heartbeat) => {

@@ -1,6 +1,6 @@
 //! The Dispatcher's savepoints: taken, with or without stopping the job, and disposed of; and checkpoints on request.
 
-use millrace_job_core::{Input, RequestId, StopMode};
+use millrace_job_core::{Input, StopMode};
 use millrace_types::{Failure, FailureKind, JobId, TenantId, TriggerId};
 
 use crate::checkpoint_files;
@@ -65,8 +65,7 @@ impl Dispatcher {
         job: JobId,
         trigger: TriggerId,
     ) -> Result<Option<Outcome>, DispatcherError> {
-        let key = OperationKey { tenant: tenant.clone(), job: Some(job), trigger };
-        self.services.operations.outcome(&key, Kind::Savepoint)
+        self.outcome(tenant, Some(job), trigger, Kind::Savepoint)
     }
 
     /// What came of a checkpoint that was asked for; `None`: it goes on.
@@ -76,8 +75,7 @@ impl Dispatcher {
         job: JobId,
         trigger: TriggerId,
     ) -> Result<Option<Outcome>, DispatcherError> {
-        let key = OperationKey { tenant: tenant.clone(), job: Some(job), trigger };
-        self.services.operations.outcome(&key, Kind::Checkpoint)
+        self.outcome(tenant, Some(job), trigger, Kind::Checkpoint)
     }
 
     /// Begins to delete a savepoint, or a checkpoint that no job retains any more.
@@ -98,8 +96,7 @@ impl Dispatcher {
 
     /// What came of a disposal; `None`: it goes on.
     pub fn disposal_outcome(&self, tenant: &TenantId, trigger: TriggerId) -> Result<Option<Outcome>, DispatcherError> {
-        let key = OperationKey { tenant: tenant.clone(), job: None, trigger };
-        self.services.operations.outcome(&key, Kind::Disposal)
+        self.outcome(tenant, None, trigger, Kind::Disposal)
     }
 
     async fn delete_savepoint(&self, tenant: &TenantId, path: &str) -> Result<(), DispatcherError> {
@@ -123,40 +120,5 @@ impl Dispatcher {
             own || (record.checkpoints.is_empty() && named.is_some_and(|named| named.ends_with(folder)))
         };
         state.unfinished_jobs().find(|(_, record)| uses(record)).map(|(_, record)| record.submission.id)
-    }
-
-    /// A job that can be asked for something.
-    pub(crate) fn running(&self, tenant: &TenantId, job: JobId) -> Result<crate::JobInfo, DispatcherError> {
-        let info = self.job(tenant, job)?;
-        let status = info.record.status;
-        if status.is_terminal() || self.services.registry.of_tenant(tenant, job).is_none() {
-            return Err(DispatcherError::Conflict(format!("job {job} does not run: it is {status}")));
-        }
-        Ok(info)
-    }
-
-    pub(crate) async fn ask(
-        &self,
-        tenant: &TenantId,
-        job: JobId,
-        kind: Kind,
-        trigger: Option<TriggerId>,
-        input: impl FnOnce(RequestId) -> MasterInput,
-    ) -> Result<TriggerId, DispatcherError> {
-        let trigger = trigger.unwrap_or_else(|| TriggerId::from_bytes(rand::random()));
-        let key = OperationKey { tenant: tenant.clone(), job: Some(job), trigger };
-        if !self.services.operations.begin(key, kind)? {
-            return Ok(trigger);
-        }
-        match self.services.registry.master(job) {
-            Some(master) => {
-                let request = RequestId(u128::from_be_bytes(*trigger.as_bytes()));
-                if master.send(input(request)).await.is_err() {
-                    self.services.operations.job_ended(job);
-                }
-            }
-            None => self.services.operations.job_ended(job),
-        }
-        Ok(trigger)
     }
 }

@@ -14,7 +14,7 @@ use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
 use crate::job_master::{MasterInput, UpgradeOrder, enumerate_guest};
 use crate::jobs::RunRequest;
-use crate::operations::{Kind, OperationKey, Outcome};
+use crate::operations::{Kind, Outcome};
 use crate::planner::Plan;
 use crate::run_settings::RunSettings;
 use crate::{bundles, trial};
@@ -94,8 +94,7 @@ impl Dispatcher {
         job: JobId,
         trigger: TriggerId,
     ) -> Result<Option<Outcome>, DispatcherError> {
-        let key = OperationKey { tenant: tenant.clone(), job: Some(job), trigger };
-        self.services.operations.outcome(&key, Kind::Upgrade)
+        self.outcome(tenant, Some(job), trigger, Kind::Upgrade)
     }
 
     /// Sources in the guest have to have the splits that they had: those that run go on. The first one that has others.

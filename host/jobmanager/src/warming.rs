@@ -1,8 +1,8 @@
 //! Has all TaskManagers compile the components of the jobs that run, so that the one that takes over for another is ready.
 //!
 //! Invariants:
-//! - A TaskManager is told of a component once in its life, behind the job's first deployment: those that run the job
-//!   compile it for their tasks anyway, and the others meanwhile.
+//! - A TaskManager is told of a component once in its life, behind the job's first deployment or the upgrade that brought
+//!   it: those that run the job compile it for their tasks anyway, and the others meanwhile.
 //! - Nobody waits for this: a TaskManager that takes no message for long is told later, or compiles what its task needs.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,7 +63,7 @@ impl Warming {
         });
     }
 
-    /// The tasks of a job are deployed.
+    /// The tasks of a job are deployed, or run other code.
     pub(crate) fn job_runs(&self, spec: &JobSpec) {
         let components = spec.components.values().map(|component| (spec.tenant.clone(), component.digest)).collect();
         self.jobs.send_modify(|jobs| drop(jobs.insert(spec.job, components)));

@@ -16,14 +16,19 @@ mod toolchain;
 pub(crate) mod upgrade;
 
 use std::future::Future;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use millrace_client::{Client, ClientOptions};
+use millrace_client::api::OperationStatus;
+use millrace_client::{Client, ClientError, ClientOptions};
 use serde::Serialize;
 
 use crate::cli::ClusterArgs;
 use crate::paths::make_absolute;
 use crate::progress::println_stdout;
+
+/// How often it is asked what became of something.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Runs a command of a client.
 pub(crate) fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> {
@@ -33,6 +38,16 @@ pub(crate) fn block_on(command: impl Future<Output = Result<()>>) -> Result<()> 
 
 fn client(cluster: &ClusterArgs) -> Result<Client> {
     Ok(Client::new(&cluster.jobmanager, &ClientOptions::default())?)
+}
+
+/// Asks how something stands until its outcome is there.
+async fn outcome<T>(ask: impl AsyncFn() -> Result<OperationStatus<T>, ClientError>) -> Result<T> {
+    loop {
+        if let Some(outcome) = ask().await?.operation {
+            return Ok(outcome);
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 fn print_json(value: &impl Serialize) -> Result<()> {

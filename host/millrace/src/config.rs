@@ -11,8 +11,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use millrace_jobmanager::{
-    CHECKPOINT_OPTIONS, CheckpointOptions, RESTART_OPTIONS, RestartOptions, SCHEDULER_OPTIONS, SchedulerOptions,
-    WorkerOptions, inline_bytes, state_backend,
+    CHECKPOINT_OPTIONS, CheckpointOptions, NamedOption, RESTART_OPTIONS, RestartOptions, SCHEDULER_OPTIONS,
+    SchedulerOptions, WorkerOptions, inline_bytes, state_backend,
 };
 use millrace_types::{parse_bytes, parse_duration_ms};
 
@@ -99,19 +99,20 @@ pub(crate) const FROM_LOCAL: &str = "execution.state-recovery.from-local";
 pub(crate) const STATE_MEMORY: &str = "state.backend.redb.memory-per-task";
 pub(crate) const STATE_DISK: &str = "state.backend.redb.disk-per-task";
 
+const fn listed(kind: Kind, NamedOption { key, default, description }: NamedOption) -> OptionSpec {
+    option(key, kind, default, description)
+}
+
 const fn restart(index: usize) -> OptionSpec {
-    let millrace_jobmanager::RestartOption { key, default, description } = RESTART_OPTIONS[index];
-    option(key, Kind::Restart, default, description)
+    listed(Kind::Restart, RESTART_OPTIONS[index])
 }
 
 const fn scheduler(index: usize) -> OptionSpec {
-    let millrace_jobmanager::SchedulerOption { key, default, description } = SCHEDULER_OPTIONS[index];
-    option(key, Kind::Scheduler, default, description)
+    listed(Kind::Scheduler, SCHEDULER_OPTIONS[index])
 }
 
 const fn checkpoints(index: usize) -> OptionSpec {
-    let millrace_jobmanager::CheckpointOption { key, default, description } = CHECKPOINT_OPTIONS[index];
-    option(key, Kind::Checkpoints, default, description)
+    listed(Kind::Checkpoints, CHECKPOINT_OPTIONS[index])
 }
 
 /// All options, in the order in which they are printed.

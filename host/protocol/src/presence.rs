@@ -66,7 +66,8 @@ pub struct TaskPresence {
 pub struct ReaderPresence {
     /// The source.
     pub node: NodeId,
-    /// The splits that have reached the reader or wait for it, in order, each with its [`split_digest`]. A split that comes later than this is told comes from an old leader and is dropped.
+    /// The splits that have reached the reader or wait for it, in order, each with its [`split_digest`]. A split that comes
+    /// later than this is told comes from an old leader and is dropped.
     pub received: Vec<(SplitId, u64)>,
     /// Those of them that it has read to their end.
     pub finished: Vec<SplitId>,

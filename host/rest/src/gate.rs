@@ -40,9 +40,6 @@ const IDLE_CONNECTIONS_MAX: usize = 16;
 /// How long they wait.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// When a client without a leader is to ask again, in seconds: the least that the header can say.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
-
 /// What belongs to one connection and is not handed on.
 const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
@@ -127,7 +124,15 @@ impl Gate {
         }
         parts.headers.remove(header::HOST);
         parts.headers.insert(FORWARDED, HeaderValue::from_static("1"));
-        match self.client.request(Request::from_parts(parts, body)).await {
+        let mut lead = self.lead.clone();
+        let replaced =
+            lead.wait_for(|lead| !matches!(lead, Lead::Elsewhere { addresses, .. } if addresses.rest == leader));
+        let answer = tokio::select! {
+            answer = self.client.request(Request::from_parts(parts, body)) => answer,
+            // A leader that stands still takes requests and never answers.
+            _ = replaced => return unknown(&format!("the leader at {leader} was replaced before it answered")),
+        };
+        match answer {
             Ok(answer) => {
                 let (mut parts, body) = answer.into_parts();
                 for name in HOP_BY_HOP {
@@ -168,17 +173,13 @@ fn is_group_status(request: &Request) -> bool {
 /// Nothing was done, and somebody will do it soon.
 fn nobody(reason: &str) -> Response {
     let text = format!("{reason}: try again in a moment; `millrace cluster status` shows the members");
-    let mut response = RestError::new(StatusCode::SERVICE_UNAVAILABLE, text).into_response();
-    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-    response
+    RestError::nobody_leads(text).into_response()
 }
 
 /// Nobody knows what was done.
 fn unknown(reason: &str) -> Response {
     let text = format!("{reason}: it may or may not have done what was asked");
-    let mut response = RestError::new(StatusCode::BAD_GATEWAY, text).into_response();
-    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-    response
+    RestError::new(StatusCode::BAD_GATEWAY, text).into_response()
 }
 
 /// A task that ends with whoever waits for it, as a client that hangs up ends its handler.

@@ -15,26 +15,21 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-#[allow(
-    clippy::disallowed_types,
-    reason = "a thread takes it, and what waits is bounded in bytes: `Inner::reserve`"
-)]
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use millrace_types::{CheckpointId, JobId};
+use tokio::sync::mpsc;
 
 use crate::checkpoint::RangedFile;
 use index::Index;
 pub use index::{CopyKey, CopyOwner};
 
-/// What waits to be written, in bytes. Beyond it copies are given up. The end of a copy, of which there is one for each
-/// that was begun, waits without being counted.
+/// What waits to be written, in bytes. Beyond it copies are given up.
 const WAITING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// What a piece counts beside its bytes.
-const PIECE_BYTES: u64 = 1024;
+/// The pieces, files and ends of copies that wait, or have their places kept. Beyond it copies are given up.
+const WAITING_MAX: usize = 16 * 1024;
 
 /// What is read at once of a file that is copied as a whole, in bytes.
 const READ_BYTES: usize = 1024 * 1024;
@@ -59,8 +54,10 @@ pub struct LocalCopies(Arc<Inner>);
 struct Inner {
     folders: Vec<PathBuf>,
     index: Mutex<Index>,
-    work: Sender<Work>,
+    work: mpsc::Sender<Work>,
     waiting_bytes: AtomicU64,
+    /// The numbers of the copies that the thread has to delete: each has a file.
+    gone: Mutex<Vec<u64>>,
     next: AtomicU64,
     restored_local_bytes: AtomicU64,
     restored_remote_bytes: AtomicU64,
@@ -81,13 +78,14 @@ enum Work {
     GiveUp {
         number: u64,
     },
-    Delete(Vec<u64>),
     Whole {
         number: u64,
         key: CopyKey,
         file: Arc<RangedFile>,
         checksum: u64,
     },
+    /// Looks whether there is anything to delete, as it does behind all other work.
+    Sweep,
     #[cfg(test)]
     Tell(std::sync::mpsc::Sender<()>),
 }
@@ -108,26 +106,28 @@ impl LocalCopies {
                 _ => fs::create_dir_all(folder)?,
             }
         }
-        let (work, todo) = channel();
+        let (work, todo) = mpsc::channel(WAITING_MAX);
         let inner = Arc::new(Inner {
             folders,
             index: Mutex::new(Index::new(bytes_max)),
             work,
             waiting_bytes: AtomicU64::new(0),
+            gone: Mutex::default(),
             next: AtomicU64::new(0),
             restored_local_bytes: AtomicU64::new(0),
             restored_remote_bytes: AtomicU64::new(0),
         });
         // It ends with the last handle.
         let copier = Copier { inner: Arc::downgrade(&inner), open: BTreeMap::new() };
-        std::thread::Builder::new().name("millrace-copies".to_owned()).spawn(move || copier.run(&todo))?;
+        std::thread::Builder::new().name("millrace-copies".to_owned()).spawn(move || copier.run(todo))?;
         Ok(Self(inner))
     }
 
     /// Begins the copy of a file that is being written.
     pub fn begin(&self, key: CopyKey) -> CopyWriter {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        CopyWriter { inner: Arc::clone(&self.0), number, key: Some(key) }
+        let end = self.0.work.clone().try_reserve_owned().ok();
+        CopyWriter { inner: Arc::clone(&self.0), number, open: end.map(|end| (key, end)) }
     }
 
     /// Copies a file that is open, unless there is a copy.
@@ -136,10 +136,8 @@ impl LocalCopies {
             return;
         }
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        if self.0.reserve(0) {
-            // The thread lives as long as this.
-            let _ = self.0.work.send(Work::Whole { number, key, file, checksum });
-        }
+        // Without room there is no copy.
+        let _ = self.0.work.try_send(Work::Whole { number, key, file, checksum });
     }
 
     /// Opens the copy of exactly this file, if there is one that fits. Blocks.
@@ -211,19 +209,20 @@ impl Inner {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes room for a piece that is to be written, if there is any.
-    fn reserve(&self, bytes: u64) -> bool {
-        let before = self.waiting_bytes.fetch_add(bytes + PIECE_BYTES, Ordering::Relaxed);
-        let fits = before + bytes + PIECE_BYTES <= WAITING_BYTES_MAX;
-        if !fits {
+    /// Has the thread write a piece, if there is room for it.
+    fn append(&self, number: u64, chunk: &Bytes) -> bool {
+        let bytes = chunk.len() as u64;
+        let fits = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= WAITING_BYTES_MAX;
+        let waits = fits && self.work.try_send(Work::Append { number, chunk: chunk.clone() }).is_ok();
+        if !waits {
             self.written(bytes);
         }
-        fits
+        waits
     }
 
     /// A piece waits no longer.
     fn written(&self, bytes: u64) {
-        self.waiting_bytes.fetch_sub(bytes + PIECE_BYTES, Ordering::Relaxed);
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -233,9 +232,21 @@ impl Inner {
 
     /// Has the thread delete files: that may take long.
     fn delete_later(&self, numbers: Vec<u64>) {
-        if !numbers.is_empty() {
-            let _ = self.work.send(Work::Delete(numbers));
+        if numbers.is_empty() {
+            return;
         }
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if gone.is_empty() {
+            // Without room the thread has other work, or will have some, and deletes behind that.
+            let _ = self.work.try_send(Work::Sweep);
+        }
+        gone.extend(numbers);
+    }
+
+    /// Deletes what is gone.
+    fn sweep(&self) {
+        let gone = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+        self.delete(gone);
     }
 
     fn delete(&self, numbers: impl IntoIterator<Item = u64>) {
@@ -254,41 +265,35 @@ impl Inner {
 pub struct CopyWriter {
     inner: Arc<Inner>,
     number: u64,
-    /// None when it is finished or given up.
-    key: Option<CopyKey>,
+    /// What it copies, and the place that is kept for its end. None when it is finished or given up.
+    open: Option<(CopyKey, mpsc::OwnedPermit<Work>)>,
 }
 
 impl CopyWriter {
     /// Appends bytes. Never waits: without room the copy is given up.
     pub fn append(&mut self, chunk: &Bytes) {
-        if self.key.is_none() {
-            return;
-        }
-        if self.inner.reserve(chunk.len() as u64) {
-            let _ = self.inner.work.send(Work::Append { number: self.number, chunk: chunk.clone() });
-        } else {
+        if self.open.is_some() && !self.inner.append(self.number, chunk) {
             self.give_up();
         }
     }
 
     /// The file is durable where it belongs: its copy may be used.
     pub fn finish(mut self, bytes: u64, checksum: u64) {
-        if let Some(key) = self.key.take() {
-            let _ = self.inner.work.send(Work::Finish { number: self.number, key, bytes, checksum });
+        if let Some((key, end)) = self.open.take() {
+            end.send(Work::Finish { number: self.number, key, bytes, checksum });
         }
     }
 
     fn give_up(&mut self) {
-        self.key = None;
-        let _ = self.inner.work.send(Work::GiveUp { number: self.number });
+        if let Some((_, end)) = self.open.take() {
+            end.send(Work::GiveUp { number: self.number });
+        }
     }
 }
 
 impl Drop for CopyWriter {
     fn drop(&mut self) {
-        if self.key.is_some() {
-            self.give_up();
-        }
+        self.give_up();
     }
 }
 
@@ -300,9 +305,8 @@ struct Copier {
 }
 
 impl Copier {
-    #[allow(clippy::disallowed_types, reason = "see the import")]
-    fn run(mut self, todo: &Receiver<Work>) {
-        while let Ok(work) = todo.recv() {
+    fn run(mut self, mut todo: mpsc::Receiver<Work>) {
+        while let Some(work) = todo.blocking_recv() {
             let Some(inner) = self.inner.upgrade() else { return };
             match work {
                 Work::Append { number, chunk } => {
@@ -311,14 +315,15 @@ impl Copier {
                 }
                 Work::Finish { number, key, bytes, checksum } => self.finish(&inner, number, key, bytes, checksum),
                 Work::GiveUp { number } => self.give_up(&inner, number),
-                Work::Delete(numbers) => inner.delete(numbers),
-                Work::Whole { number, key, file, checksum } => {
-                    inner.written(0);
-                    self.whole(&inner, number, key, &file, checksum);
-                }
+                Work::Whole { number, key, file, checksum } => self.whole(&inner, number, key, &file, checksum),
+                Work::Sweep => {}
                 #[cfg(test)]
-                Work::Tell(who) => drop(who.send(())),
+                Work::Tell(who) => {
+                    inner.sweep();
+                    let _ = who.send(());
+                }
             }
+            inner.sweep();
         }
     }
 

@@ -42,6 +42,11 @@ impl TaskManagerHandle {
         sent.map_err(|_| TaskManagerError::Stopped)
     }
 
+    /// Waits for room for one message. Cancel-safe.
+    pub(crate) async fn reserve(&self) -> Result<mpsc::Permit<'_, Inbound>, TaskManagerError> {
+        self.0.inbound.reserve().await.map_err(|_| TaskManagerError::Stopped)
+    }
+
     /// The newest lines of the logs of a job's tasks, merged by time. Empty if there are none.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ mod components;
 mod error;
 mod gauges;
 mod handle;
+mod leaders;
 mod log;
 mod machine;
 mod metrics;

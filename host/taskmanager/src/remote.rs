@@ -13,34 +13,27 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use millrace_network::control::{ComponentClient, ControlClient, ControlClientOptions, ControlError, ControlEvent};
-use millrace_protocol::ToJobManager;
+use millrace_network::control::{ComponentClient, ControlEvent};
+use millrace_protocol::{ToJobManager, ToTaskManager};
 use millrace_sandbox::Sandbox;
 use millrace_types::{Digest, Failure, FailureKind, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use crate::components::ComponentSource;
 use crate::error::TaskManagerError;
-use crate::handle::TaskManagerHandle;
+use crate::handle::{Inbound, TaskManagerHandle};
+use crate::leaders::{Connection, Leaders, OUTBOUND_MAX};
 use crate::options::TaskManagerOptions;
 use crate::service::TaskManager;
 use crate::witness::Witness;
 
-/// Messages to the JobManager that are on their way.
-const OUTBOUND_MAX: usize = 1024;
-
 /// The largest component that is fetched, in bytes. What a JobManager accepts in a bundle is less.
 const COMPONENT_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// How long to wait after the first and after every later round in which no JobManager was the leader.
-const RETRY_MIN: Duration = Duration::from_millis(50);
+/// The longest wait between rounds in which no JobManager was the leader.
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// The most JobManagers that a leader may name.
-const JOB_MANAGERS_MAX: usize = 64;
-
-/// The longest wait between rounds while tasks wait for a leader.
+/// The same while tasks wait for a leader.
 const RETRY_ORPHANED_MAX: Duration = Duration::from_millis(100);
 
 /// How to reach the JobManagers.
@@ -78,7 +71,7 @@ pub async fn serve(
         let id = TaskManagerId(format!("{}-{:08x}", options.id, rand::random::<u32>()));
         let connection = tokio::select! {
             () = &mut stop => return Ok(()),
-            found = leaders.find(&id, remote.registration_timeout, RETRY_MAX) => found?,
+            found = leaders.find(&id, LeaderEpoch(0), remote.registration_timeout, RETRY_MAX) => found?,
         };
         let components = Arc::new(RemoteComponents::new(connection.client.components()));
         let (outbound, from_tasks) = mpsc::channel(OUTBOUND_MAX);
@@ -96,87 +89,6 @@ pub async fn serve(
             None => return Ok(()),
             Some(error) => tracing::warn!(%error, "this life of the TaskManager is over; its tasks are stopped"),
         }
-    }
-}
-
-/// A connection to a leader.
-struct Connection {
-    jobmanager: String,
-    client: ControlClient,
-    to_leader: mpsc::Sender<ToJobManager>,
-}
-
-/// Where leaders are looked for.
-struct Leaders {
-    remote: RemoteOptions,
-    /// Whom to ask next; the first one last time, or a leader's address that another one told, comes first.
-    candidates: VecDeque<String>,
-}
-
-impl Leaders {
-    fn new(remote: &RemoteOptions) -> Self {
-        Self { remote: remote.clone(), candidates: remote.jobmanagers.iter().cloned().collect() }
-    }
-
-    /// Takes what a leader says of its group in place of what an earlier one said. What the options name stays: a group may
-    /// be replaced as a whole.
-    fn learn(&mut self, mut addresses: Vec<String>) {
-        addresses.truncate(JOB_MANAGERS_MAX);
-        for stated in &self.remote.jobmanagers {
-            if !addresses.contains(stated) {
-                addresses.push(stated.clone());
-            }
-        }
-        self.candidates = addresses.into();
-    }
-
-    /// Connects to the leader, asking all in turn until the timeout.
-    async fn find(
-        &mut self,
-        id: &TaskManagerId,
-        timeout: Duration,
-        retry_max: Duration,
-    ) -> Result<Connection, TaskManagerError> {
-        let deadline = Instant::now() + timeout;
-        let mut delay = RETRY_MIN;
-        let mut told_of: Option<String> = None;
-        loop {
-            let mut last = None;
-            for _ in 0..self.candidates.len() {
-                let jobmanager = told_of.take().or_else(|| self.candidates.front().cloned()).unwrap_or_default();
-                self.candidates.rotate_left(1);
-                match self.connect(&jobmanager, id).await {
-                    Ok(connection) => return Ok(connection),
-                    Err(error @ ControlError::Address { .. }) => return Err(TaskManagerError::Registration(error)),
-                    Err(error) => {
-                        if let ControlError::NotLeader { leader: Some(leader), .. } = &error {
-                            told_of = Some(leader.clone()).filter(|leader| *leader != jobmanager);
-                        }
-                        last = Some(error);
-                    }
-                }
-            }
-            match last {
-                Some(error) if Instant::now() + delay > deadline => return Err(TaskManagerError::Registration(error)),
-                Some(error) if delay == RETRY_MIN => tracing::warn!(%error, "looking for the leading JobManager"),
-                Some(error) => tracing::debug!(%error, "there is still no leader"),
-                None => return Err(TaskManagerError::NoJobManager),
-            }
-            tokio::time::sleep(delay).await;
-            delay = (delay * 2).min(retry_max);
-        }
-    }
-
-    async fn connect(&self, jobmanager: &str, id: &TaskManagerId) -> Result<Connection, ControlError> {
-        let options = ControlClientOptions {
-            jobmanager: jobmanager.to_owned(),
-            id: id.clone(),
-            connect_timeout: self.remote.connect_timeout,
-            heartbeat_timeout: self.remote.heartbeat_timeout,
-        };
-        let (to_leader, messages) = mpsc::channel(OUTBOUND_MAX);
-        let client = ControlClient::connect(&options, messages).await?;
-        Ok(Connection { jobmanager: jobmanager.to_owned(), client, to_leader })
     }
 }
 
@@ -201,11 +113,6 @@ impl Life {
             }
             self.newest = epoch;
             self.components.follow(connection.client.components());
-            for message in self.witness.introduction() {
-                if connection.to_leader.send(message).await.is_err() {
-                    break;
-                }
-            }
             let lost = self.converse(&mut connection, leaders).await;
             drop(connection);
             if self.handle.has_stopped() {
@@ -227,7 +134,7 @@ impl Life {
         orphan_timeout: Duration,
     ) -> Result<Connection, TaskManagerError> {
         let id = self.handle.id().clone();
-        let mut finding = std::pin::pin!(leaders.find(&id, orphan_timeout, RETRY_ORPHANED_MAX));
+        let mut finding = std::pin::pin!(leaders.find(&id, self.newest, orphan_timeout, RETRY_ORPHANED_MAX));
         loop {
             tokio::select! {
                 found = &mut finding => return found,
@@ -239,17 +146,17 @@ impl Life {
         }
     }
 
-    /// Carries messages both ways until the connection ends. Neither way waits for the other.
+    /// Introduces the TaskManager, and carries messages both ways until the connection ends. Neither way waits for the
+    /// other.
     async fn converse(&mut self, connection: &mut Connection, leaders: &mut Leaders) -> String {
-        let mut pending: Option<ToJobManager> = None;
+        let mut outgoing = VecDeque::from(self.witness.introduction());
+        let mut incoming: Option<ToTaskManager> = None;
         loop {
             tokio::select! {
-                event = connection.client.recv() => match event {
+                event = connection.client.recv(), if incoming.is_none() => match event {
                     Ok(ControlEvent::Message(message)) => {
                         self.witness.told(&message);
-                        if let Err(error) = self.handle.send(*message).await {
-                            return error.to_string();
-                        }
+                        incoming = Some(*message);
                     }
                     Ok(ControlEvent::JobManagers(addresses)) => leaders.learn(addresses),
                     Ok(ControlEvent::FetchLog { request, log }) => {
@@ -261,14 +168,18 @@ impl Life {
                     }
                     Err(error) => return error.to_string(),
                 },
-                message = self.from_tasks.recv(), if pending.is_none() => match message {
+                permit = self.handle.reserve(), if incoming.is_some() => match (permit, incoming.take()) {
+                    (Ok(permit), Some(message)) => permit.send(Inbound::Message(message)),
+                    _ => return TaskManagerError::Stopped.to_string(),
+                },
+                message = self.from_tasks.recv(), if outgoing.is_empty() => match message {
                     Some(message) => {
                         self.witness.heard(&message);
-                        pending = Some(message);
+                        outgoing.push_back(message);
                     }
                     None => return TaskManagerError::Stopped.to_string(),
                 },
-                permit = connection.to_leader.reserve(), if pending.is_some() => match (permit, pending.take()) {
+                permit = connection.to_leader.reserve(), if !outgoing.is_empty() => match (permit, outgoing.pop_front()) {
                     (Ok(permit), Some(message)) => permit.send(message),
                     _ => return "its stream of messages has ended".to_owned(),
                 },
@@ -277,9 +188,17 @@ impl Life {
     }
 
     /// Stops what still runs. Nobody listens any more.
-    async fn end(mut self) {
-        let ignored = async { while self.from_tasks.recv().await.is_some() {} };
-        tokio::join!(self.handle.shutdown(), ignored);
+    async fn end(self) {
+        let Self { handle, mut from_tasks, .. } = self;
+        // For ever: tasks that do not end in time are left behind, and may still have something to say.
+        let ignoring = async {
+            while from_tasks.recv().await.is_some() {}
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = handle.shutdown() => {}
+            () = ignoring => {}
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! Invariants:
 //! - What is told here was seen before it is told: messages to the JobManager are noted before they are sent, messages
 //!   from it before the task gets them. So a new leader knows whatever the old one may have acted on.
-//! - Bounded by the tasks and splits of the slots that are not free: a slot that is freed takes all of its along.
+//! - Bounded by the tasks and splits of the slots that are not free: a slot that is freed takes all of its along, and of a
+//!   subtask no attempt is kept that ended before a later one was deployed.
 
 use std::collections::BTreeMap;
 
@@ -67,9 +68,7 @@ impl Witness {
     /// A message has come from the JobManager.
     pub(crate) fn told(&mut self, message: &ToTaskManager) {
         match message {
-            ToTaskManager::Deploy { task, .. } => {
-                self.tasks.entry(task.attempt).or_insert_with(|| presence(task));
-            }
+            ToTaskManager::Deploy { task, .. } => self.deployed(task),
             ToTaskManager::Cancel { attempt, .. } => self.canceling(|task| task.attempt == *attempt),
             ToTaskManager::FreeSlot { allocation, .. } => self.canceling(|task| task.allocation == *allocation),
             ToTaskManager::AssignSplits { assignment, .. } => self.assigned(assignment),
@@ -119,6 +118,17 @@ impl Witness {
             messages.extend(tasks.chunks(PRESENCE_TASKS_MAX).map(part));
         }
         messages
+    }
+
+    fn deployed(&mut self, task: &TaskDeployment) {
+        // Whose slot is not granted is refused, and nothing frees that slot.
+        if !self.slots.contains_key(&task.allocation) {
+            return;
+        }
+        // A job that is restarted keeps its slots. A leader asks for the newest attempt of each subtask.
+        let first = AttemptId { attempt: 0, ..task.attempt };
+        self.tasks.extract_if(first..task.attempt, |_, earlier| earlier.state.is_terminal()).for_each(drop);
+        self.tasks.entry(task.attempt).or_insert_with(|| presence(task));
     }
 
     fn reported(&mut self, report: &TaskReport) {

@@ -103,7 +103,7 @@ impl Fixture {
             node,
             uid: found.uid.clone(),
             name: name.to_owned(),
-            code: GuestCode { component: None, function: String::new(), config: String::new() },
+            code: GuestCode::default(),
             watermark: MIN_EVENT_TIME,
         };
         let spec = OpenSpec {

@@ -5,6 +5,7 @@
 //! before the query that it is compared with.
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
+mod group;
 mod latency;
 mod native;
 mod process;
@@ -26,7 +27,7 @@ use stateful::STATEFUL;
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let queries = QUERIES.iter().map(|query| query.name).chain(STATEFUL.iter().map(|query| query.name));
-    let known: BTreeSet<&str> = queries.chain([RECOVERY]).collect();
+    let known: BTreeSet<&str> = queries.chain([RECOVERY, GROUP]).collect();
     let usage = || format!("usage: millrace-bench [{}]...", Vec::from_iter(known.iter().copied()).join("|"));
     ensure!(wanted.iter().all(|name| known.contains(name.as_str())), usage());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -36,6 +37,9 @@ fn main() -> Result<()> {
 /// What measures how long a dead TaskManager is missed, beside the names of queries.
 const RECOVERY: &str = "recovery";
 
+/// What measures a group of JobManagers.
+const GROUP: &str = "group";
+
 /// What `target/bench.json` holds.
 #[derive(Default, Serialize)]
 struct Report {
@@ -43,6 +47,7 @@ struct Report {
     with_checkpoints: Vec<stateful::Measured>,
     checkpoint_weights: Vec<stateful::Weight>,
     recovery_ms: Option<u64>,
+    group: Option<group::Measured>,
 }
 
 async fn measure(wanted: &[String]) -> Result<()> {
@@ -88,6 +93,11 @@ async fn measure(wanted: &[String]) -> Result<()> {
         let recovery_ms = recovery::measure(folder.path()).await?;
         println!("\nkill -9 of a TaskManager to the first record processed again: {recovery_ms} ms");
         report.recovery_ms = Some(recovery_ms);
+    }
+    if is_wanted(GROUP) {
+        let group = group::measure(folder.path()).await?;
+        println!("\n{group}");
+        report.group = Some(group);
     }
     let path = repository::root().join("target/bench.json");
     let json = serde_json::to_string_pretty(&report)?;

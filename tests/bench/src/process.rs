@@ -90,12 +90,7 @@ impl Standalone {
 
     /// The processor time of the process and of the compilers that it started, in seconds.
     pub fn cpu_seconds(&self) -> Result<f64> {
-        let path = format!("/proc/{}/stat", self.process.id());
-        let text = std::fs::read_to_string(path)?;
-        // Behind the name, which may hold anything: user and system time, own and of children, are fields 14 to 17.
-        let fields = text.rsplit_once(')').map(|(_, fields)| fields.split_whitespace()).context("no name")?;
-        let ticks: Vec<u64> = fields.skip(11).take(4).map(str::parse).collect::<Result<_, _>>()?;
-        Ok(ticks.iter().sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64)
+        cpu_seconds_of(self.process.id())
     }
 
     /// The resident memory after some time without work, in MB.
@@ -120,6 +115,15 @@ impl Standalone {
         let kib: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
         Ok(kib / 1024)
     }
+}
+
+/// The processor time of a process and of those that it started and that have ended, in seconds.
+pub fn cpu_seconds_of(process: u32) -> Result<f64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // Behind the name, which may hold anything: user and system time, own and of children, are fields 14 to 17.
+    let fields = text.rsplit_once(')').map(|(_, fields)| fields.split_whitespace()).context("no name")?;
+    let ticks: Vec<u64> = fields.skip(11).take(4).map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<u64>() as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
 impl Drop for Standalone {

@@ -23,18 +23,30 @@ const SECONDS: u64 = 8;
 
 /// The median of some runs, in milliseconds.
 pub async fn measure(folder: &Path) -> Result<u64> {
+    median(folder, "recovery", 1).await
+}
+
+/// The same where the leader of three JobManagers is killed together with the TaskManager.
+pub async fn measure_with_leader(folder: &Path) -> Result<u64> {
+    median(folder, "resume", 3).await
+}
+
+async fn median(folder: &Path, name: &str, job_managers: usize) -> Result<u64> {
     let mut times = Vec::new();
     for run in 0..KILLS {
-        times.push(once(&folder.join(format!("recovery-{run}"))).await?);
+        times.push(once(&folder.join(format!("{name}-{run}")), job_managers).await?);
     }
     times.sort_unstable();
     Ok(times[KILLS / 2])
 }
 
-async fn once(folder: &Path) -> Result<u64> {
+async fn once(folder: &Path, job_managers: usize) -> Result<u64> {
     std::fs::create_dir_all(folder)?;
     // One runs the job, the other is the spare.
-    let mut cluster = Processes::start(folder, 2, 1, &["--file-root", "/"]).await?;
+    let mut cluster = match job_managers {
+        1 => Processes::start(folder, 2, 1, &["--file-root", "/"]).await?,
+        more => Processes::start_group(folder, more, 2, 1, &["--file-root", "/"]).await?,
+    };
     let (output, directory) = (folder.join("rows"), folder.join("checkpoints"));
     let (events, rate) = ((RATE * SECONDS).to_string(), RATE.to_string());
     let args = ["--query", "wc", "--latency", "--events", &events, "--rate", &rate, "--output"];
@@ -51,6 +63,10 @@ async fn once(folder: &Path) -> Result<u64> {
     let victim = cluster.running(&job).await?;
     let killed_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     cluster.kill_task_manager(victim)?;
+    if job_managers > 1 {
+        let leader = cluster.leader().await?;
+        cluster.job_managers[leader].kill()?;
+    }
     cluster.wait_finished(&job).await?;
     let mut first = None;
     for row in rows::sorted_rows(&output)? {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use millrace_graph::{
-    Chaining, Format, GraphContext, GraphLimits, GuestCode, JobGraph, NativeConnector, NodeKind, Partitioning,
-    StreamEdge, StreamGraph, StreamNode,
+    Format, GraphContext, GraphLimits, GuestCode, JobGraph, NativeConnector, NodeKind, Partitioning, StreamEdge,
+    StreamGraph, StreamNode,
 };
 use millrace_types::NodeId;
 
@@ -22,26 +22,20 @@ pub(crate) const SINK: &str = "sink";
 
 fn node(name: &str, parallelism: u64, kind: NodeKind) -> StreamNode {
     StreamNode {
-        uid: name.to_owned(),
-        name: name.to_owned(),
         generates_watermarks: kind.is_source(),
-        kind,
         parallelism: Some(parallelism as u32),
         max_parallelism: Some(MAX_PARALLELISM),
-        slot_sharing_group: None,
-        chaining: Chaining::Always,
-        idle_timeout_ms: None,
-        alignment: None,
+        ..StreamNode::new(name, kind)
     }
 }
 
 fn source(number: u8, parallelism: u64) -> StreamNode {
-    let code = GuestCode { component: None, function: String::new(), config: String::new() };
+    let code = GuestCode::default();
     node(&format!("{SOURCE}{number}"), parallelism, NodeKind::Source(code))
 }
 
 fn operator(name: &str, parallelism: u64) -> StreamNode {
-    let code = GuestCode { component: None, function: String::new(), config: String::new() };
+    let code = GuestCode::default();
     node(name, parallelism, NodeKind::Operator(code))
 }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use millrace_types::{CrashAt, ExecutionState, JobStatus};
 
-use super::limits::{STEP_TIME_MAX, eventually};
+use super::limits::{POLL, STEP_TIME_MAX, eventually};
+use super::output::Output;
 use super::plan::{EVENTS_PER_SECOND, Harm, JobPlan, Moment, SLOTS, TASK_MANAGERS};
 use crate::checkpoints::{self, Figures, Savepoint};
 use crate::jobs::Run;
@@ -18,6 +19,9 @@ const CLUSTER: [&str; 6] = ["--file-root", "/", "-D", "heartbeat.interval=200 ms
 
 /// How large files may grow on a full disk.
 const FULL_DISK_BYTES: u64 = 4096;
+
+/// The folder of its rows.
+const ROWS: &str = "rows";
 
 /// How long a job is given to notice a failure.
 const RESTART_NOTICED_MAX: Duration = Duration::from_millis(1_500);
@@ -31,6 +35,7 @@ pub struct Job {
     plan: JobPlan,
     id: String,
     folder: String,
+    output: Output,
     /// What comes to an end, and when.
     reliefs: Vec<(Instant, Relief)>,
     savepoints: u32,
@@ -50,16 +55,17 @@ impl Job {
             1 => Processes::start(folder, TASK_MANAGERS as u32, SLOTS, &CLUSTER).await?,
             more => Processes::start_group(folder, more, TASK_MANAGERS as u32, SLOTS, &CLUSTER).await?,
         };
+        let output = Output::new(folder.join(ROWS));
         let folder = folder.to_string_lossy().into_owned();
-        let mut job =
-            Self { cluster, plan: plan.clone(), id: String::new(), folder, reliefs: Vec::new(), savepoints: 0 };
-        job.run(plan.parallelism, None).await?;
+        let (plan, id) = (plan.clone(), String::new());
+        let mut job = Self { cluster, plan, id, folder, output, reliefs: Vec::new(), savepoints: 0 };
+        job.run(job.plan.parallelism, None).await?;
         Ok(job)
     }
 
     /// Where the job's rows are.
     pub fn output(&self) -> String {
-        format!("{}/rows", self.folder)
+        format!("{}/{ROWS}", self.folder)
     }
 
     async fn run(&mut self, parallelism: u32, from: Option<&str>) -> Result<()> {
@@ -139,7 +145,7 @@ impl Job {
                 return Ok(true);
             }
             ensure!(began.elapsed() < STEP_TIME_MAX, "waited {STEP_TIME_MAX:?} for the moment {when:?}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -234,7 +240,7 @@ impl Job {
                 return Ok(false);
             }
             ensure!(began.elapsed() < STEP_TIME_MAX, "no process has died at {at} within {STEP_TIME_MAX:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -282,7 +288,7 @@ impl Job {
         .await
     }
 
-    /// Waits until the job has finished, and all harm has ended.
+    /// Waits until the job has finished.
     pub async fn finished(&mut self, limit: Duration) -> Result<()> {
         let began = Instant::now();
         while self.status().await? != JobStatus::Finished {
@@ -290,7 +296,7 @@ impl Job {
                 let details = self.cluster.client.job(&self.id).await?;
                 bail!("job {} is {} {limit:?} after the last fault: {details:#?}", self.id, details.state);
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(POLL).await;
         }
         Ok(())
     }
@@ -298,6 +304,18 @@ impl Job {
     /// Ends what has lasted long enough, and replaces processes that have died by themselves. Returns how many these were.
     fn relieve(&mut self) -> Result<usize> {
         let dead = self.cluster.replace_dead_task_managers()? + self.cluster.replace_dead_job_managers()?;
+        self.end_harms()?;
+        Ok(dead)
+    }
+
+    /// Checks that nothing that was ever visible of the output was taken back. Without checkpoints nothing is visible before
+    /// the end, and an end that does not succeed takes it back.
+    pub fn check_output(&self) -> Result<()> {
+        if self.plan.interval_ms.is_some() { self.output.check() } else { Ok(()) }
+    }
+
+    fn end_harms(&mut self) -> Result<()> {
+        self.output.look()?;
         let now = Instant::now();
         let due: Vec<Relief> = self.reliefs.extract_if(.., |(at, _)| *at <= now).map(|(_, relief)| relief).collect();
         for relief in due {
@@ -311,6 +329,6 @@ impl Job {
                 Relief::FreeDisk(_) => process.limit_files(None)?,
             }
         }
-        Ok(dead)
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ pub const STEP_TIME_MAX: Duration = Duration::from_secs(60);
 pub const FINISH_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// How often it is looked: often, so that what follows a moment follows it at once.
-const POLL: Duration = Duration::from_millis(3);
+pub const POLL: Duration = Duration::from_millis(3);
 
 /// Looks until there is something to return, or until the time is over. What fails is looked at again: a JobManager that
 /// was killed does not answer.

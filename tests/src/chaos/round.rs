@@ -60,6 +60,7 @@ pub async fn run(plan: &Plan, folder: &Path, say: &mut dyn FnMut(&str)) -> Resul
     }
     job.finished(FINISH_TIME_MAX).await?;
     say("the job has finished");
+    job.check_output()?;
     let rows = expected.compare(expected::committed_rows(Path::new(&job.output()))?)?;
     Ok(Outcome { rows, figures: job.figures().await?, faults, seconds: began.elapsed().as_secs_f64() })
 }

@@ -216,7 +216,7 @@ async fn what_was_asked_and_not_answered_is_in_a_savepoint() -> Result<()> {
         service.wait_for(|asked| asked.waiting == full).await?;
         let request = checkpoints::stop(&cluster.client, &id, savepoints.to_str().context("a path")?).await?;
         cluster.wait_finished(&id).await?;
-        let Savepoint::Complete(savepoint) = checkpoints::outcome(&cluster.client, &id, &request).await? else {
+        let Savepoint::Complete(savepoint) = checkpoints::ended(&cluster.client, &id, &request).await? else {
             anyhow::bail!("the savepoint of {id} is not complete");
         };
         service.wait_for(|asked| asked.waiting == 0).await.context("requests of a job that has ended are dropped")?;
@@ -229,6 +229,32 @@ async fn what_was_asked_and_not_answered_is_in_a_savepoint() -> Result<()> {
         let twice = asked.values().filter(|times| **times == 2).count();
         assert_eq!((asked.len(), twice), (60, full), "those that were asked about are asked about again, and no other");
     }
+    Ok(())
+}
+
+/// All that a source read is answered and written before it is drained, though it is asked to end while requests wait.
+#[tokio::test]
+async fn a_drain_waits_for_the_last_answers() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let service = Service::start(false).await?;
+    let cluster = Cluster::start(folder.path(), &["--slots", "3", "--http-origin", &service.origin])?;
+    let savepoints = folder.path().join("savepoints");
+    let options = "capacity = 20, timeout-ms = 600000";
+    let output = folder.path().join("rows");
+    let job = Job { rows: 1_000_000, rate: 300, partitioning: "forward", options, output };
+    let run = Run { options: vec![("execution.checkpointing.interval", "1 h")], ..Run::default() };
+    let id = cluster.run(&job.bundle(folder.path(), &service)?, run).await?;
+    service.wait_for(|asked| asked.waiting == 20).await?;
+    let request = checkpoints::drain(&cluster.client, &id, savepoints.to_str().context("a path")?).await?;
+    service.open.send_replace(true);
+    cluster.wait_finished(&id).await?;
+    let outcome = checkpoints::ended(&cluster.client, &id, &request).await?;
+    anyhow::ensure!(matches!(outcome, Savepoint::Complete(_)), "{outcome:?}");
+    let asked = std::mem::take(&mut service.state.lock().unwrap().times);
+    let mut numbers = job.numbers()?;
+    numbers.sort_unstable();
+    assert!(numbers.iter().copied().eq(asked.into_keys()), "{} rows", numbers.len());
+    assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "every row that was read");
     Ok(())
 }
 

@@ -4,7 +4,6 @@ use anyhow::{Context, Result, ensure};
 use millrace_tests::checkpoints::{self, Savepoint};
 use millrace_tests::expected::{Expected, committed_rows};
 use millrace_tests::jobs::Run;
-use millrace_tests::process::{PATIENCE, POLL};
 use millrace_tests::processes::Processes;
 use millrace_tests::repository;
 use millrace_types::JobStatus;
@@ -14,14 +13,7 @@ const RECORDS: u64 = 30_000;
 /// Asks for the drain and waits for what becomes of it.
 async fn drain(cluster: &Processes, job: &str, folder: &str) -> Result<Savepoint> {
     let request = checkpoints::drain(&cluster.client, job, folder).await?;
-    let deadline = std::time::Instant::now() + PATIENCE;
-    loop {
-        match checkpoints::outcome(&cluster.client, job, &request).await? {
-            Savepoint::InProgress => ensure!(std::time::Instant::now() < deadline, "the drain has no outcome"),
-            outcome => return Ok(outcome),
-        }
-        tokio::time::sleep(POLL).await;
-    }
+    checkpoints::ended(&cluster.client, job, &request).await
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use millrace_client::api::NewMember;
 use millrace_tests::checkpoints;
 use millrace_tests::expected::{Expected, committed_rows};
 use millrace_tests::jobs::Run;
+use millrace_tests::process::{PATIENCE, POLL};
 use millrace_tests::processes::Processes;
 use millrace_tests::repository;
 use millrace_types::JobStatus;
@@ -200,6 +201,7 @@ async fn a_group_of_one_grows_to_three_and_a_dead_member_is_replaced() -> Result
         add(&mut cluster, id).await?;
     }
     let before = query.attempts(&cluster).await?;
+    knows_all(&cluster).await?;
     cluster.job_managers[0].kill()?;
     let next = cluster.leader().await?;
     assert_ne!(next, 0);
@@ -215,6 +217,18 @@ async fn a_group_of_one_grows_to_three_and_a_dead_member_is_replaced() -> Result
     let last = cluster.leader().await?;
     assert!(last != next && last != 0, "{last}");
     query.is_exact(&cluster).await
+}
+
+/// Waits until all TaskManagers were told of all JobManagers.
+async fn knows_all(cluster: &Processes) -> Result<()> {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    for task_manager in &cluster.task_managers {
+        while !cluster.job_managers.iter().all(|known| task_manager.log().is_ok_and(|log| log.contains(&known.rpc))) {
+            ensure!(std::time::Instant::now() < deadline, "a TaskManager was not told of the group");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+    Ok(())
 }
 
 async fn add(cluster: &mut Processes, id: u64) -> Result<()> {

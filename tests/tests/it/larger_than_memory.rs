@@ -1,10 +1,12 @@
 //! A job whose keyed state is many times larger than the memory that it may take, through checkpoints and a kill.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result, ensure};
 use millrace_tests::checkpoints;
 use millrace_tests::expected::committed_rows;
 use millrace_tests::jobs::Run;
-use millrace_tests::process::POLL;
+use millrace_tests::process::{PATIENCE, POLL};
 use millrace_tests::processes::Processes;
 use millrace_tests::repository;
 
@@ -49,6 +51,7 @@ async fn state_of_ten_times_its_memory_goes_through_checkpoints_and_a_kill() -> 
     let job = cluster.run(&repository::bundle("nexmark")?, run).await?;
 
     let (mut most, mut state, mut killed) = (0, 0, false);
+    let deadline = Instant::now() + 2 * PATIENCE;
     loop {
         for process in &cluster.task_managers {
             // One that was just started may not be read yet.
@@ -64,6 +67,7 @@ async fn state_of_ten_times_its_memory_goes_through_checkpoints_and_a_kill() -> 
         if cluster.client.status(&job).await?.status.is_terminal() {
             break;
         }
+        ensure!(Instant::now() < deadline, "job {job} does not end");
         tokio::time::sleep(POLL).await;
     }
     cluster.wait_finished(&job).await?;

@@ -211,16 +211,6 @@ async fn a_task_manager_that_was_stopped_counts_as_lost_and_comes_back_under_a_n
     cluster.wait_for_slots(2, 2).await
 }
 
-/// The attempt of each task, and when it was deployed.
-async fn attempts(cluster: &Processes, job: &str) -> Result<Vec<(u32, i64)>> {
-    let mut attempts = Vec::new();
-    for vertex in cluster.client.job(job).await?.vertices {
-        let vertex = cluster.client.vertex(job, &vertex.id).await?;
-        attempts.extend(vertex.subtasks.iter().map(|subtask| (subtask.attempt, subtask.start_time)));
-    }
-    Ok(attempts)
-}
-
 #[tokio::test]
 async fn a_restarted_job_manager_adopts_the_tasks_that_outlived_it() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -228,18 +218,34 @@ async fn a_restarted_job_manager_adopts_the_tasks_that_outlived_it() -> Result<(
     let run = Run { args: vec!["unbounded"], parallelism: 4, ..Run::default() };
     let job = cluster.run(&repository::bundle("faulty")?, run).await?;
     let started = cluster.wait_running(&job).await?.start_time;
-    let before = attempts(&cluster, &job).await?;
+    let before = cluster.attempts(&job).await?;
     for _ in 0..2 {
         cluster.restart_job_manager().await?;
         cluster.wait_for_slots(2, 0).await?;
         let running = cluster.wait_running(&job).await?;
-        assert_eq!(attempts(&cluster, &job).await?, before, "no task was restarted");
+        assert_eq!(cluster.attempts(&job).await?, before, "no task was restarted");
         assert_eq!(running.start_time, started);
     }
     // What is deployed by one leader obeys the next one.
     cluster.client.cancel(&job).await?;
     cluster.wait_for(&job, |details| details.state == JobStatus::Canceled).await?;
     cluster.wait_for_slots(2, 4).await
+}
+
+#[tokio::test]
+async fn tasks_of_a_job_that_ended_while_nobody_could_tell_them_are_stopped() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut cluster = Processes::start(folder.path(), 2, 1, &ALL_FILES).await?;
+    let run = Run { args: vec!["unbounded"], parallelism: 2, ..Run::default() };
+    let job = cluster.run(&repository::bundle("faulty")?, run).await?;
+    cluster.wait_running(&job).await?;
+    cluster.task_managers[1].freeze()?;
+    cluster.restart_job_manager().await?;
+    cluster.client.cancel(&job).await?;
+    cluster.wait_for(&job, |details| details.state == JobStatus::Canceled).await?;
+    // It tells the new leader of its slot and of the task in it.
+    cluster.task_managers[1].thaw()?;
+    cluster.wait_for_slots(2, 2).await
 }
 
 #[tokio::test]
@@ -253,7 +259,7 @@ async fn a_job_that_lost_a_task_with_its_job_manager_begins_again() -> Result<()
     cluster.restart_job_manager().await?;
     cluster.wait_for_slots(2, 0).await?;
     cluster.wait_running(&job).await?;
-    let attempts = attempts(&cluster, &job).await?;
+    let attempts = cluster.attempts(&job).await?;
     assert!(attempts.iter().all(|(attempt, _)| *attempt > 0), "{attempts:?}");
     cluster.client.cancel(&job).await?;
     cluster.wait_for_slots(2, 4).await

@@ -87,25 +87,15 @@ impl Job {
     }
 }
 
-/// The attempts of all tasks, and when each began.
-async fn attempts(cluster: &Processes, job: &str) -> Result<Vec<(u32, i64)>> {
-    let mut found = Vec::new();
-    for vertex in cluster.client.job(job).await?.vertices {
-        let subtasks = cluster.client.vertex(job, &vertex.id).await?.subtasks;
-        found.extend(subtasks.iter().map(|subtask| (subtask.attempt, subtask.start_time)));
-    }
-    Ok(found)
-}
-
 #[tokio::test]
 async fn code_is_replaced_at_a_barrier_and_recovery_uses_it() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut cluster = Processes::start(folder.path(), 2, 2, &["--file-root", "/"]).await?;
     let job = Job::start(&cluster, "rows").await?;
-    let before = attempts(&cluster, &job.id).await?;
+    let before = cluster.attempts(&job.id).await?;
     let upgraded = answer(&job.upgrade(&cluster, 2)?)?;
     ensure!((&upgraded["way"], &upgraded["jobid"]) == (&"barrier".into(), &job.id.as_str().into()), "{upgraded}");
-    ensure!(attempts(&cluster, &job.id).await? == before, "a task was restarted");
+    ensure!(cluster.attempts(&job.id).await? == before, "a task was restarted");
     let behind = upgraded["checkpoint"].as_u64();
     checkpoints::wait_for(&cluster, &job.id, |figures| figures.latest > behind).await?;
     let victim = cluster.running(&job.id).await?;
@@ -124,11 +114,11 @@ async fn another_shape_takes_a_restart_and_another_type_of_state_is_refused() ->
     let folder = tempfile::tempdir()?;
     let cluster = Processes::start(folder.path(), 2, 2, &["--file-root", "/"]).await?;
     let mut job = Job::start(&cluster, "rows").await?;
-    let before = attempts(&cluster, &job.id).await?;
+    let before = cluster.attempts(&job.id).await?;
     let refused = job.upgrade(&cluster, 4)?;
     let text = String::from_utf8_lossy(&refused.stderr);
     ensure!(!refused.status.success() && text.contains("class") && text.contains("count"), "{text}");
-    ensure!(attempts(&cluster, &job.id).await? == before, "a task was restarted");
+    ensure!(cluster.attempts(&job.id).await? == before, "a task was restarted");
     let replaced = answer(&job.upgrade(&cluster, 3)?)?;
     ensure!(replaced["way"] == "savepoint-and-restart" && replaced["replaces"] == job.id, "{replaced}");
     ensure!(replaced["reason"].as_str().is_some_and(|reason| reason.contains("operators")), "{replaced}");

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use millrace_graph::{
-    Chaining, Format, GraphContext, GraphError, GraphLimits, GuestCode, JobGraph, NativeConnector, NodeKind,
-    Partitioning, StreamEdge, StreamGraph, StreamNode,
+    Format, GraphContext, GraphError, GraphLimits, GuestCode, JobGraph, NativeConnector, NodeKind, Partitioning,
+    StreamEdge, StreamGraph, StreamNode,
 };
 use millrace_types::NodeId;
 
@@ -29,18 +29,7 @@ pub fn build(graph: &StreamGraph) -> Result<JobGraph, GraphError> {
 }
 
 pub fn node(name: &str, kind: NodeKind) -> StreamNode {
-    StreamNode {
-        uid: format!("{name}-uid"),
-        name: name.to_owned(),
-        kind,
-        parallelism: None,
-        max_parallelism: None,
-        slot_sharing_group: None,
-        chaining: Chaining::Always,
-        generates_watermarks: false,
-        idle_timeout_ms: None,
-        alignment: None,
-    }
+    StreamNode { name: name.to_owned(), ..StreamNode::new(format!("{name}-uid"), kind) }
 }
 
 pub fn guest(component: Option<&str>) -> GuestCode {

@@ -41,10 +41,7 @@ fn every_field_counts() {
         |g| g.nodes[0].slot_sharing_group = Some(String::new()),
         |g| g.nodes[0].chaining = Chaining::Head,
         |g| g.nodes[0].generates_watermarks = true,
-        |g| {
-            g.nodes[0].kind =
-                NodeKind::Operator(GuestCode { component: None, function: String::new(), config: String::new() })
-        },
+        |g| g.nodes[0].kind = NodeKind::Operator(GuestCode::default()),
         |g| {
             g.nodes[2].kind =
                 NodeKind::NativeSource(NativeConnector { connector: "print".into(), options: "{}".into() })

@@ -150,6 +150,8 @@ impl JobCore {
             scaling.deployed(self.now);
         }
         self.coordinator.triggered_at = self.now;
+        // What the tasks have behind an earlier checkpoint than the newest is in none that can be read.
+        self.coordinator.at_once = self.spec.lost.is_some();
         self.take_slots(&adoption, slots, out);
         self.note_takeover(true, "all its tasks were alive and went on from its newest checkpoint", out);
         let completed = self.coordinator.ladder().next_back().map(|kept| kept.id());
@@ -202,6 +204,7 @@ impl JobCore {
             out.push(Command::ReleaseSlots { slots: strays });
         }
         self.assigned_slots = slots;
+        self.note_places();
         self.request_slots_needed(out);
     }
 }

@@ -34,8 +34,9 @@ impl JobCore {
     ) {
         let stage = self.coordinator.pending.get(&id).map(|pending| &pending.stage);
         let Some(Stage::Storing(checkpoint)) = stage else {
-            // It was given up meanwhile, and no pointer leads to what was written.
-            if let (true, Ok(location)) = (self.coordinator.abandoned.remove(&id), result) {
+            // It was given up meanwhile, and no pointer leads to what was written. A job that has ended orders nothing more.
+            let abandoned = self.coordinator.abandoned.remove(&id) && !matches!(self.phase, Phase::Ended);
+            if let (true, Ok(location)) = (abandoned, result) {
                 out.push(Command::DeleteCheckpoint { checkpoint: id, location });
             }
             return self.drop_message(DropReason::AlreadyAnswered);

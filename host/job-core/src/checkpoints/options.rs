@@ -1,7 +1,9 @@
 //! When checkpoints are taken and kept: Flink's options, by name and default.
 
-use millrace_types::{Alignment, QuantityError, SnapshotKind, parse_duration_ms};
+use millrace_types::{Alignment, SnapshotKind};
 use serde::{Deserialize, Serialize};
+
+use crate::named_options::{NamedOption, OptionError, Setting, option};
 
 const INTERVAL: &str = "execution.checkpointing.interval";
 const TIMEOUT: &str = "execution.checkpointing.timeout";
@@ -27,23 +29,8 @@ const CONCURRENT_MAX: u32 = 16;
 /// The most complete checkpoints that may be retained.
 const RETAINED_MAX: u32 = 64;
 
-/// An option.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckpointOption {
-    /// Its name.
-    pub key: &'static str,
-    /// Its default; empty: not set.
-    pub default: &'static str,
-    /// Its meaning.
-    pub description: &'static str,
-}
-
-const fn option(key: &'static str, default: &'static str, description: &'static str) -> CheckpointOption {
-    CheckpointOption { key, default, description }
-}
-
 /// All options.
-pub const CHECKPOINT_OPTIONS: [CheckpointOption; 11] = [
+pub const CHECKPOINT_OPTIONS: [NamedOption; 11] = [
     option(INTERVAL, "", "how often a checkpoint is taken; without it or with 0: never"),
     option(TIMEOUT, "10 min", "how long a checkpoint or savepoint may take"),
     option(MIN_PAUSE, "0 ms", "the least time from the end of a checkpoint to the beginning of the next one"),
@@ -61,27 +48,6 @@ pub const CHECKPOINT_OPTIONS: [CheckpointOption; 11] = [
     ),
     option(AFTER_FINISH, "true", "whether checkpoints are taken after some tasks have finished"),
 ];
-
-/// Why the options do not fit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CheckpointOptionError {
-    /// No option has this name.
-    #[error("\"{0}\" is no option of checkpoints")]
-    Unknown(String),
-    /// A value is wrong.
-    #[error("the option {key} is \"{value}\": {what}")]
-    Invalid {
-        /// The option.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be right.
-        what: String,
-    },
-    /// Two values contradict each other.
-    #[error("{UNALIGNED} needs {MODE} EXACTLY_ONCE and {CONCURRENT} 1: change one of them")]
-    UnalignedNeedsOrder,
-}
 
 /// What a failure may do to records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -163,35 +129,21 @@ impl CheckpointOptions {
     ///
     /// # Errors
     /// There is no such option, or its value is wrong; nothing is then changed.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<(), CheckpointOptionError> {
-        let known = CHECKPOINT_OPTIONS.iter().find(|option| option.key == key);
-        let key = known.ok_or_else(|| CheckpointOptionError::Unknown(key.to_owned()))?.key;
-        let wrong =
-            |what: String| CheckpointOptionError::Invalid { key, value: value.chars().take(80).collect(), what };
-        let count = |min: u32, max: u32| {
-            let read = value.trim().parse().ok().filter(|count| (min..=max).contains(count));
-            read.ok_or_else(|| wrong(format!("write a whole number from {min} to {max}")))
-        };
-        let duration = |min_ms: u64| {
-            let read = parse_duration_ms(value).map_err(|error: QuantityError| wrong(error.to_string()))?;
-            if read < min_ms { Err(wrong(format!("it has to be {min_ms} ms or longer"))) } else { Ok(read) }
-        };
-        let truth = || value.trim().to_ascii_lowercase().parse().map_err(|_| wrong("write true or false".to_owned()));
-        match key {
-            INTERVAL if value.trim().is_empty() || duration(0) == Ok(0) => self.interval_ms = None,
-            INTERVAL => self.interval_ms = Some(duration(INTERVAL_MS_MIN)?),
-            TIMEOUT => self.timeout_ms = duration(TIMEOUT_MS_MIN)?,
-            MIN_PAUSE => self.min_pause_ms = duration(0)?,
-            CONCURRENT => self.max_concurrent = count(1, CONCURRENT_MAX)?,
-            TOLERABLE => self.tolerable_failures = count(0, i32::MAX as u32)?,
-            UNALIGNED => self.unaligned = truth()?,
-            ALIGNED_TIMEOUT => self.aligned_timeout_ms = duration(0)?,
-            RETAINED => self.retained_max = count(1, RETAINED_MAX)?,
-            EXTERNALIZED => {
-                self.retention = retention(value).ok_or_else(|| wrong(CHECKPOINT_OPTIONS[9].description.to_owned()))?;
-            }
-            AFTER_FINISH => self.after_tasks_finish = truth()?,
-            _ => self.mode = mode(value).ok_or_else(|| wrong(CHECKPOINT_OPTIONS[5].description.to_owned()))?,
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), OptionError> {
+        let setting = Setting::find(&CHECKPOINT_OPTIONS, "checkpoints", key, value)?;
+        match setting.option.key {
+            INTERVAL if setting.value.is_empty() || setting.duration_ms(0) == Ok(0) => self.interval_ms = None,
+            INTERVAL => self.interval_ms = Some(setting.duration_ms(INTERVAL_MS_MIN)?),
+            TIMEOUT => self.timeout_ms = setting.duration_ms(TIMEOUT_MS_MIN)?,
+            MIN_PAUSE => self.min_pause_ms = setting.duration_ms(0)?,
+            CONCURRENT => self.max_concurrent = setting.count(1, CONCURRENT_MAX)?,
+            TOLERABLE => self.tolerable_failures = setting.count(0, i32::MAX as u32)?,
+            UNALIGNED => self.unaligned = setting.truth()?,
+            ALIGNED_TIMEOUT => self.aligned_timeout_ms = setting.duration_ms(0)?,
+            RETAINED => self.retained_max = setting.count(1, RETAINED_MAX)?,
+            EXTERNALIZED => self.retention = setting.named(retention)?,
+            AFTER_FINISH => self.after_tasks_finish = setting.truth()?,
+            _ => self.mode = setting.named(mode)?,
         }
         Ok(())
     }
@@ -200,9 +152,13 @@ impl CheckpointOptions {
     ///
     /// # Errors
     /// Two of them contradict each other.
-    pub fn check(&self) -> Result<(), CheckpointOptionError> {
+    pub fn check(&self) -> Result<(), OptionError> {
         let ordered = self.mode == CheckpointMode::ExactlyOnce && self.max_concurrent == 1;
-        if self.unaligned && !ordered { Err(CheckpointOptionError::UnalignedNeedsOrder) } else { Ok(()) }
+        if !self.unaligned || ordered {
+            return Ok(());
+        }
+        let why = format!("{UNALIGNED} needs {MODE} EXACTLY_ONCE and {CONCURRENT} 1: change one of them");
+        Err(OptionError::Contradiction(why))
     }
 
     /// How channels wait for each other.
@@ -218,7 +174,7 @@ impl CheckpointOptions {
 
 /// Flink's names, however they are written.
 fn normalized(value: &str) -> String {
-    value.trim().to_ascii_uppercase().replace('-', "_")
+    value.to_ascii_uppercase().replace('-', "_")
 }
 
 fn mode(value: &str) -> Option<CheckpointMode> {
@@ -286,7 +242,7 @@ mod tests {
             history_max: 10,
         };
         assert_eq!(options, expected);
-        assert_eq!(options.check(), Err(CheckpointOptionError::UnalignedNeedsOrder));
+        assert!(matches!(options.check(), Err(OptionError::Contradiction(why)) if why.contains(UNALIGNED)));
         options.set(INTERVAL, "0").unwrap();
         assert_eq!(options.interval_ms, None);
     }

@@ -1,9 +1,8 @@
 //! The options that choose a strategy: Flink's, by name and default.
 
-use millrace_types::{QuantityError, parse_duration_ms};
-
 use super::decimal::{Decimal, DecimalError};
 use super::strategy::{ExponentialDelay, RestartStrategy};
+use crate::named_options::{NamedOption, OptionError, Setting, option};
 
 const TYPE: &str = "restart-strategy.type";
 const FIXED_ATTEMPTS: &str = "restart-strategy.fixed-delay.attempts";
@@ -24,23 +23,8 @@ const RATE_FAILURES_MAX: u32 = 10_000;
 /// The largest number of attempts: Java's, which stands for any number.
 const ATTEMPTS_MAX: u32 = i32::MAX as u32;
 
-/// An option.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RestartOption {
-    /// Its name.
-    pub key: &'static str,
-    /// Its default.
-    pub default: &'static str,
-    /// Its meaning.
-    pub description: &'static str,
-}
-
-const fn option(key: &'static str, default: &'static str, description: &'static str) -> RestartOption {
-    RestartOption { key, default, description }
-}
-
 /// All options.
-pub const RESTART_OPTIONS: [RestartOption; 12] = [
+pub const RESTART_OPTIONS: [NamedOption; 12] = [
     option(
         TYPE,
         "",
@@ -59,27 +43,6 @@ pub const RESTART_OPTIONS: [RestartOption; 12] = [
     option(BACKOFF_JITTER, "0.1", "exponential-delay: by what part of itself a wait varies"),
     option(BACKOFF_ATTEMPTS, "2147483647", "exponential-delay: how often a job restarts before waits start again"),
 ];
-
-/// Why the options give no strategy.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RestartOptionError {
-    /// No option has this name.
-    #[error("\"{0}\" is no option of restart strategies")]
-    Unknown(String),
-    /// A value is wrong.
-    #[error("the option {key} is \"{value}\": {what}")]
-    Invalid {
-        /// The option.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be right.
-        what: String,
-    },
-    /// Two values contradict each other.
-    #[error("{BACKOFF_INITIAL} is longer than {BACKOFF_MAX}: make the one shorter or the other longer")]
-    InitialBeyondMax,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -132,39 +95,30 @@ impl RestartOptions {
     ///
     /// # Errors
     /// There is no such option, or its value is wrong; nothing is then changed.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<(), RestartOptionError> {
-        let known = RESTART_OPTIONS.iter().find(|option| option.key == key);
-        let key = known.ok_or_else(|| RestartOptionError::Unknown(key.to_owned()))?.key;
-        let wrong = |what: String| RestartOptionError::Invalid { key, value: value.chars().take(80).collect(), what };
-        let count = |min: u32, max: u32| {
-            let read = value.trim().parse().ok().filter(|count| (min..=max).contains(count));
-            read.ok_or_else(|| wrong(format!("write a whole number from {min} to {max}")))
-        };
-        let duration = |min_ms: u64| {
-            let read = parse_duration_ms(value).map_err(|error: QuantityError| wrong(error.to_string()))?;
-            if read < min_ms { Err(wrong(format!("it has to be {min_ms} ms or longer"))) } else { Ok(read) }
-        };
-        let decimal = || value.parse::<Decimal>().map_err(|error: DecimalError| wrong(error.to_string()));
-        match key {
-            FIXED_ATTEMPTS => self.fixed_attempts = count(0, ATTEMPTS_MAX)?,
-            FIXED_DELAY => self.fixed_delay_ms = duration(0)?,
-            RATE_FAILURES => self.rate_failures = count(1, RATE_FAILURES_MAX)?,
-            RATE_INTERVAL => self.rate_interval_ms = duration(1)?,
-            RATE_DELAY => self.rate_delay_ms = duration(0)?,
-            BACKOFF_INITIAL => self.exponential.backoff_ms_initial = duration(1)?,
-            BACKOFF_MAX => self.exponential.backoff_ms_max = duration(1)?,
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), OptionError> {
+        let setting = Setting::find(&RESTART_OPTIONS, "restart strategies", key, value)?;
+        let decimal =
+            || setting.value.parse::<Decimal>().map_err(|error: DecimalError| setting.wrong(error.to_string()));
+        match setting.option.key {
+            FIXED_ATTEMPTS => self.fixed_attempts = setting.count(0, ATTEMPTS_MAX)?,
+            FIXED_DELAY => self.fixed_delay_ms = setting.duration_ms(0)?,
+            RATE_FAILURES => self.rate_failures = setting.count(1, RATE_FAILURES_MAX)?,
+            RATE_INTERVAL => self.rate_interval_ms = setting.duration_ms(1)?,
+            RATE_DELAY => self.rate_delay_ms = setting.duration_ms(0)?,
+            BACKOFF_INITIAL => self.exponential.backoff_ms_initial = setting.duration_ms(1)?,
+            BACKOFF_MAX => self.exponential.backoff_ms_max = setting.duration_ms(1)?,
             BACKOFF_MULTIPLIER => {
                 let multiplier = Some(decimal()?).filter(|multiplier| *multiplier > Decimal::ONE);
-                self.exponential.multiplier = multiplier.ok_or_else(|| wrong("it has to be more than 1".to_owned()))?;
+                self.exponential.multiplier = multiplier.ok_or_else(|| setting.wrong("it has to be more than 1"))?;
             }
-            BACKOFF_RESET => self.exponential.reset_threshold_ms = duration(1)?,
+            BACKOFF_RESET => self.exponential.reset_threshold_ms = setting.duration_ms(1)?,
             BACKOFF_JITTER => {
                 let jitter = Some(decimal()?).filter(|jitter| *jitter <= Decimal::ONE);
-                self.exponential.jitter_factor = jitter.ok_or_else(|| wrong("it may be at most 1".to_owned()))?;
+                self.exponential.jitter_factor = jitter.ok_or_else(|| setting.wrong("it may be at most 1"))?;
             }
-            BACKOFF_ATTEMPTS => self.exponential.attempts_max = count(1, ATTEMPTS_MAX)?,
-            _ if value.trim().is_empty() => self.kind = None,
-            _ => self.kind = Some(kind(value).ok_or_else(|| wrong(RESTART_OPTIONS[0].description.to_owned()))?),
+            BACKOFF_ATTEMPTS => self.exponential.attempts_max = setting.count(1, ATTEMPTS_MAX)?,
+            _ if setting.value.is_empty() => self.kind = None,
+            _ => self.kind = Some(setting.named(kind)?),
         }
         Ok(())
     }
@@ -173,7 +127,7 @@ impl RestartOptions {
     ///
     /// # Errors
     /// Two options contradict each other.
-    pub fn strategy(&self, checkpointed: bool) -> Result<RestartStrategy, RestartOptionError> {
+    pub fn strategy(&self, checkpointed: bool) -> Result<RestartStrategy, OptionError> {
         let default = if checkpointed { Kind::ExponentialDelay } else { Kind::None };
         Ok(match self.kind.unwrap_or(default) {
             Kind::None => RestartStrategy::None,
@@ -186,7 +140,9 @@ impl RestartOptions {
                 delay_ms: self.rate_delay_ms,
             },
             Kind::ExponentialDelay if self.exponential.backoff_ms_initial > self.exponential.backoff_ms_max => {
-                return Err(RestartOptionError::InitialBeyondMax);
+                return Err(OptionError::Contradiction(format!(
+                    "{BACKOFF_INITIAL} is longer than {BACKOFF_MAX}: make the one shorter or the other longer"
+                )));
             }
             Kind::ExponentialDelay => RestartStrategy::ExponentialDelay(self.exponential),
         })
@@ -195,7 +151,7 @@ impl RestartOptions {
 
 /// Flink's names of the strategies, with the spellings that it also takes.
 fn kind(value: &str) -> Option<Kind> {
-    match value.trim().to_ascii_lowercase().as_str() {
+    match value.to_ascii_lowercase().as_str() {
         "none" | "off" | "disable" => Some(Kind::None),
         "fixed-delay" | "fixeddelay" => Some(Kind::FixedDelay),
         "failure-rate" | "failurerate" => Some(Kind::FailureRate),
@@ -209,7 +165,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    fn with(values: &[(&str, &str)]) -> Result<RestartStrategy, RestartOptionError> {
+    fn with(values: &[(&str, &str)]) -> Result<RestartStrategy, OptionError> {
         let mut options = RestartOptions::default();
         values.iter().try_for_each(|(key, value)| options.set(key, value))?;
         options.strategy(false)
@@ -264,6 +220,6 @@ mod tests {
             assert!(error.contains(key), "{error}");
         }
         let contradiction = with(&[(TYPE, "exponential-delay"), (BACKOFF_INITIAL, "2 min")]);
-        assert_eq!(contradiction, Err(RestartOptionError::InitialBeyondMax));
+        assert!(matches!(contradiction, Err(OptionError::Contradiction(why)) if why.contains(BACKOFF_MAX)));
     }
 }

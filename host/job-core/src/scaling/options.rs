@@ -1,6 +1,6 @@
 //! The options that choose the scheduler: Flink's, by name and default.
 
-use millrace_types::{QuantityError, parse_duration_ms};
+use crate::named_options::{NamedOption, OptionError, Setting, option};
 
 const SCHEDULER: &str = "jobmanager.scheduler";
 pub(crate) const WAIT_TIMEOUT: &str = "jobmanager.adaptive-scheduler.submission.resource-wait-timeout";
@@ -9,23 +9,8 @@ const EXECUTING_STABILIZATION: &str = "jobmanager.adaptive-scheduler.executing.r
 const COOLDOWN: &str = "jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling";
 const MAX_DELAY: &str = "jobmanager.adaptive-scheduler.rescale-trigger.max-delay";
 
-/// An option.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SchedulerOption {
-    /// Its name.
-    pub key: &'static str,
-    /// Its default; empty: not set.
-    pub default: &'static str,
-    /// Its meaning.
-    pub description: &'static str,
-}
-
-const fn option(key: &'static str, default: &'static str, description: &'static str) -> SchedulerOption {
-    SchedulerOption { key, default, description }
-}
-
 /// All options.
-pub const SCHEDULER_OPTIONS: [SchedulerOption; 6] = [
+pub const SCHEDULER_OPTIONS: [NamedOption; 6] = [
     option(
         SCHEDULER,
         "default",
@@ -50,24 +35,6 @@ pub const SCHEDULER_OPTIONS: [SchedulerOption; 6] = [
          intervals of its checkpoints, or 0 if it takes none",
     ),
 ];
-
-/// Why the options choose no scheduler.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SchedulerOptionError {
-    /// No option has this name.
-    #[error("\"{0}\" is no option of the scheduler")]
-    Unknown(String),
-    /// A value is wrong.
-    #[error("the option {key} is \"{value}\": {what}")]
-    Invalid {
-        /// The option.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What would be right.
-        what: String,
-    },
-}
 
 /// How the adaptive scheduler treats a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,29 +80,26 @@ impl SchedulerOptions {
     ///
     /// # Errors
     /// There is no such option, or its value is wrong; nothing is then changed.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<(), SchedulerOptionError> {
-        let known = SCHEDULER_OPTIONS.iter().find(|option| option.key == key);
-        let key = known.ok_or_else(|| SchedulerOptionError::Unknown(key.to_owned()))?.key;
-        let wrong = |what: String| SchedulerOptionError::Invalid { key, value: value.chars().take(80).collect(), what };
-        let duration = |text: &str| parse_duration_ms(text).map_err(|error: QuantityError| wrong(error.to_string()));
-        match key {
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), OptionError> {
+        let setting = Setting::find(&SCHEDULER_OPTIONS, "the scheduler", key, value)?;
+        match setting.option.key {
             WAIT_TIMEOUT => {
-                self.adaptive.wait_timeout_ms = match value.trim().strip_prefix('-') {
+                self.adaptive.wait_timeout_ms = match setting.value.strip_prefix('-') {
                     // A span all the same.
-                    Some(negative) => duration(negative).map(|_| None)?,
-                    None => Some(duration(value)?),
+                    Some(negative) => Setting { value: negative, ..setting }.duration_ms(0).map(|_| None)?,
+                    None => Some(setting.duration_ms(0)?),
                 }
             }
-            STABILIZATION => self.adaptive.stabilization_ms = duration(value)?,
-            EXECUTING_STABILIZATION => self.adaptive.executing_stabilization_ms = duration(value)?,
-            COOLDOWN => self.adaptive.cooldown_ms = duration(value)?,
-            MAX_DELAY if value.trim().is_empty() => self.adaptive.max_delay_ms = None,
-            MAX_DELAY => self.adaptive.max_delay_ms = Some(duration(value)?),
+            STABILIZATION => self.adaptive.stabilization_ms = setting.duration_ms(0)?,
+            EXECUTING_STABILIZATION => self.adaptive.executing_stabilization_ms = setting.duration_ms(0)?,
+            COOLDOWN => self.adaptive.cooldown_ms = setting.duration_ms(0)?,
+            MAX_DELAY if setting.value.is_empty() => self.adaptive.max_delay_ms = None,
+            MAX_DELAY => self.adaptive.max_delay_ms = Some(setting.duration_ms(0)?),
             _ => {
-                self.is_adaptive = match value.trim().to_ascii_lowercase().as_str() {
+                self.is_adaptive = match setting.value.to_ascii_lowercase().as_str() {
                     "default" => false,
                     "adaptive" => true,
-                    _ => return Err(wrong("write default or adaptive".to_owned())),
+                    _ => return Err(setting.wrong("write default or adaptive")),
                 }
             }
         }

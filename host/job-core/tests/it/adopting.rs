@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use millrace_job_core::{
-    AdoptionOptions, Command, CompletedCheckpoint, Input, JobSpec, OperatorState, SourceState, SplitState,
-    StoredCheckpoint,
+    AdoptionOptions, Command, CompletedCheckpoint, Input, JobSpec, OperatorState, RestartStrategy, SourceState,
+    SplitState, StoredCheckpoint,
 };
 use millrace_protocol::{Presence, ReaderPresence, SplitId, SplitRequest, TaskFigures, TaskPresence, split_digest};
 use millrace_types::{
@@ -209,13 +209,15 @@ fn without_checkpoints_the_splits_are_listed_and_compared() {
 /// What is wrong with the second TaskManager's tasks, and what the job's history says of it.
 type Wrong = (&'static str, fn(&mut Presence));
 
-const WRONGS: [Wrong; 14] = [
+const WRONGS: [Wrong; 16] = [
     ("has failed: boom", |presence| {
         presence.tasks[1].state = ExecutionState::Failed;
         presence.tasks[1].failure = Some(failure("boom"));
     }),
     ("being cancelled", |presence| presence.tasks[0].state = ExecutionState::Canceling),
     ("not recorded: 3", |presence| presence.tasks[0].attempt.attempt = 3),
+    ("cannot have 4294967295 subtasks", |presence| presence.tasks[0].parallelism = u32::MAX),
+    ("not recorded: 2", |presence| presence.tasks[0].attempt.subtask = u32::MAX),
     ("which the job does not have", |presence| {
         presence.tasks[0].attempt.job = millrace_types::JobId::from_bytes([9; 16])
     }),
@@ -321,6 +323,44 @@ fn tasks_that_have_finished_count_and_a_job_that_has_ends() {
     assert_eq!(kinds(&commands).last(), Some(&"persist"));
     assert!(kinds(&commands).contains(&"release"));
     assert!(!kinds(&commands).contains(&"adopt"));
+}
+
+#[test]
+fn behind_a_checkpoint_that_cannot_be_read_another_one_is_taken_at_once() {
+    let begun = |lost| {
+        let mut spec = JobSpec { lost, ..with_checkpoint(5) };
+        spec.checkpoints.interval_ms = Some(3_600_000);
+        let mut harness = reconciling(spec);
+        let mut commands = harness.step(present(presence(1)));
+        if let Some(Command::ReserveCheckpointIds { write, .. }) = commands.last() {
+            commands = harness.step(Input::MetadataWritten { write: *write });
+        }
+        assert_eq!(harness.status(), JobStatus::Running);
+        kinds(&commands).contains(&"trigger")
+    };
+    assert!(!begun(None));
+    assert!(begun(Some(failure("checkpoint 6 is damaged"))), "what the tasks have behind 5 is in no checkpoint");
+}
+
+#[test]
+fn tasks_go_back_to_where_they_were_adopted() {
+    let mut spec = with_checkpoint(5);
+    spec.options.restart_strategy = RestartStrategy::FixedDelay { attempts: 1, delay_ms: 0 };
+    let mut harness = reconciling(spec);
+    harness.step(present(presence(1)));
+    let commands = harness.step(Input::SlotsLost(vec![allocation(1), allocation(2)]));
+    for command in &commands {
+        if let Command::PersistAttempts { write, .. } = command {
+            harness.step(Input::MetadataWritten { write: *write });
+        }
+    }
+    // In order the first subtasks would come to TaskManager 0, and the second to a.
+    harness.step(Input::SlotsOffered(vec![offer("0", 0, 3), offer("a", 1, 4)]));
+    assert_eq!(harness.status(), JobStatus::Running);
+    for vertex in &harness.core.view().vertices {
+        let places: Vec<_> = vertex.subtasks.iter().map(|task| task.task_manager.clone()).collect();
+        assert_eq!(places, [Some(tm("a")), Some(tm("0"))]);
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millrace_graph::{
-    Chaining, Format, GraphContext, GraphLimits, GuestCode, JobGraph, NativeConnector, NodeKind, Partitioning,
-    StreamEdge, StreamGraph, StreamNode,
+    Format, GraphContext, GraphLimits, GuestCode, JobGraph, NativeConnector, NodeKind, Partitioning, StreamEdge,
+    StreamGraph, StreamNode,
 };
 use millrace_job_core::{CheckpointOptions, JobOptions, JobSpec};
 use millrace_protocol::{ComponentRef, TaskSettings};
@@ -14,27 +14,16 @@ use millrace_types::{Digest, JobId, NodeId, SandboxLimits, TenantId, Timestamp};
 pub const JOB: JobId = JobId::from_bytes([1; 16]);
 
 fn node(name: &str, parallelism: u32, kind: NodeKind) -> StreamNode {
-    StreamNode {
-        uid: name.to_owned(),
-        name: name.to_owned(),
-        kind,
-        parallelism: Some(parallelism),
-        max_parallelism: None,
-        slot_sharing_group: None,
-        chaining: Chaining::Always,
-        generates_watermarks: false,
-        idle_timeout_ms: None,
-        alignment: None,
-    }
+    StreamNode { parallelism: Some(parallelism), ..StreamNode::new(name, kind) }
 }
 
 pub fn guest_source(name: &str, parallelism: u32) -> StreamNode {
-    let code = GuestCode { component: None, function: String::new(), config: String::new() };
+    let code = GuestCode::default();
     node(name, parallelism, NodeKind::Source(code))
 }
 
 pub fn operator(name: &str, parallelism: u32, component: &str) -> StreamNode {
-    let code = GuestCode { component: Some(component.to_owned()), function: String::new(), config: String::new() };
+    let code = GuestCode { component: Some(component.to_owned()), ..GuestCode::default() };
     node(name, parallelism, NodeKind::Operator(code))
 }
 

@@ -30,6 +30,8 @@ impl JobMaster {
                 let JobCode { graph, components, graph_digest, args, default_parallelism, states: _ } = *order.code;
                 let old = (*self.spec).clone();
                 self.spec = Arc::new(JobSpec { graph, components, graph_digest, args, default_parallelism, ..old });
+                // Spares have compiled the old code.
+                self.services.warming.job_runs(&self.spec);
                 Outcome::Upgraded { checkpoint: checkpoint.0 }
             }
             Ok(UpgradeEnd::Fits) => Outcome::RestartNeeded { reason: order.restart_because.unwrap_or_default() },

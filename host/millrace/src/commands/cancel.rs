@@ -1,16 +1,11 @@
 //! `millrace cancel`: asks, then waits until the job has ended.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use serde_json::json;
 
 use crate::cli::Cancel;
-use crate::commands::{client, print_json, resolve_job};
+use crate::commands::{POLL, client, print_json, resolve_job};
 use crate::progress::{Progress, println_stdout};
-
-/// How often the job's status is asked for.
-const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(options: Cancel) -> Result<()> {
     let client = client(&options.cluster)?;

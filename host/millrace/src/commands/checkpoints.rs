@@ -1,18 +1,13 @@
 //! `millrace checkpoints`: what a job's checkpoints were like.
 
-use std::time::Duration;
-
 use anyhow::{Result, bail};
 use millrace_client::Client;
 use millrace_client::api::{CheckpointEntry, CheckpointTriggerRequest};
 use millrace_types::format_bytes;
 
 use crate::cli::Checkpoints;
-use crate::commands::{client, print_json, resolve_job};
+use crate::commands::{client, outcome, print_json, resolve_job};
 use crate::progress::{Progress, println_stdout, span};
-
-/// How often the outcome of a checkpoint is asked for.
-const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(options: Checkpoints) -> Result<()> {
     let client = client(&options.cluster)?;
@@ -46,14 +41,10 @@ async fn trigger(client: &Client, job: &str, hidden: bool) -> Result<()> {
     let trigger = client.trigger_checkpoint(job, &CheckpointTriggerRequest::default()).await?.request_id;
     let progress = Progress::new(hidden);
     progress.say("waiting for the checkpoint");
-    loop {
-        if let Some(outcome) = client.checkpoint_status(job, &trigger).await?.operation {
-            progress.done();
-            return match outcome.failure_cause {
-                Some(cause) => bail!("there is no checkpoint of job {job}: {}", cause.stack_trace),
-                None => Ok(()),
-            };
-        }
-        tokio::time::sleep(POLL).await;
+    let outcome = outcome(async || client.checkpoint_status(job, &trigger).await).await?;
+    progress.done();
+    match outcome.failure_cause {
+        Some(cause) => bail!("there is no checkpoint of job {job}: {}", cause.stack_trace),
+        None => Ok(()),
     }
 }

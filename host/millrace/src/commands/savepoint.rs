@@ -1,18 +1,13 @@
 //! `millrace savepoint`: asks for a savepoint and waits until it is complete; or deletes one.
 
-use std::time::Duration;
-
 use anyhow::{Result, bail};
 use millrace_client::Client;
 use millrace_client::api::{DisposalRequest, SavepointTriggerRequest};
 use serde_json::json;
 
 use crate::cli::Savepoint;
-use crate::commands::{absolute_folder, client, print_json, resolve_job};
+use crate::commands::{absolute_folder, client, outcome, print_json, resolve_job};
 use crate::progress::{Progress, println_stdout};
-
-/// How often the outcome is asked for.
-const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(options: Savepoint) -> Result<()> {
     let client = client(&options.cluster)?;
@@ -37,27 +32,18 @@ pub(crate) async fn run(options: Savepoint) -> Result<()> {
 pub(crate) async fn wait(client: &Client, job: &str, trigger: &str, hidden: bool) -> Result<String> {
     let progress = Progress::new(hidden);
     progress.say("waiting for the savepoint");
-    loop {
-        if let Some(outcome) = client.savepoint_status(job, trigger).await?.operation {
-            progress.done();
-            return match (outcome.location, outcome.failure_cause) {
-                (Some(location), _) => Ok(location),
-                (None, Some(cause)) => bail!("there is no savepoint of job {job}: {}", cause.stack_trace),
-                (None, None) => bail!("the cluster does not say where the savepoint of job {job} is"),
-            };
-        }
-        tokio::time::sleep(POLL).await;
+    let outcome = outcome(async || client.savepoint_status(job, trigger).await).await?;
+    progress.done();
+    match (outcome.location, outcome.failure_cause) {
+        (Some(location), _) => Ok(location),
+        (None, Some(cause)) => bail!("there is no savepoint of job {job}: {}", cause.stack_trace),
+        (None, None) => bail!("the cluster does not say where the savepoint of job {job} is"),
     }
 }
 
 async fn dispose(client: &Client, path: String, json: bool) -> Result<()> {
     let trigger = client.dispose(&DisposalRequest { savepoint_path: path.clone() }).await?.request_id;
-    let outcome = loop {
-        if let Some(outcome) = client.disposal_status(&trigger).await?.operation {
-            break outcome;
-        }
-        tokio::time::sleep(POLL).await;
-    };
+    let outcome = outcome(async || client.disposal_status(&trigger).await).await?;
     if let Some(cause) = outcome.failure_cause {
         bail!("the savepoint {path} is still there: {}", cause.stack_trace);
     }

@@ -1,7 +1,5 @@
 //! `millrace stop`: a savepoint, then the job's end.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use millrace_client::Client;
 use millrace_client::api::StopRequest;
@@ -9,11 +7,8 @@ use millrace_types::JobStatus;
 use serde_json::json;
 
 use crate::cli::Stop;
-use crate::commands::{absolute_folder, client, print_json, resolve_job, savepoint};
+use crate::commands::{POLL, absolute_folder, client, print_json, resolve_job, savepoint};
 use crate::progress::{Progress, println_stdout};
-
-/// How often the job's status is asked for.
-const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(options: Stop) -> Result<()> {
     let client = client(&options.cluster)?;

@@ -4,8 +4,6 @@
 //! What can be refused is refused before the job is stopped: the cluster plans the new bundle, and asks the job's tasks
 //! whether their state fits it.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail};
 use millrace_client::Client;
 use millrace_client::api::{
@@ -15,15 +13,12 @@ use millrace_types::JobStatus;
 use serde_json::json;
 
 use crate::cli::Upgrade;
-use crate::commands::{absolute_folder, client, print_json, resolve_job, stop};
+use crate::commands::{absolute_folder, client, outcome, print_json, resolve_job, stop};
 use crate::paths::absolute_arguments;
 use crate::progress::{Progress, println_stdout};
 
 /// Options of the running job that name the state that it began with itself.
 const STATE_RECOVERY: &str = "execution.state-recovery.";
-
-/// How often the outcome is asked for.
-const POLL: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(options: Upgrade) -> Result<()> {
     let client = client(&options.cluster)?;
@@ -62,12 +57,7 @@ async fn ask(client: &Client, job: &str, bundle: &str, request: &RunRequest) -> 
     };
     let asked = client.upgrade(job, &wanted).await;
     let trigger = asked.context("the new bundle was refused, and the job runs on")?.request_id;
-    loop {
-        if let Some(outcome) = client.upgrade_status(job, &trigger).await?.operation {
-            return Ok(outcome);
-        }
-        tokio::time::sleep(POLL).await;
-    }
+    outcome(async || client.upgrade_status(job, &trigger).await).await
 }
 
 fn upgraded(job: &str, checkpoint: u64, json: bool) -> Result<()> {

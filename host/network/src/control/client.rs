@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
 use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -60,6 +61,8 @@ pub struct ControlClient {
     logs: mpsc::Sender<FromTaskManager>,
     components: ComponentClient,
     heartbeat_timeout: Duration,
+    /// When the JobManager counts as gone if it says nothing: whoever waits for it may look up in between.
+    silent_at: Instant,
 }
 
 impl ControlClient {
@@ -103,7 +106,9 @@ impl ControlClient {
             .map_err(|_| unreachable(format!("it did not answer within {} ms", waited.as_millis())))??;
         let components = ComponentClient { channel };
         let jobmanager = options.jobmanager.clone();
-        Ok(Self { jobmanager, epoch, incoming, logs, components, heartbeat_timeout: options.heartbeat_timeout })
+        let heartbeat_timeout = options.heartbeat_timeout;
+        let silent_at = Instant::now() + heartbeat_timeout;
+        Ok(Self { jobmanager, epoch, incoming, logs, components, heartbeat_timeout, silent_at })
     }
 
     /// The leader that this is.
@@ -123,8 +128,9 @@ impl ControlClient {
     pub async fn recv(&mut self) -> Result<ControlEvent, ControlError> {
         loop {
             let waited = self.heartbeat_timeout;
-            let message = tokio::time::timeout(waited, self.incoming.message()).await;
+            let message = tokio::time::timeout_at(self.silent_at, self.incoming.message()).await;
             let message = message.map_err(|_| ControlError::Silent { waited })?;
+            self.silent_at = Instant::now() + waited;
             let message = message.map_err(|status| ControlError::Closed { reason: describe(&status) })?;
             match message {
                 Some(FromJobManager::Message(message)) => return Ok(ControlEvent::Message(message)),

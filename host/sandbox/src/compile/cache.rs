@@ -255,8 +255,10 @@ impl Entries {
         }
     }
 
-    /// Drops the components that were not used for longest. One that is being made ready stays.
+    /// Drops the components that were not used for longest. One that is being made ready stays, unless nobody is at it any
+    /// more: whoever was has been cancelled.
     fn evict_ready(&mut self, components_max: usize) {
+        self.ready.retain(|_, ready| ready.making.cell.initialized() || Arc::strong_count(&ready.making) > 1);
         while self.ready.len() > components_max.max(1) {
             let done = self.ready.iter().filter(|(_, ready)| ready.making.cell.initialized());
             let Some(key) = done.min_by_key(|(_, ready)| ready.used).map(|(key, _)| key.clone()) else { return };

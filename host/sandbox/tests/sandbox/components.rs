@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millrace_sandbox::{CompilerCommand, ComponentError, InspectLimits, inspect_component};
+use millrace_sandbox::{CompilerCommand, ComponentError, InspectLimits, SandboxOptions, inspect_component};
 use millrace_types::{Digest, Failure, FailureKind, TenantId};
 
 use crate::support::{assert_works, compiler, digest, fixture};
@@ -145,16 +145,18 @@ async fn a_compiler_that_is_not_there_is_not_the_components_fault() {
     assert_eq!(Failure::from(error).kind, FailureKind::Internal);
 }
 
-/// The compiler stands still for a component that nobody waits for.
+/// Options of a compiler that stands still for a component that nobody waits for.
+fn stand_still_ahead(options: &mut SandboxOptions) {
+    let CompilerCommand { program, args } = compiler();
+    let script = r#"set -- $MILLRACE_COMPILE_REQUEST; [ "$5" = 0 ] || while :; do :; done; exec "$0" "#.to_owned();
+    let script = script + &args.join(" ");
+    let program = program.to_string_lossy().into_owned();
+    options.compiler = CompilerCommand { program: "/bin/sh".into(), args: vec!["-c".to_owned(), script, program] };
+}
+
 #[tokio::test]
 async fn who_waits_for_a_component_does_not_wait_for_a_compiler_that_gives_way() {
-    let fixture = fixture(|options| {
-        let CompilerCommand { program, args } = compiler();
-        let script = r#"set -- $MILLRACE_COMPILE_REQUEST; [ "$5" = 0 ] || while :; do :; done; exec "$0" "#.to_owned();
-        let script = script + &args.join(" ");
-        let program = program.to_string_lossy().into_owned();
-        options.compiler = CompilerCommand { program: "/bin/sh".into(), args: vec!["-c".to_owned(), script, program] };
-    });
+    let fixture = fixture(stand_still_ahead);
     let bytes = Bytes::from(Guest::application().component());
     let (tenant, digest) = (TenantId::default_tenant(), digest(&bytes));
     // The first one begins, and the second finds it under way.
@@ -163,4 +165,26 @@ async fn who_waits_for_a_component_does_not_wait_for_a_compiler_that_gives_way()
     assert_eq!((ahead.unwrap().digest(), awaited.unwrap().digest()), (digest, digest));
     assert_eq!((fixture.sandbox.compilations(), fixture.sandbox.components_ready()), (1, 1));
     assert!(fixture.sandbox.compiled(&tenant, &digest).is_some() && fixture.sandbox.has_room());
+}
+
+#[tokio::test]
+async fn what_was_given_up_puts_nothing_out() {
+    let fixture = fixture(|options| {
+        stand_still_ahead(options);
+        options.cache.components_max = 2;
+    });
+    let guest = |number| Guest::application().with(&format!("(func (export \"f{number}\"))")).component();
+    let (tenant, kept) = (TenantId::default_tenant(), guest(0));
+    fixture.try_compile(&kept).await.unwrap();
+    for number in 1..4 {
+        let bytes = Bytes::from(guest(number));
+        let digest = digest(&bytes);
+        tokio::select! {
+            biased;
+            outcome = fixture.sandbox.compile_ahead(&tenant, &digest, bytes) => panic!("{:?}", outcome.map(|_| ())),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    fixture.try_compile(&guest(4)).await.unwrap();
+    assert!(fixture.sandbox.compiled(&tenant, &digest(&kept)).is_some());
 }

@@ -71,7 +71,7 @@ pub fn spec(limits: SandboxLimits) -> OpenSpec {
             node: NODE,
             uid: "n".to_owned(),
             name: "the operator".to_owned(),
-            code: GuestCode { component: None, function: String::new(), config: String::new() },
+            code: GuestCode::default(),
             watermark: i64::MIN,
         }],
         subtask: 0,

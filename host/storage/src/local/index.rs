@@ -9,6 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_types::{CheckpointId, JobId, VertexId};
 
+/// The checkpoints of a subtask of which it is remembered what they name: fewer are under way. Of more the oldest are
+/// forgotten, which will not be complete, but for the one that is.
+const CHECKPOINTS_MAX: usize = 64;
+
 /// The subtask whose state it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CopyOwner {
@@ -109,7 +113,13 @@ impl Index {
 
     /// A subtask has acknowledged a checkpoint that consists of these files.
     pub fn acknowledged(&mut self, owner: CopyOwner, checkpoint: CheckpointId, files: BTreeSet<CopyKey>) {
-        self.named.entry(owner).or_default().insert(checkpoint, files);
+        let named = self.named.entry(owner).or_default();
+        named.insert(checkpoint, files);
+        if named.len() > CHECKPOINTS_MAX
+            && let Some(surplus) = named.keys().nth(1).copied()
+        {
+            named.remove(&surplus);
+        }
     }
 
     /// A checkpoint is complete: earlier ones are not gone back to. Gives the numbers of the copies that go.
@@ -207,6 +217,21 @@ mod tests {
         gone.sort_unstable();
         assert_eq!(gone, [2, 3, 4]);
         assert_eq!(index.count(), 1);
+    }
+
+    #[test]
+    fn what_many_checkpoints_name_that_never_are_complete_is_forgotten() {
+        let mut index = Index::new(100);
+        index.add(key(1, 1), 1, 1, 0);
+        index.restored(owner(1, 0), CheckpointId(1), keys(1, &[1]));
+        for id in 2..1_000 {
+            index.acknowledged(owner(1, 0), CheckpointId(id), keys(1, &[1]));
+        }
+        let named = &index.named[&owner(1, 0)];
+        assert_eq!((named.len(), named.first_key_value().map(|(id, _)| id.0)), (CHECKPOINTS_MAX, Some(1)));
+        assert_eq!(index.completed(owner(1, 0), CheckpointId(999)), [0u64; 0]);
+        index.acknowledged(owner(1, 0), CheckpointId(1_000), keys(1, &[]));
+        assert_eq!(index.completed(owner(1, 0), CheckpointId(1_000)), [1]);
     }
 
     #[derive(Debug, Clone)]

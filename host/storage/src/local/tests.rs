@@ -36,7 +36,11 @@ impl World {
     /// Waits until the thread has done all that it was told before.
     fn settle(&self) {
         let (who, told) = std::sync::mpsc::channel();
-        self.copies.0.work.send(Work::Tell(who)).unwrap();
+        let mut tell = Work::Tell(who);
+        while let Err(mpsc::error::TrySendError::Full(again)) = self.copies.0.work.try_send(tell) {
+            tell = again;
+            std::thread::yield_now();
+        }
         told.recv().unwrap();
     }
 
@@ -112,6 +116,34 @@ fn a_writer_that_is_dropped_leaves_nothing() {
     world.settle();
     assert!(world.files().is_empty());
     assert_eq!(world.copies.figures().copies, 0);
+}
+
+#[test]
+fn copies_for_which_there_is_no_room_are_given_up_and_the_others_end() {
+    let world = World::new(1_000);
+    let mut open: Vec<_> = (0..WAITING_MAX).map(|number| world.copies.begin(key(&number.to_string()))).collect();
+    let mut first = open.swap_remove(0);
+    // All places are kept for the ends of those that were begun.
+    world.copies.begin(key("beyond")).finish(0, 0);
+    first.append(&Bytes::from_static(b"state"));
+    first.finish(5, xxhash_rust::xxh3::xxh3_64(b"state"));
+    drop(open);
+    assert!(world.files().is_empty());
+    assert_eq!(world.copies.figures(), LocalFigures::default());
+    // What was given up leaves its place to others.
+    let written = world.write("shared/a-0", b"some state");
+    assert!(world.read(&written).is_some());
+}
+
+#[test]
+fn pieces_of_more_bytes_than_may_wait_are_not_taken() {
+    let world = World::new(u64::MAX);
+    let mut copy = world.copies.begin(key("shared/a-0"));
+    copy.append(&Bytes::from(vec![0; usize::try_from(WAITING_BYTES_MAX).unwrap() + 1]));
+    copy.append(&Bytes::from_static(b"state"));
+    copy.finish(5, xxhash_rust::xxh3::xxh3_64(b"state"));
+    assert!(world.files().is_empty());
+    assert_eq!(world.copies.0.waiting_bytes.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]

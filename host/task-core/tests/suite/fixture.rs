@@ -30,7 +30,7 @@ impl Kind {
     }
 
     fn node_kind(self) -> NodeKind {
-        let code = GuestCode { component: None, function: String::new(), config: String::new() };
+        let code = GuestCode::default();
         let native = NativeConnector { connector: "any".to_owned(), options: String::new() };
         match self {
             Self::Guest | Self::Generating => NodeKind::Operator(code),

@@ -68,6 +68,13 @@ impl AsyncSegment {
         }
     }
 
+    /// Takes a watermark, which is handed on behind all rows so far.
+    pub(crate) fn watermark(&mut self, watermark: EventTime) {
+        self.requests.watermark(watermark);
+        // The chain's progress has told it, and takes it for pending without a further word.
+        self.known_pending = true;
+    }
+
     /// Waits until there is something to hand on.
     pub(crate) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.requests.poll_ready(cx)

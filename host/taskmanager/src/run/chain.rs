@@ -293,6 +293,14 @@ impl Chain {
         Ok(records)
     }
 
+    /// Whether the task takes input from other tasks from here on. While it does not, nobody is idle for having had none.
+    pub(crate) fn takes_input(&mut self, takes: bool) {
+        if self.is_asynchronous {
+            let now = Instant::now();
+            if takes { self.generators.read_begins(now) } else { self.generators.read_ends(now) }
+        }
+    }
+
     /// Waits until everything that was emitted, barriers included, has been sent.
     pub(crate) async fn drained(&mut self) -> Result<(), TaskError> {
         for segment in &mut self.segments {

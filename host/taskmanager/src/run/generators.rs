@@ -1,7 +1,7 @@
 //! The operators of a chain that generate watermarks, and the split whose records they see.
 //!
 //! A source's task keeps a watermark for each split that its reader holds ([`SplitWatermarks`]). What other tasks process
-//! counts as one split that never ends.
+//! counts as one split that never ends, and is read while the task takes input.
 
 use millrace_graph::StreamNode;
 use millrace_protocol::SplitId;
@@ -35,8 +35,11 @@ impl Generators {
     /// All are active at first.
     pub(crate) fn new(nodes: &[(NodeId, StreamNode)], now: Instant) -> Self {
         let reads_splits = nodes.iter().any(|(_, node)| node.kind.is_source());
-        let generators = nodes.iter().filter(|(_, node)| node.generates_watermarks);
-        let generators = generators.map(|(id, node)| {
+        // What is native emits none, whatever the graph says of it.
+        let generates = |node: &StreamNode| node.generates_watermarks && node.kind.guest_code().is_some();
+        let generators = || nodes.iter().filter(|(_, node)| generates(node));
+        let may_idle = generators().any(|(_, node)| node.idle_timeout_ms.is_some());
+        let generators = generators().map(|(id, node)| {
             let mut watermarks = SplitWatermarks::new(node.idle_timeout_ms.map(|ms| ms.max(1)), 0);
             if !reads_splits {
                 watermarks.add(WHOLE);
@@ -44,12 +47,7 @@ impl Generators {
             }
             (*id, watermarks)
         });
-        Self {
-            nodes: generators.collect(),
-            may_idle: nodes.iter().any(|(_, node)| node.generates_watermarks && node.idle_timeout_ms.is_some()),
-            current: (!reads_splits).then_some(WHOLE),
-            began: now,
-        }
+        Self { nodes: generators.collect(), may_idle, current: (!reads_splits).then_some(WHOLE), began: now }
     }
 
     /// Whether an operator ever becomes idle.
@@ -143,24 +141,13 @@ impl Generators {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millrace_graph::{Chaining, GuestCode, NativeConnector, NodeKind};
+    use millrace_graph::{GuestCode, NativeConnector, NodeKind};
 
     fn node(id: u32, source: bool, idle_timeout_ms: Option<u64>) -> (NodeId, StreamNode) {
-        let code = GuestCode { component: None, function: String::new(), config: String::new() };
         let connector = NativeConnector { connector: String::new(), options: String::new() };
-        let node = StreamNode {
-            uid: id.to_string(),
-            name: id.to_string(),
-            kind: if source { NodeKind::NativeSource(connector) } else { NodeKind::Operator(code) },
-            parallelism: None,
-            max_parallelism: None,
-            slot_sharing_group: None,
-            chaining: Chaining::Always,
-            generates_watermarks: !source,
-            idle_timeout_ms,
-            alignment: None,
-        };
-        (NodeId(id), node)
+        let kind = if source { NodeKind::NativeSource(connector) } else { NodeKind::Operator(GuestCode::default()) };
+        let node = StreamNode::new(id.to_string(), kind);
+        (NodeId(id), StreamNode { generates_watermarks: !source, idle_timeout_ms, ..node })
     }
 
     const NONE: Vec<Input> = Vec::new();
@@ -181,6 +168,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_native_operator_that_is_said_to_generate_watermarks_is_not_idle() {
+        let (began, ms) = (Instant::now(), Duration::from_millis);
+        let (id, source) = node(1, true, Some(100));
+        let sink = match source.kind.clone() {
+            NodeKind::NativeSource(connector) => NodeKind::NativeSink(connector),
+            other => other,
+        };
+        let mut generators =
+            Generators::new(&[(id, StreamNode { kind: sink, generates_watermarks: true, ..source })], began);
+        assert!(!generators.may_idle());
+        assert_eq!((generators.next_deadline(), generators.on_time(began + ms(999))), (None, NONE));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_emitted_is_of_the_split_that_is_read() {
         let now = Instant::now();
         let mut generators = Generators::new(&[node(0, true, None), node(1, false, Some(100))], now);
@@ -197,6 +198,19 @@ mod tests {
         assert_eq!((generators.remove(fast, now), generators.current()), (NONE, None));
         let end = Input::Emitted { node: A, watermark: EventTime::MAX };
         assert_eq!(generators.emitted(A, EventTime::MAX), [end]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_takes_no_input_has_nobody_idle() {
+        let (began, ms) = (Instant::now(), Duration::from_millis);
+        let mut generators = Generators::new(&[node(1, false, Some(100))], began);
+        generators.read_begins(began + ms(10));
+        generators.read_ends(began + ms(60));
+        generators.read_ends(began + ms(500));
+        assert_eq!((generators.next_deadline(), generators.on_time(began + ms(999))), (None, NONE));
+        generators.read_begins(began + ms(1_000));
+        assert_eq!(generators.on_time(began + ms(1_039)), NONE);
+        assert_eq!(generators.on_time(began + ms(1_040)), [Input::NodeIdle { node: A }]);
     }
 
     #[tokio::test(start_paused = true)]

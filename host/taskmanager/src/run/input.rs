@@ -131,6 +131,7 @@ impl Inputs {
         shared: &TaskShared,
     ) -> Result<Option<Received>, TaskError> {
         let takes = chain.has_room();
+        chain.takes_input(takes);
         if takes && let Some(received) = self.gate.try_recv()? {
             return Ok(Some(received));
         }

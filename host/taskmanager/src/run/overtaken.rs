@@ -64,6 +64,7 @@ pub(crate) async fn replay(restore: &TaskRestore, task: &TaskDeployment, chain: 
                 Rerouting::Any | Rerouting::All => Some(batch),
             };
             if let Some(own) = own {
+                chain.room().await?;
                 chain.process(*node, records.target_port, &own).await?;
             }
         }

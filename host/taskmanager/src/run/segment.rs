@@ -81,7 +81,7 @@ impl Segment {
     pub(crate) async fn watermark(&mut self, node: NodeId, watermark: EventTime) -> Result<(), TaskError> {
         match self {
             Self::Async(operator) => {
-                operator.requests.watermark(watermark);
+                operator.watermark(watermark);
                 Ok(())
             }
             other => other.guest()?.watermark(node, watermark).await,

@@ -128,8 +128,8 @@ impl SourceDriver {
                     let request = SplitRequest { attempt: shared.attempt, node: self.node, finished };
                     self.outbound.send(ToJobManager::SplitRequest(request)).await.map_err(|_| gone())?;
                 }
-                Step::Wait(until_ms) => self.wait(self.instant(until_ms), chain, checkpoints, shared).await?,
-                Step::HeldBack(until_ms) => {
+                // Also who has nothing to read tells how far that is: others may wait for the last word.
+                Step::Wait(until_ms) | Step::HeldBack(until_ms) => {
                     let report = self.alignment.as_ref().map(|alignment| alignment.next_report);
                     let until = [self.instant(until_ms), report].into_iter().flatten().min();
                     self.wait(until, chain, checkpoints, shared).await?;
@@ -189,7 +189,9 @@ impl SourceDriver {
         }
         let splits = self.queue.drain();
         chain.drop_splits(splits).await?;
-        self.finish(chain).await
+        self.finish(chain).await?;
+        // The savepoint that follows stops the task: what comes of the last answers is to be in front of it.
+        chain.finish_answers().await
     }
 
     async fn on_time(chain: &mut Chain) -> Result<(), TaskError> {

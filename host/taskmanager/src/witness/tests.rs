@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use bytes::Bytes;
-use millrace_graph::{Chaining, GuestCode, JobVertex, NativeConnector, StreamNode};
+use millrace_graph::{GuestCode, JobVertex, NativeConnector, StreamNode};
 use millrace_protocol::{
     CheckpointAck, SnapshotFigures, SplitId, SubtaskSnapshot, TaskFigures, TaskRestore, TaskSettings,
 };
@@ -28,25 +28,13 @@ fn attempt(of: u8, subtask: u32) -> AttemptId {
     AttemptId { job: job(of), vertex: VertexId::from_bytes([1; 16]), subtask, attempt: 4 }
 }
 
-fn node(kind: NodeKind) -> StreamNode {
-    StreamNode {
-        uid: "node".to_owned(),
-        name: "node".to_owned(),
-        kind,
-        parallelism: None,
-        max_parallelism: None,
-        slot_sharing_group: None,
-        chaining: Chaining::Always,
-        generates_watermarks: false,
-        idle_timeout_ms: None,
-        alignment: None,
-    }
-}
-
 fn deployment(attempt: AttemptId, granted: AllocationId, sink: &str) -> TaskDeployment {
-    let code = GuestCode { component: None, function: String::new(), config: String::new() };
+    let code = GuestCode::default();
     let sink = NativeConnector { connector: sink.to_owned(), options: String::new() };
-    let nodes = vec![(NodeId(0), node(NodeKind::Source(code))), (NodeId(1), node(NodeKind::NativeSink(sink)))];
+    let nodes = vec![
+        (NodeId(0), StreamNode::new("node", NodeKind::Source(code))),
+        (NodeId(1), StreamNode::new("node", NodeKind::NativeSink(sink))),
+    ];
     TaskDeployment {
         attempt,
         allocation: granted,
@@ -115,9 +103,13 @@ fn task(witness: &Witness) -> TaskPresence {
 }
 
 fn reports(witness: &mut Witness, state: ExecutionState, at: u64) {
+    reports_of(witness, attempt(1, 0), state, at);
+}
+
+fn reports_of(witness: &mut Witness, attempt: AttemptId, state: ExecutionState, at: u64) {
     let failure = (state == ExecutionState::Failed).then(|| Failure::new(FailureKind::Trap, "boom"));
     let figures = TaskFigures { records_in: at, ..TaskFigures::default() };
-    let report = TaskReport { attempt: attempt(1, 0), state, at: Timestamp(at), failure, figures };
+    let report = TaskReport { attempt, state, at: Timestamp(at), failure, figures };
     witness.heard(&ToJobManager::TaskReport(report));
 }
 
@@ -184,6 +176,34 @@ fn states_follow_the_reports_and_the_orders_to_stop() {
     assert_eq!(task(&witness).state, ExecutionState::Failed);
     witness.heard(&ToJobManager::SlotFreed { slot: slot(1), allocation: allocation(1) });
     assert_eq!(witness.introduction().len(), 2, "nothing of the job is left");
+}
+
+#[test]
+fn of_a_subtask_that_is_restarted_again_and_again_the_last_attempt_is_told() {
+    let mut witness = witness();
+    for number in 5..50 {
+        reports_of(&mut witness, AttemptId { attempt: number - 1, ..attempt(1, 0) }, ExecutionState::Failed, 11);
+        let task = Box::new(deployment(AttemptId { attempt: number, ..attempt(1, 0) }, allocation(1), "discard"));
+        witness.told(&ToTaskManager::Deploy { epoch: EPOCH, task });
+    }
+    let tasks = told(&witness, 1).tasks;
+    assert_eq!(tasks.iter().map(|task| task.attempt.attempt).collect::<Vec<_>>(), [49]);
+    // One that has not ended is told: the new leader is to know that it is there.
+    let task = Box::new(deployment(AttemptId { attempt: 50, ..attempt(1, 0) }, allocation(1), "discard"));
+    witness.told(&ToTaskManager::Deploy { epoch: EPOCH, task });
+    assert_eq!(told(&witness, 1).tasks.len(), 2);
+}
+
+#[test]
+fn a_task_whose_slot_is_not_granted_is_not_told() {
+    let mut witness = witness();
+    witness.heard(&ToJobManager::SlotFreed { slot: slot(1), allocation: allocation(1) });
+    let task = Box::new(deployment(attempt(1, 0), allocation(1), "discard"));
+    witness.told(&ToTaskManager::Deploy { epoch: EPOCH, task });
+    reports(&mut witness, ExecutionState::Failed, 11);
+    let slots = vec![(slot(1), allocation(3))];
+    witness.heard(&ToJobManager::OfferSlots { job: job(1), slots });
+    assert_eq!(told(&witness, 1).tasks, []);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_graph::{
-    Chaining, Format, GraphContext, GraphLimits, GuestCode, JobGraph, NativeConnector, NodeKind, Partitioning,
-    StreamEdge, StreamGraph, StreamNode, WatermarkAlignment,
+    Format, GraphContext, GraphLimits, GuestCode, JobGraph, NativeConnector, NodeKind, Partitioning, StreamEdge,
+    StreamGraph, StreamNode, WatermarkAlignment,
 };
 use millrace_protocol::{
     ChannelId, ComponentRef, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment, TaskSettings,
@@ -12,18 +12,7 @@ use millrace_protocol::{
 use millrace_types::{AllocationId, AttemptId, Digest, JobId, NodeId, SandboxLimits, TaskManagerId, TenantId};
 
 fn node(name: &str, kind: NodeKind, parallelism: u32) -> StreamNode {
-    StreamNode {
-        uid: name.to_owned(),
-        name: name.to_owned(),
-        kind,
-        parallelism: Some(parallelism),
-        max_parallelism: None,
-        slot_sharing_group: None,
-        chaining: Chaining::Always,
-        generates_watermarks: false,
-        idle_timeout_ms: None,
-        alignment: None,
-    }
+    StreamNode { parallelism: Some(parallelism), ..StreamNode::new(name, kind) }
 }
 
 fn connector(name: &str, options: &str) -> NativeConnector {

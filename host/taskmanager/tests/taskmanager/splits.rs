@@ -14,10 +14,10 @@ use crate::support::{Cluster, EPOCH, allocation, job};
 /// Reports of the watermark after which both splits have had many turns.
 const REPORTS: usize = 30;
 
-fn pipeline(component: &[u8], seed: Option<u64>) -> Pipeline {
+fn pipeline(component: &[u8], seed: Option<u64>, options: &str) -> Pipeline {
     let component = Digest::from_bytes(sha2::Sha256::digest(component).into());
     Pipeline {
-        source: ("datagen", String::from("{\"rows-per-second\": 2000}"), 1),
+        source: ("datagen", options.to_owned(), 1),
         partitioning: Partitioning::Forward,
         relay: Some(Relay { component, discard_instances_seed: seed, generates_watermarks: true }),
         sink: ("discard", String::from("{}"), 1),
@@ -27,7 +27,7 @@ fn pipeline(component: &[u8], seed: Option<u64>) -> Pipeline {
 /// Gives both splits to the one reader and returns the watermarks that its source reports.
 async fn reported(seed: Option<u64>) -> Vec<i64> {
     let component = relay::Relay::of_splits().component();
-    let pipeline = pipeline(&component, seed);
+    let pipeline = pipeline(&component, seed, "{\"rows-per-second\": 2000}");
     let mut cluster = Cluster::start_with(Some(component), |_| ());
     cluster.grant(0, allocation(1), job(1)).await;
     let tasks = pipeline.deployments(job(1), cluster.handle.id(), allocation(1));
@@ -65,4 +65,34 @@ async fn the_watermark_of_two_splits_is_that_of_the_slower_one() {
         let reported = reported(seed).await;
         assert!(reported.iter().all(|watermark| [i64::MIN, 10].contains(watermark)), "{reported:?}");
     }
+}
+
+/// The splits are read before it is time for the next report.
+#[tokio::test]
+async fn a_source_that_waits_for_splits_tells_how_far_it_has_come() {
+    let component = relay::Relay::of_splits().component();
+    let pipeline = pipeline(&component, None, "{\"rows\": 4, \"rows-per-second\": 100000}");
+    let mut cluster = Cluster::start_with(Some(component), |_| ());
+    cluster.grant(0, allocation(1), job(1)).await;
+    let tasks = pipeline.deployments(job(1), cluster.handle.id(), allocation(1));
+    cluster.deploy(&tasks[0]).await;
+    let mut splits = enumerate_splits(&pipeline.source_connector(), 1, &FileRoots::unrestricted()).unwrap();
+    loop {
+        match cluster.next().await {
+            // The second request has no answer.
+            ToJobManager::SplitRequest(request) => {
+                let (attempt, node) = (request.attempt, request.node);
+                let Some(split) = splits.pop() else { continue };
+                let assignment =
+                    SplitAssignment { attempt, node, splits: vec![(SplitId(0), split, Bytes::new())], no_more: false };
+                cluster.send(ToTaskManager::AssignSplits { epoch: EPOCH, assignment }).await;
+            }
+            ToJobManager::WatermarkReached { watermark: 10, .. } => break,
+            ToJobManager::WatermarkReached { .. } | ToJobManager::TaskReport(_) => {}
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+    cluster.cancel(tasks[0].attempt).await;
+    cluster.wait_for(tasks[0].attempt, ExecutionState::Canceled).await;
+    cluster.assert_clean();
 }

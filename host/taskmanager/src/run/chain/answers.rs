@@ -7,7 +7,7 @@
 use std::task::Poll;
 
 use millrace_task_core::Input;
-use millrace_types::Failure;
+use millrace_types::{Failure, MAX_EVENT_TIME};
 
 use super::Chain;
 use crate::run::asynchronous::{AsyncSegment, HandedOn};
@@ -66,8 +66,23 @@ impl Chain {
         self.advance().await
     }
 
+    /// Waits for the answers to all that came in front of the last watermark, and hands them on. Where that has not come
+    /// there is nothing to wait for.
+    pub(crate) async fn finish_answers(&mut self) -> Result<(), TaskError> {
+        while self.awaits_last_answers() {
+            self.answered().await;
+            self.hand_on().await?;
+        }
+        Ok(())
+    }
+
+    fn awaits_last_answers(&self) -> bool {
+        let has_all = |segment: &AsyncSegment| self.progress.input_watermark(segment.node) == Some(MAX_EVENT_TIME);
+        self.asynchronous().any(|segment| segment.is_pending() && has_all(segment))
+    }
+
     /// Waits until there is room for requests. Watermarks that are handed on meanwhile pass later.
-    pub(super) async fn room(&mut self) -> Result<(), TaskError> {
+    pub(crate) async fn room(&mut self) -> Result<(), TaskError> {
         while !self.has_room() {
             self.answered().await;
             self.hand_on_some().await?;

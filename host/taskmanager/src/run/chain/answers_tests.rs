@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_connectors::{AsyncFunction, AsyncRequests, AsyncRow, AsyncSettings, ConnectorError, ResultOrder, Sink};
-use millrace_graph::{Chaining, JobVertex, NativeConnector, NodeKind, Partitioning, StreamEdge, StreamNode};
+use millrace_graph::{JobVertex, NativeConnector, NodeKind, Partitioning, StreamEdge, StreamNode};
 use millrace_state::OperatorState;
-use millrace_task_core::{ChainProgress, Input};
+use millrace_task_core::{ChainProgress, Command, Input};
 use millrace_types::{
     Alignment, AttemptId, Barrier, CheckpointId, JobId, NodeId, SnapshotKind, TenantId, Timestamp, VertexId,
 };
@@ -68,25 +68,13 @@ impl Sink for Rows {
 
 fn vertex() -> JobVertex {
     let native = || NativeConnector { connector: "any".to_owned(), options: String::new() };
-    let node = |uid: &str, kind| StreamNode {
-        uid: uid.to_owned(),
-        name: uid.to_owned(),
-        kind,
-        parallelism: None,
-        max_parallelism: None,
-        slot_sharing_group: None,
-        chaining: Chaining::Always,
-        generates_watermarks: false,
-        idle_timeout_ms: None,
-        alignment: None,
-    };
     JobVertex {
         id: VertexId::from_bytes([2; 16]),
         name: String::new(),
         description: String::new(),
         nodes: vec![
-            (NodeId(0), node("ask", NodeKind::NativeOperator(native()))),
-            (NodeId(1), node("rows", NodeKind::NativeSink(native()))),
+            (NodeId(0), StreamNode::new("ask", NodeKind::NativeOperator(native()))),
+            (NodeId(1), StreamNode::new("rows", NodeKind::NativeSink(native()))),
         ],
         chained_edges: vec![StreamEdge {
             source: NodeId(0),
@@ -132,7 +120,7 @@ impl Case {
         let (uid, name, sink) = ("rows".to_owned(), "rows".to_owned(), Box::new(rows.clone()));
         let sink = NativeSink { uid, name, sink, closed: false, prepared: BTreeMap::new() };
         let vertex = vertex();
-        let progress = ChainProgress::new(&vertex, &[NodeId(0)], &[]).unwrap();
+        let progress = ChainProgress::new(&vertex, &[NodeId(0)], &[NodeId(0)]).unwrap();
         let generators = Generators::new(&vertex.nodes, Instant::now());
         let mut chain = Chain::new(BTreeMap::from([(NodeId(0), 0), (NodeId(1), 1)]), progress, generators);
         chain.push(Segment::Async(Box::new(operator))).unwrap();
@@ -209,6 +197,31 @@ async fn a_snapshot_has_what_was_not_handed_on_and_the_next_attempt_begins_with_
     case.answer(&["f", "e", "d", "c", "b"], 5).await;
     assert_eq!(case.rows(), ["b", "c", "d", "e", "f"]);
     assert!(case.snapshot().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_operator_is_idle_once_a_watermark_without_rows_has_passed() {
+    let mut case = Case::new(ResultOrder::Ordered, 2, &[]).await;
+    case.chain.apply(Input::GateWatermark { gate: 0, watermark: 5 }).await.unwrap();
+    case.chain.hand_on().await.unwrap();
+    assert_eq!(case.chain.output_watermark(NodeId(0)), 5);
+    case.chain.progress.apply(Input::GateIdle { gate: 0 }).unwrap();
+    let idle = Command::ForwardStatus { node: NodeId(0), idle: true };
+    assert_eq!(case.chain.progress.next_command(), Some(idle));
+}
+
+#[tokio::test]
+async fn the_last_answers_are_waited_for_and_no_others() {
+    let mut case = Case::new(ResultOrder::Ordered, 2, &[]).await;
+    case.process(&["a", "b", "c"]).await;
+    // More may come: nothing is waited for.
+    case.chain.finish_answers().await.unwrap();
+    assert!(case.chain.awaits_answers());
+    case.chain.apply(Input::GateEnded { gate: 0 }).await.unwrap();
+    case.say.send_modify(|said| said.extend(["c", "b", "a"]));
+    case.chain.finish_answers().await.unwrap();
+    assert_eq!(case.rows(), ["a", "b", "c", "end"]);
+    assert!(case.chain.has_ended());
 }
 
 #[tokio::test]
