@@ -6,6 +6,7 @@
 pub mod chaos;
 pub mod checkpoints;
 pub mod cluster;
+pub mod deployment;
 pub mod expected;
 pub mod fuzz_targets;
 pub mod jobs;
@@ -16,3 +17,4 @@ pub mod processes;
 pub mod repository;
 pub mod rows;
 pub mod s3_server;
+pub mod workers;

@@ -138,15 +138,15 @@ impl JobManager {
         }
     }
 
-    /// Where this process's own TaskManager sends its messages.
+    /// Where this process's own TaskManager sends its messages, which wait while this process does not lead.
     pub fn inbox(&self) -> mpsc::Sender<ToJobManager> {
         let (inbox, mut messages) = mpsc::channel(INBOX_MAX);
-        let lead = self.lead();
+        let mut lead = self.lead();
         tokio::spawn(async move {
             while let Some(message) = messages.recv().await {
-                let services = match &*lead.borrow() {
-                    Lead::Here(dispatcher) => dispatcher.services.clone(),
-                    _ => continue,
+                let services = match lead.wait_for(|lead| matches!(lead, Lead::Here(_))).await.as_deref() {
+                    Ok(Lead::Here(dispatcher)) => dispatcher.services.clone(),
+                    _ => return,
                 };
                 router::route(message, &services.resources, &services.registry).await;
             }

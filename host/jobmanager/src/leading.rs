@@ -153,6 +153,9 @@ async fn services(
     let gateways = Gateways::new(lease);
     let registry = JobRegistry::default();
     let resources = ResourceManager::spawn(options.resources, epoch, gateways.clone(), registry.clone());
+    if let Some(driver) = options.driver.clone() {
+        resources.drive(driver);
+    }
     let reach = Reach { files: options.file_roots.clone(), http: options.http_origins.clone() };
     let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), reach);
     let warming = Warming::default();

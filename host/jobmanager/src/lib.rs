@@ -17,6 +17,7 @@ mod checkpoint_folders;
 mod clock;
 mod cluster;
 mod dispatcher;
+mod driver;
 mod error;
 mod gateway;
 mod group;
@@ -26,6 +27,7 @@ mod leading;
 mod operations;
 mod options;
 mod planner;
+mod processes;
 mod recovery;
 mod registry;
 mod resource_manager;
@@ -44,6 +46,7 @@ mod warming;
 
 pub use cluster::JobManager;
 pub use dispatcher::{Dispatcher, Overview};
+pub use driver::{DriverError, ResourceDriver};
 pub use error::DispatcherError;
 pub use gateway::{GatewayError, TaskManagerGateway};
 pub use group::Group;
@@ -54,9 +57,11 @@ pub use millrace_job_core::{
     SchedulerOptions,
 };
 pub use millrace_metadata::{GroupStatus, MemberAddresses, MemberId, MemberRole, MemberStatus};
+pub use millrace_resource_core::{WORKER_OPTIONS, WorkerId, WorkerOption, WorkerOptionError, WorkerOptions};
 pub use operations::Outcome;
 pub use options::JobManagerOptions;
 pub use planner::{Plan, Planner};
+pub use processes::{ProcessDriver, ProcessOptions};
 pub use results::{ResultRows, ResultsError};
 pub use run_settings::{ClaimMode, RUN_OPTIONS, RunSettings, inline_bytes, recovery_options, state_backend};
 pub use savepoints::SavepointRequest;

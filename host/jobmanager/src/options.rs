@@ -1,5 +1,7 @@
 //! What can be set, with its defaults.
 
+use std::sync::Arc;
+
 use millrace_connectors::{FileRoots, HttpOrigins};
 use millrace_job_core::{CheckpointOptions, RestartOptions, SchedulerOptions};
 use millrace_metadata_core::JobRetention;
@@ -7,6 +9,8 @@ use millrace_protocol::CheckpointSettings;
 use millrace_resource_core::ResourceOptions;
 use millrace_storage::{BundleLimits, S3Roots, StorageAccess, StorageLocation};
 use millrace_types::{BUFFER_TIMEOUT_MS, CrashPoints, SandboxLimits, StateBackendKind};
+
+use crate::driver::ResourceDriver;
 
 /// How a JobManager is set up.
 #[derive(Debug, Clone)]
@@ -52,6 +56,8 @@ pub struct JobManagerOptions {
     pub retention: JobRetention,
     /// The ResourceManager's limits and timeouts.
     pub resources: ResourceOptions,
+    /// What starts and stops TaskManagers where `resources.workers` says how many; `None`: nobody does.
+    pub driver: Option<Arc<dyn ResourceDriver>>,
     /// How long a new leader waits for reports of tasks that outlived the one before, in milliseconds; `None`: there are
     /// none, as TaskManagers end with their leader.
     pub adoption_timeout_ms: Option<u64>,
@@ -83,6 +89,7 @@ impl Default for JobManagerOptions {
             sandbox_limits: SandboxLimits::default(),
             retention: JobRetention::default(),
             resources: ResourceOptions::default(),
+            driver: None,
             adoption_timeout_ms: None,
             results_bytes_max: 8 * 1024 * 1024,
             crash_points: CrashPoints::default(),

@@ -1,5 +1,7 @@
 //! The ResourceManager: the shell around the registry of TaskManagers and the allocation of slots.
 
+use std::sync::{Arc, OnceLock};
+
 use futures::future::BoxFuture;
 use millrace_job_core::Input as JobInput;
 use millrace_protocol::{TaskDeployment, ToTaskManager};
@@ -7,6 +9,7 @@ use millrace_resource_core::{Command, Input, ResourceCore, ResourceOptions, Task
 use millrace_types::{LeaderEpoch, Timestamp};
 use tokio::sync::{mpsc, watch};
 
+use crate::driver::{self, Order, ResourceDriver};
 use crate::gateway::Gateways;
 use crate::job_master::tell;
 use crate::registry::JobRegistry;
@@ -19,6 +22,8 @@ const INBOX_MAX: usize = 4_096;
 #[derive(Clone)]
 pub(crate) struct ResourceManager {
     inbox: mpsc::Sender<Input>,
+    /// Native mode: where workers are ordered.
+    orders: Arc<OnceLock<mpsc::Sender<Order>>>,
     task_managers: watch::Receiver<Vec<TaskManagerView>>,
 }
 
@@ -27,9 +32,15 @@ impl ResourceManager {
         let (inbox, mut receiver) = mpsc::channel(INBOX_MAX);
         let (sender, task_managers) = watch::channel(Vec::new());
         let core = ResourceCore::new(options, epoch, rand::random());
-        let mut shell = Shell { core, epoch, gateways, jobs, task_managers: sender };
+        let orders = Arc::default();
+        let mut shell = Shell { core, epoch, gateways, jobs, orders: Arc::clone(&orders), task_managers: sender };
         tokio::spawn(async move { shell::run(&mut shell, &mut receiver).await });
-        Self { inbox, task_managers }
+        Self { inbox, orders, task_managers }
+    }
+
+    /// Native mode: has workers started and stopped by a driver, as long as the present runtime lasts.
+    pub(crate) fn drive(&self, driver: Arc<dyn ResourceDriver>) {
+        self.orders.get_or_init(|| driver::spawn(driver, self.inbox.clone()));
     }
 
     /// Delivers a message, in order.
@@ -71,6 +82,7 @@ struct Shell {
     epoch: LeaderEpoch,
     gateways: Gateways,
     jobs: JobRegistry,
+    orders: Arc<OnceLock<mpsc::Sender<Order>>>,
     task_managers: watch::Sender<Vec<TaskManagerView>>,
 }
 
@@ -114,6 +126,8 @@ impl Driven for Shell {
             Command::NotifyLacking { job, needed, free, total } => {
                 self.notify(job, JobInput::SlotsLacking { needed, free, total })
             }
+            Command::StartWorker { worker } => self.order(Order::Start(worker)),
+            Command::StopWorker { worker } => self.order(Order::Stop(worker)),
             Command::RefuseTaskManager { task_manager, reason } => {
                 tracing::warn!(%task_manager, %reason, "a TaskManager was refused");
                 gateways.refuse(&task_manager, &reason);
@@ -128,6 +142,17 @@ impl Driven for Shell {
 }
 
 impl Shell {
+    /// The core orders nothing before the driver has said what there is, so there is one.
+    fn order(&self, order: Order) -> Option<BoxFuture<'static, Option<Input>>> {
+        let orders = self.orders.get()?.clone();
+        Some(Box::pin(async move {
+            if orders.send(order).await.is_err() {
+                tracing::debug!("an order for a TaskManager was dropped: the driver's loop has ended");
+            }
+            None
+        }))
+    }
+
     fn notify(&self, job: millrace_types::JobId, input: JobInput) -> Option<BoxFuture<'static, Option<Input>>> {
         let inbox = self.jobs.master(job)?;
         Some(Box::pin(async move {

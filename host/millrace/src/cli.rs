@@ -133,6 +133,9 @@ pub(crate) struct JobManagerArgs {
     /// An origin that HTTP connectors may reach, such as http://127.0.0.1:8080; may be repeated. Without it none may be.
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) http_origin: Vec<String>,
+    /// Start, watch and stop TaskManagers as processes of this machine, as many as jobs need: `resourcemanager.driver`.
+    #[arg(long)]
+    pub(crate) native: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }
@@ -141,6 +144,9 @@ pub(crate) struct JobManagerArgs {
 #[command(after_help = "Example:
   millrace jobmanager --listen 127.0.0.1:8081 --rpc 127.0.0.1:6123 --data-dir jm --file-root /data
   millrace taskmanager --jobmanager 127.0.0.1:6123 --slots 4 --data-dir tm --file-root /data
+
+One that starts its TaskManagers by itself, of two slots each:
+  millrace jobmanager --native --data-dir jm --file-root /data -D taskmanager.numberOfTaskSlots=2
 
 Three that stand in for each other, each on a machine of its own, with a folder that all share:
   millrace jobmanager --id 1 --peers 1=jm-1:6123,2=jm-2:6123,3=jm-3:6123 --rpc 0.0.0.0:6123 \\
@@ -189,6 +195,9 @@ pub(crate) struct TaskManager {
     /// Die at a point of a checkpoint, for tests of recovery.
     #[arg(long, value_name = "POINT:PASSES", hide = true)]
     pub(crate) crash_at: Option<CrashAt>,
+    /// End with the process of this number, which has started this one.
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) end_with: Option<u32>,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
 }

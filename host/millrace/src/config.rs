@@ -4,15 +4,19 @@
 //! nearest known one; a value is checked when it is read, not when it is first used; an option that is listed in
 //! [`OPTIONS`] is read somewhere.
 
+mod native;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use millrace_jobmanager::{
     CHECKPOINT_OPTIONS, CheckpointOptions, NamedOption, RESTART_OPTIONS, RestartOptions, SCHEDULER_OPTIONS,
-    SchedulerOptions, inline_bytes, state_backend,
+    SchedulerOptions, WorkerOptions, inline_bytes, state_backend,
 };
 use millrace_types::{parse_bytes, parse_duration_ms};
+
+pub(crate) use native::{DRIVER, PROCESS_DIR, PROCESS_DRIVER, PROCESS_ENDS};
 
 /// What kind of value an option takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,10 @@ enum Kind {
     Scheduler,
     /// An option of checkpoints, which check it.
     Checkpoints,
+    /// An option of native mode, which checks it.
+    Workers,
+    /// What starts TaskManagers.
+    Driver,
     /// A size of state that stands in a checkpoint's metadata.
     Inline,
     /// The name of a state backend.
@@ -38,6 +46,7 @@ enum Kind {
 }
 
 /// One option.
+#[derive(Clone, Copy)]
 pub(crate) struct OptionSpec {
     pub(crate) key: &'static str,
     kind: Kind,
@@ -149,6 +158,16 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(REGISTRATION_TIMEOUT, Kind::Duration, "5 min", "how long a TaskManager looks for a JobManager"),
     option(ORPHAN_TIMEOUT, Kind::Duration, "30 s", "how long tasks run on while their TaskManager looks for a leader"),
     option(ADOPTION_TIMEOUT, Kind::Duration, "3 s", "how long a new leader waits for the tasks of the one before"),
+    native::OPTIONS[0],
+    native::OPTIONS[1],
+    native::OPTIONS[2],
+    native::OPTIONS[3],
+    native::OPTIONS[4],
+    native::OPTIONS[5],
+    native::OPTIONS[6],
+    native::OPTIONS[7],
+    native::OPTIONS[8],
+    native::OPTIONS[9],
     option(SLOTS, Kind::Count, "0", "the slots of a TaskManager; 0: the processor cores"),
     option(PARALLELISM, Kind::Count, "1", "the parallelism of operators and runs that state none"),
     option(BUFFER_TIMEOUT, Kind::Duration, "5 ms", "how long a partly filled batch waits for more rows"),
@@ -286,6 +305,8 @@ impl Configuration {
             Kind::Restart => RestartOptions::default().set(key, &value).map_err(Into::into),
             Kind::Scheduler => SchedulerOptions::default().set(key, &value).map_err(Into::into),
             Kind::Checkpoints => CheckpointOptions::default().set(key, &value).map_err(Into::into),
+            Kind::Workers => WorkerOptions::default().set(key, &value).map_err(Into::into),
+            Kind::Driver => native::check_driver(&value),
             Kind::Inline => inline_bytes(&value).map(drop).map_err(|what| anyhow!(what)),
             Kind::Flag => flag(&value).map(drop),
             Kind::Backend => state_backend(&value).map(drop).map_err(|what| anyhow!(what)),

@@ -4,6 +4,7 @@ pub(crate) mod application;
 mod folder;
 pub(crate) mod jobmanager;
 mod members;
+mod native;
 mod setup;
 pub(crate) mod standalone;
 pub(crate) mod taskmanager;

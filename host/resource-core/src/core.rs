@@ -13,6 +13,7 @@ use crate::event::{Command, Input};
 use crate::options::ResourceOptions;
 use crate::registry::{Registry, TaskManagerView};
 use crate::slot::{Grant, SlotState};
+use crate::workers::Workers;
 
 /// What a job asks for.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct ResourceCore {
     pub(crate) registry: Registry,
     /// One request per job; the Dispatcher bounds the number of jobs.
     pub(crate) requests: BTreeMap<JobId, Request>,
+    /// Native mode's.
+    pub(crate) workers: Option<Workers>,
     pub(crate) dropped: Dropped,
     pub(crate) now: Timestamp,
     pub(crate) sequence: u64,
@@ -53,6 +56,7 @@ impl ResourceCore {
             epoch,
             registry: Registry::default(),
             requests: BTreeMap::new(),
+            workers: options.workers.map(|workers| Workers::new(workers, epoch)),
             dropped: Dropped::default(),
             now: Timestamp::default(),
             sequence: 0,
@@ -77,10 +81,14 @@ impl ResourceCore {
             Input::SlotsReleased { slots } => self.slots_released(&slots, out),
             Input::SlotFreed { slot, allocation } => self.slot_freed(&slot, allocation, out),
             Input::SlotRequestFailed { slot, allocation } => self.slot_request_failed(&slot, allocation, out),
+            Input::WorkersListed { workers } => self.driver_said(|known, now| known.listed(&workers, now)),
+            Input::WorkerStarted { worker } => self.driver_said(|known, _| known.is_started(&worker)),
+            Input::WorkerNotStarted { worker } => self.driver_said(|known, now| known.is_not_started(&worker, now)),
             Input::DeadlineReached => self.deadline_reached(out),
         }
         if std::mem::take(&mut self.unplaced_changes) {
             self.place(out);
+            self.provision(out);
         }
     }
 
@@ -89,7 +97,8 @@ impl ResourceCore {
         let silent = self.registry.known.values().map(|known| known.last_heartbeat);
         let silent = silent.map(|heard| heard.plus_ms(self.options.heartbeat_timeout_ms));
         let slots = self.registry.slots().filter_map(|(_, state)| state.deadline());
-        silent.chain(slots).min()
+        let workers = self.workers.as_ref().and_then(|workers| workers.wake_at);
+        silent.chain(slots).chain(workers).min()
     }
 
     /// The TaskManagers, by id.
@@ -119,6 +128,9 @@ impl ResourceCore {
 
     fn deadline_reached(&mut self, out: &mut Vec<Command>) {
         self.drop_silent_task_managers(out);
+        let now = self.now;
+        self.unplaced_changes |=
+            self.workers.as_ref().and_then(|workers| workers.wake_at).is_some_and(|wake_at| wake_at <= now);
         let due = |state: &SlotState| state.deadline().is_some_and(|deadline| deadline <= self.now);
         let due: Vec<SlotId> = self.registry.slots().filter(|(_, state)| due(state)).map(|(slot, _)| slot).collect();
         for slot in due {

@@ -1,7 +1,11 @@
 //! What goes into the ResourceManager's core and what comes out.
 
+use std::collections::BTreeSet;
+
 use millrace_protocol::{SlotRequest, TaskManagerHeartbeat, TaskManagerRegistration};
 use millrace_types::{AllocationId, JobId, SlotId, TaskManagerId, TenantId};
+
+use crate::workers::WorkerId;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +67,21 @@ pub enum Input {
         /// The grant.
         allocation: AllocationId,
     },
+    /// The driver says which workers there are, those of earlier leaders among them. Every change is to be told.
+    WorkersListed {
+        /// All of them.
+        workers: BTreeSet<WorkerId>,
+    },
+    /// The driver has started a worker.
+    WorkerStarted {
+        /// Which one.
+        worker: WorkerId,
+    },
+    /// The driver could not start a worker.
+    WorkerNotStarted {
+        /// Which one.
+        worker: WorkerId,
+    },
     /// The time that [`crate::ResourceCore::next_deadline`] named has come.
     DeadlineReached,
 }
@@ -110,6 +129,16 @@ pub enum Command {
         free: u32,
         /// Slots that there are.
         total: u32,
+    },
+    /// Have the driver start a worker: a TaskManager whose ids begin with the worker's and a '-'.
+    StartWorker {
+        /// Its name, which was never used before.
+        worker: WorkerId,
+    },
+    /// Have the driver stop a worker. May be repeated, and may name one that has ended.
+    StopWorker {
+        /// Which one.
+        worker: WorkerId,
     },
     /// Tell a TaskManager that it is not known and why.
     RefuseTaskManager {

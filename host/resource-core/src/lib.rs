@@ -15,10 +15,12 @@ mod dropped;
 mod event;
 mod membership;
 mod options;
+mod provision;
 mod reconcile;
 mod registry;
 mod slot;
 mod solve;
+mod workers;
 
 pub use crate::core::ResourceCore;
 pub use dropped::{DropReason, Dropped};
@@ -26,3 +28,4 @@ pub use event::{Command, Input};
 pub use options::ResourceOptions;
 pub use registry::TaskManagerView;
 pub use solve::{Assignment, Demand, Problem, solve};
+pub use workers::{WORKER_OPTIONS, WorkerId, WorkerOption, WorkerOptionError, WorkerOptions};

@@ -81,6 +81,9 @@ impl ResourceCore {
         if self.registry.is_lost(&registration.id) {
             return Some("it counts as lost under this id: register under a new one".to_owned());
         }
+        if self.is_stopping(&registration.id) {
+            return Some("its process was told to stop".to_owned());
+        }
         if self.registry.known.contains_key(&registration.id) {
             return Some("another TaskManager is registered under this id: use a new one".to_owned());
         }

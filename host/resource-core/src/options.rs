@@ -1,5 +1,7 @@
 //! How the ResourceManager treats TaskManagers.
 
+use crate::workers::WorkerOptions;
+
 /// How the ResourceManager treats TaskManagers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResourceOptions {
@@ -15,6 +17,8 @@ pub struct ResourceOptions {
     pub task_managers_max: usize,
     /// Slots that one TaskManager may have.
     pub slots_per_task_manager_max: u32,
+    /// Native mode: TaskManagers are started and stopped as jobs need them.
+    pub workers: Option<WorkerOptions>,
 }
 
 impl Default for ResourceOptions {
@@ -25,6 +29,7 @@ impl Default for ResourceOptions {
             slot_request_attempts_max: 3,
             task_managers_max: 1_000,
             slots_per_task_manager_max: 1_024,
+            workers: None,
         }
     }
 }

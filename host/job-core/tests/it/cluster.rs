@@ -190,6 +190,7 @@ impl Cluster {
                 self.send_job(Input::TaskManagerLost { task_manager, reason });
             }
             Ordered::NotifySlotsLost { allocations, .. } => self.send_job(Input::SlotsLost(allocations)),
+            Ordered::StartWorker { worker } | Ordered::StopWorker { worker } => panic!("{worker}: there is no driver"),
             Ordered::RefuseTaskManager { task_manager, reason } => panic!("{task_manager}: {reason}"),
         }
     }

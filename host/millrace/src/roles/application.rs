@@ -31,7 +31,7 @@ pub(crate) fn run(options: &Application) -> Result<()> {
             &plan.configuration,
             &plan.data_dir,
             plan.reach.clone(),
-            Start { adopts: true, ..Start::default() },
+            Start { adopts: true, driver: plan.driver.clone(), ..Start::default() },
         )?;
         let control = plan.listen(&core)?;
         let mut rest = setup::rest_options(&plan.configuration)?;

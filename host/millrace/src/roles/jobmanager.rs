@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use millrace_connectors::{FileRoots, Reach};
-use millrace_jobmanager::{Dispatcher, JobManager};
+use millrace_jobmanager::{Dispatcher, JobManager, ProcessDriver};
 use millrace_metadata::MetadataService;
 use millrace_rest::{RestOptions, RestServer};
 use millrace_sandbox::Sandbox;
@@ -15,7 +16,7 @@ use millrace_types::{CrashPoint, CrashPoints};
 use crate::cli::{self, JobManagerArgs};
 use crate::config::{self, Configuration};
 use crate::progress::println_stdout;
-use crate::roles::{block_on, folder, members, setup, stop_signal};
+use crate::roles::{block_on, folder, members, native, setup, stop_signal};
 
 pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
     let mut plan = Plan::new(&options.common)?;
@@ -24,7 +25,7 @@ pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
     block_on(async move {
         let stop = stop_signal()?;
         setup::announce_crash(options.crash_at);
-        let start = Start { adopts: true, crash_points };
+        let start = Start { adopts: true, crash_points, driver: plan.driver.clone() };
         let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start)?;
         let control = plan.listen(&core)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
@@ -41,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) configuration: Configuration,
     pub(crate) data_dir: PathBuf,
     pub(crate) reach: Reach,
+    pub(crate) driver: Option<Arc<ProcessDriver>>,
 }
 
 impl Plan {
@@ -53,7 +55,9 @@ impl Plan {
         let data_dir = setup::data_dir(&mut configuration, options.data_dir.as_deref())?;
         // Its TaskManagers run elsewhere: without a word nothing may be reached.
         let reach = setup::reach(&configuration, &options.file_root, &options.http_origin, FileRoots::none())?;
-        Ok(Self { configuration, data_dir, reach })
+        native::set_driver(&mut configuration, options)?;
+        let driver = native::driver(&configuration, &data_dir, options)?;
+        Ok(Self { configuration, data_dir, reach, driver })
     }
 
     /// Takes which member of which group this process is from its flags.
@@ -74,7 +78,11 @@ impl Plan {
     pub(crate) fn listen(&self, core: &Core) -> Result<SocketAddr> {
         let address = setup::resolve(&setup::address(&self.configuration, config::RPC_ADDRESS, config::RPC_PORT))?;
         let heartbeat_interval = setup::heartbeat_interval(&self.configuration)?;
-        Ok(core.job_manager.listen(address, heartbeat_interval, core.metadata.endpoint())?)
+        let listens = core.job_manager.listen(address, heartbeat_interval, core.metadata.endpoint())?;
+        if let Some(driver) = &self.driver {
+            driver.connect_to(native::job_managers(&self.configuration, listens)?);
+        }
+        Ok(listens)
     }
 }
 
@@ -84,6 +92,8 @@ pub(crate) struct Start {
     /// Whether tasks may have outlived an earlier one.
     pub(crate) adopts: bool,
     pub(crate) crash_points: CrashPoints,
+    /// What starts and stops TaskManagers.
+    pub(crate) driver: Option<Arc<ProcessDriver>>,
 }
 
 /// The parts that every process with a JobManager has.
@@ -104,6 +114,7 @@ impl Core {
         let sandbox = setup::sandbox(data_dir)?;
         let mut options = setup::job_manager_options(configuration, data_dir, storage, reach)?;
         options.crash_points = start.crash_points;
+        native::install(&mut options, start.driver.as_ref());
         if start.adopts {
             options.adoption_timeout_ms = Some(configuration.duration_ms(config::ADOPTION_TIMEOUT)?);
         }

@@ -60,6 +60,12 @@ fn own_addresses(configuration: &Configuration) -> Option<MemberAddresses> {
     Some(MemberAddresses { rpc, rest })
 }
 
+/// The RPC addresses of the members that a group begins with; none where a JobManager is alone or joins.
+pub(crate) fn rpc_addresses(configuration: &Configuration) -> Result<Vec<String>> {
+    let peers = parse_peers(configuration.text(config::RAFT_PEERS), configuration.text(config::REST_PORT));
+    Ok(peers.context(config::RAFT_PEERS)?.into_values().map(|addresses| addresses.rpc).collect())
+}
+
 /// Reads `ID=HOST:RPC_PORT[:REST_PORT],…`.
 fn parse_peers(text: &str, rest_port: &str) -> Result<BTreeMap<MemberId, MemberAddresses>> {
     let mut peers = BTreeMap::new();

@@ -15,6 +15,7 @@ use millrace_taskmanager::TaskManagerOptions;
 use millrace_types::{CrashAt, CrashPoint, CrashPoints, SandboxLimits, TaskManagerId};
 
 use crate::config::{self, Configuration};
+use crate::roles::native;
 
 /// Reads `HOST:PORT` of a flag into two options.
 pub(crate) fn set_address(
@@ -216,6 +217,7 @@ pub(crate) fn job_manager_options(
         ..JobManagerOptions::default()
     };
     options.resources.heartbeat_timeout_ms = configuration.duration_ms(config::HEARTBEAT_TIMEOUT)?;
+    options.resources.workers = native::worker_options(configuration)?;
     Ok(options)
 }
 
@@ -239,6 +241,18 @@ fn local_copies(configuration: &Configuration, data_dir: &Path) -> Result<LocalC
     LocalCopies::new(folders, configuration.bytes(config::LOCAL_MAX)?).context(config::LOCAL_DIRS)
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// The slots of a TaskManager.
+pub(crate) fn slots(configuration: &Configuration) -> Result<u32> {
+    Ok(match configuration.count(config::SLOTS)? {
+        0 => u32::try_from(cores()).unwrap_or(1),
+        stated => stated,
+    })
+}
+
 /// The options of a TaskManager whose data are below a folder.
 pub(crate) fn task_manager_options(
     configuration: &Configuration,
@@ -246,17 +260,13 @@ pub(crate) fn task_manager_options(
     data_dir: PathBuf,
     reach: Reach,
 ) -> Result<TaskManagerOptions> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let slots = match configuration.count(config::SLOTS)? {
-        0 => u32::try_from(cores).unwrap_or(1),
-        stated => stated,
-    };
+    let slots = slots(configuration)?;
     let local_state = local_copies(configuration, &data_dir)?;
     let storage = storage(configuration, data_dir.clone())?;
     let mut options = TaskManagerOptions::new(id, slots, data_dir);
     options.local_state = Some(local_state);
     options.storage = storage;
-    options.cores = cores;
+    options.cores = cores();
     options.file_roots = reach.files;
     options.http_origins = reach.http;
     let buffers = configuration.bytes(config::NETWORK_MEMORY)?;

@@ -36,8 +36,10 @@ pub(crate) fn run(options: &Standalone) -> Result<()> {
         let stop = stop_signal()?;
         let core = Core::start(&configuration, &data_dir, reach, Start::default())?;
         let slots = task_manager.slots;
+        // It registers once, with a leader that is there.
+        let dispatcher = core.leads().await?;
         let task_manager = start_task_manager(task_manager, &core)?;
-        core.leads().await?.wait_for_slots(slots).await;
+        dispatcher.wait_for_slots(slots).await;
         let server = bind_rest(setup::rest_options(&configuration)?, &core.job_manager).await?;
         println_stdout(&format!("Millrace is up at http://{} with {slots} slots.", server.address()));
         core.serve(server, stop).await?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use millrace_connectors::FileRoots;
 use millrace_taskmanager::{DataPlaneOptions, RemoteOptions, serve};
 use millrace_types::{CrashPoint, TaskManagerId};
@@ -17,6 +17,7 @@ use crate::roles::{block_on, setup, stop_signal};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(options: &cli::TaskManager) -> Result<()> {
+    options.end_with.map_or(Ok(()), end_with)?;
     let mut configuration = Configuration::load(options.config.config.as_deref(), &options.config.define)?;
     if !options.jobmanager.is_empty() {
         configuration.set(config::RPC_PEERS, options.jobmanager.join(","), "--jobmanager")?;
@@ -52,6 +53,16 @@ pub(crate) fn run(options: &cli::TaskManager) -> Result<()> {
         };
         Ok(serve(task_manager, remote, sandbox, stop, Box::new(move |handle| announce(handle.id()))).await?)
     })
+}
+
+/// Has this process be told to stop when its parent ends.
+fn end_with(parent: u32) -> Result<()> {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::TERM)).context("--end-with")?;
+    // It may have ended before that.
+    let present = getppid().and_then(|pid| u32::try_from(pid.as_raw_pid()).ok());
+    ensure!(present == Some(parent), "--end-with {parent}: this process was not started by that one, or it has ended");
+    Ok(())
 }
 
 /// What the ids of all lives of this process begin with.

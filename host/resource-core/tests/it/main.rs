@@ -7,3 +7,5 @@ mod heartbeats;
 mod membership;
 mod placement;
 mod properties;
+mod worker_properties;
+mod workers;

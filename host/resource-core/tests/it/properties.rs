@@ -109,6 +109,9 @@ impl World {
                 }
                 Command::NotifyLacking { needed, free, .. } => assert!(*needed > 0 && *free < *needed),
                 Command::RefuseTaskManager { .. } => {}
+                Command::StartWorker { worker } | Command::StopWorker { worker } => {
+                    panic!("{worker}: there is no driver")
+                }
             }
         }
         let held: usize = self.core.task_managers().map(|view| view.slots.iter().flatten().count()).sum();

@@ -18,6 +18,7 @@ const RESOURCES: ResourceOptions = ResourceOptions {
     slot_request_attempts_max: 3,
     task_managers_max: 100,
     slots_per_task_manager_max: 8,
+    workers: None,
 };
 
 /// A JobMaster.
@@ -159,6 +160,9 @@ impl World {
             }
             ResourceCommand::NotifyLacking { job, needed, free, total } => {
                 self.tell_job(job, JobInput::SlotsLacking { needed, free, total });
+            }
+            ResourceCommand::StartWorker { worker } | ResourceCommand::StopWorker { worker } => {
+                panic!("{worker}: this ResourceManager has no driver");
             }
             ResourceCommand::RefuseTaskManager { task_manager, .. } => {
                 let (number, life) = (number_of(&task_manager), self.lives);

@@ -1,0 +1,169 @@
+//! Native mode: a JobManager starts TaskManagers when jobs need them, replaces those that die, stops those that stand idle,
+//! and finds those again that its former life has started.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use millrace_tests::checkpoints;
+use millrace_tests::expected::{Expected, committed_rows};
+use millrace_tests::jobs::Run;
+use millrace_tests::processes::Processes;
+use millrace_tests::repository;
+use millrace_tests::workers::{self, Workers};
+use millrace_types::JobStatus;
+use rustix::process::Signal;
+
+const EVENTS: u64 = 800_000;
+const EVENTS_PER_SECOND: u64 = 100_000;
+
+/// So that the job lasts some seconds.
+const RATE: &str = "100000";
+
+/// TaskManagers of two slots, at most three, soon stopped; should a test fail they do not look for a JobManager for long.
+const NATIVE: [&str; 11] = [
+    "--native",
+    "--file-root",
+    "/",
+    "-D",
+    "taskmanager.numberOfTaskSlots=2",
+    "-D",
+    "slotmanager.number-of-slots.max=6",
+    "-D",
+    "resourcemanager.taskmanager-timeout=1 s",
+    "-D",
+    "taskmanager.registration.timeout=20 s",
+];
+
+const OPTIONS: [(&str, &str); 4] = [
+    ("execution.checkpointing.interval", "100 ms"),
+    ("restart-strategy.type", "fixed-delay"),
+    ("restart-strategy.fixed-delay.attempts", "5"),
+    ("restart-strategy.fixed-delay.delay", "10 ms"),
+];
+
+/// A JobManager without any TaskManager, and those that it is going to have.
+async fn start(folder: &Path, further: &[&str]) -> Result<(Workers, Processes)> {
+    let workers = Workers::of(&folder.join("job-manager"));
+    let arguments: Vec<&str> = NATIVE.iter().chain(further).copied().collect();
+    let cluster = Processes::start(folder, 0, 2, &arguments).await?;
+    assert!(workers.processes()?.is_empty(), "nobody needs any yet");
+    // Dropped the other way round: what a living JobManager sees die it would start again.
+    Ok((workers, cluster))
+}
+
+fn unbounded(parallelism: u32) -> Run<'static> {
+    Run { args: vec!["unbounded"], parallelism, options: OPTIONS[1..].to_vec(), ..Run::default() }
+}
+
+#[tokio::test]
+async fn task_managers_come_with_a_job_are_replaced_and_go_and_the_rows_are_exact() -> Result<()> {
+    let expected = Expected::of("q5", EVENTS, EVENTS_PER_SECOND)?;
+    let folder = tempfile::tempdir()?;
+    let (workers, mut cluster) = start(folder.path(), &[]).await?;
+    let (directory, output) = (folder.path().join("checkpoints"), folder.path().join("rows"));
+    let (events, to) = (EVENTS.to_string(), output.to_str().context("a path")?);
+    let args = vec!["--query", "q5", "--events", &events, "--output", to, "--rate", RATE];
+    let mut options = OPTIONS.to_vec();
+    options.push(("execution.checkpointing.dir", directory.to_str().context("a path")?));
+    let run = Run { args, parallelism: 4, options, ..Run::default() };
+    let job = cluster.run(&repository::bundle("nexmark")?, run).await?;
+    cluster.wait_running(&job).await?;
+    let first = workers.processes()?;
+    assert_eq!(first.len(), 2, "{first:?}");
+
+    checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 2).await?;
+    let (killed, pid) = first.iter().next().context("a TaskManager")?;
+    workers::signal(*pid, Signal::KILL)?;
+    let second = workers.wait_for(|now| now.len() == 2 && !now.contains_key(killed)).await?;
+    assert!(first.iter().filter(|(name, _)| *name != killed).all(|(name, pid)| second.get(name) == Some(pid)));
+    cluster.wait_running(&job).await?;
+
+    let before = checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 4).await?;
+    drop(before);
+    assert_eq!(cluster.client.job(&job).await?.state, JobStatus::Running, "it was over before its JobManager died");
+    cluster.restart_job_manager().await?;
+    cluster.wait_finished(&job).await?;
+    assert!(workers.processes()?.iter().all(|(name, pid)| second.get(name) == Some(pid)), "no second set was started");
+    expected.compare(committed_rows(&output)?)?;
+
+    cluster.wait_for_slots(0, 0).await?;
+    workers.wait_for(std::collections::BTreeMap::is_empty).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restarted_job_manager_goes_on_with_the_task_managers_that_it_had() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (workers, mut cluster) = start(folder.path(), &[]).await?;
+    let bundle = repository::bundle("faulty")?;
+    let job = cluster.run(&bundle, unbounded(4)).await?;
+    cluster.wait_running(&job).await?;
+    let before = workers.processes()?;
+    cluster.restart_job_manager().await?;
+    cluster.wait_for_slots(2, 0).await?;
+    cluster.wait_running(&job).await?;
+    assert_eq!(workers.processes()?, before);
+    // It starts one more for the next job, and none for one that would find no room all the same.
+    let second = cluster.run(&bundle, unbounded(2)).await?;
+    cluster.wait_running(&second).await?;
+    let third = cluster.run(&bundle, unbounded(1)).await?;
+    cluster.wait_for(&third, |details| details.waiting_for.is_some()).await?;
+    assert_eq!(workers.processes()?.len(), 3);
+    for job in [&job, &second, &third] {
+        cluster.client.cancel(job).await?;
+    }
+    workers.wait_for(std::collections::BTreeMap::is_empty).await?;
+    cluster.wait_for_slots(0, 0).await
+}
+
+#[tokio::test]
+async fn a_frozen_task_manager_is_replaced_and_killed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (workers, cluster) = start(folder.path(), &[]).await?;
+    let job = cluster.run(&repository::bundle("faulty")?, unbounded(2)).await?;
+    cluster.wait_running(&job).await?;
+    let (frozen, pid) = workers.processes()?.pop_first().context("a TaskManager")?;
+    workers::signal(pid, Signal::STOP)?;
+    let two = workers.wait_for(|now| now.len() == 2).await?;
+    assert!(two.contains_key(&frozen));
+    cluster.wait_running(&job).await?;
+    // It does not hear that it is to end.
+    workers.wait_for(|now| !now.contains_key(&frozen)).await?;
+    assert_eq!(cluster.client.status(&job).await?.status, JobStatus::Running);
+    Ok(())
+}
+
+#[tokio::test]
+async fn task_managers_end_with_their_job_manager_if_that_is_wanted() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let with_it = ["-D", "resourcemanager.process.end-with-jobmanager=true"];
+    let (workers, mut cluster) = start(folder.path(), &with_it).await?;
+    let job = cluster.run(&repository::bundle("faulty")?, unbounded(2)).await?;
+    cluster.wait_running(&job).await?;
+    assert_eq!(workers.processes()?.len(), 1);
+    cluster.job_manager().kill()?;
+    workers.wait_for(std::collections::BTreeMap::is_empty).await?;
+    Ok(())
+}
+
+/// The members share the place of their processes, so each leader knows those of the one before it.
+#[tokio::test]
+async fn the_next_leader_goes_on_with_the_task_managers_of_its_machine_and_stops_them() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let workers = Workers::of(folder.path());
+    let place = format!("resourcemanager.process.dir={}", folder.path().join("taskmanagers").display());
+    let arguments: Vec<&str> = NATIVE.into_iter().chain(["-D", &place]).collect();
+    let mut cluster = Processes::start_group(folder.path(), 3, 0, 2, &arguments).await?;
+    let job = cluster.run(&repository::bundle("faulty")?, unbounded(4)).await?;
+    cluster.wait_running(&job).await?;
+    let before = workers.processes()?;
+    assert_eq!(before.len(), 2, "{before:?}");
+    let leader = cluster.leader().await?;
+    cluster.job_managers[leader].kill()?;
+    assert_ne!(cluster.leader().await?, leader);
+    cluster.wait_running(&job).await?;
+    assert_eq!(workers.processes()?, before);
+    cluster.client.cancel(&job).await?;
+    workers.wait_for(std::collections::BTreeMap::is_empty).await?;
+    Ok(())
+}
