@@ -1,11 +1,15 @@
 //! What a JobManager does when it starts: finish what an earlier life left undone.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::StreamExt;
 use millrace_graph::JobGraph;
 use millrace_job_core::{AdoptionOptions, JobSpec, Retention};
 use millrace_metadata_core::{Applied, Command, JobRecord};
-use millrace_types::{Failure, FailureKind, JobStatus, TenantId};
+use millrace_protocol::ComponentRef;
+use millrace_types::{Digest, Failure, FailureKind, JobStatus, TenantId};
+use tokio::sync::OnceCell;
 
 use crate::cluster::Services;
 use crate::error::DispatcherError;
@@ -57,23 +61,57 @@ pub(crate) async fn delete_leftovers(services: &Services) {
 }
 
 /// Runs every job again that had not ended, from its newest checkpoint if it has any.
+///
+/// All of them have their JobMasters when this returns: what a TaskManager says of a job that has none is taken for a
+/// stray's. Clients wait for this, so it is done for many jobs at once.
 pub(crate) async fn resume_jobs(services: &Arc<Services>) {
     let state = services.metadata.state();
-    for (tenant, record) in state.unfinished_jobs() {
-        let job = record.submission.id;
-        if record.status == JobStatus::Cancelling {
-            end(services, tenant, record, JobStatus::Canceled, None).await;
-            continue;
+    let known = Arc::new(KnownComponents::default());
+    let jobs = state.unfinished_jobs().map(|(tenant, record)| {
+        let (services, known) = (services.clone(), known.clone());
+        resume(services, known, tenant.clone(), record.clone())
+    });
+    futures::stream::iter(jobs.collect::<Vec<_>>()).buffer_unordered(RESUMED_AT_ONCE).collect::<()>().await;
+}
+
+/// Jobs that are made ready to run again at once.
+const RESUMED_AT_ONCE: usize = 32;
+
+/// What is known of a bundle's components, by their names.
+type Components = BTreeMap<String, ComponentRef>;
+
+/// The components of the bundles that were looked at: many jobs may run one.
+#[derive(Default)]
+struct KnownComponents(Mutex<BTreeMap<(TenantId, Digest), Arc<OnceCell<Result<Components, Failure>>>>>);
+
+impl KnownComponents {
+    async fn of(&self, services: &Services, tenant: &TenantId, bundle: Digest) -> Result<Components, Failure> {
+        let cell = {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry((tenant.clone(), bundle)).or_default().clone()
+        };
+        let looked_at = cell.get_or_init(|| async {
+            let bundle = bundles::stored_bundle(services, tenant, bundle).await?;
+            services.planner.component_refs(&bundle).await
+        });
+        looked_at.await.clone()
+    }
+}
+
+async fn resume(services: Arc<Services>, known: Arc<KnownComponents>, tenant: TenantId, record: Arc<JobRecord>) {
+    let job = record.submission.id;
+    if record.status == JobStatus::Cancelling {
+        end(&services, &tenant, &record, JobStatus::Canceled, None).await;
+        return;
+    }
+    match spec_of(&services, &known, &tenant, &record).await {
+        Ok(spec) => {
+            tracing::info!(%job, name = %spec.name, "an unfinished job runs again");
+            job_master::spawn(&services, spec);
         }
-        match spec_of(services, tenant, record).await {
-            Ok(spec) => {
-                tracing::info!(%job, name = %spec.name, "an unfinished job runs again");
-                job_master::spawn(services, spec);
-            }
-            Err(failure) => {
-                tracing::error!(%job, %failure, "an unfinished job cannot run again");
-                end(services, tenant, record, JobStatus::Failed, Some(failure)).await;
-            }
+        Err(failure) => {
+            tracing::error!(%job, %failure, "an unfinished job cannot run again");
+            end(&services, &tenant, &record, JobStatus::Failed, Some(failure)).await;
         }
     }
 }
@@ -93,7 +131,12 @@ fn recorded_attempts(record: &JobRecord, graph: &JobGraph) -> Vec<u32> {
 }
 
 /// What a JobMaster needs, from what was written about the job.
-async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> Result<JobSpec, Failure> {
+async fn spec_of(
+    services: &Services,
+    known: &KnownComponents,
+    tenant: &TenantId,
+    record: &JobRecord,
+) -> Result<JobSpec, Failure> {
     let submission = &record.submission;
     let graph: JobGraph = postcard::from_bytes(&submission.job_graph).map_err(|error| {
         Failure::new(FailureKind::Internal, format!("the stored graph cannot be read: {error}"))
@@ -121,8 +164,7 @@ async fn spec_of(services: &Services, tenant: &TenantId, record: &JobRecord) -> 
         Ok(start_from) => start_from,
     };
     let begun_at = start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0);
-    let bundle = bundles::stored_bundle(services, tenant, submission.bundle.digest()).await?;
-    let components = services.planner.component_refs(&bundle).await?;
+    let components = known.of(services, tenant, submission.bundle.digest()).await?;
     let recorded_attempts = recorded_attempts(record, &graph);
     Ok(JobSpec {
         job: submission.id,

@@ -63,6 +63,8 @@ pub struct Jobs {
     failed: u64,
     /// What the leader used of a processor.
     leader_cpu: f64,
+    /// From `kill -9` of the leader to the next one's answer, with all jobs in it, in milliseconds.
+    new_leader_ms: u64,
 }
 
 impl fmt::Display for Measured {
@@ -78,11 +80,12 @@ impl fmt::Display for Measured {
         for Commits { clients, per_s } in &self.commits {
             writeln!(f, "decisions of three members, {clients} clients: {per_s:.0} a second")?;
         }
-        let Jobs { count, submitted_s, checkpoints_per_s, failed, leader_cpu } = &self.jobs;
+        let Jobs { count, submitted_s, checkpoints_per_s, failed, leader_cpu, new_leader_ms } = &self.jobs;
         write!(
             f,
             "{count} jobs with checkpoints each second: run in {submitted_s:.1} s, {checkpoints_per_s:.0} checkpoints a \
-             second, {failed} failed, the leader takes {leader_cpu:.2} processors"
+             second, {failed} failed, the leader takes {leader_cpu:.2} processors; the next one answers after \
+             {new_leader_ms} ms"
         )
     }
 }
@@ -113,11 +116,7 @@ async fn takeover(folder: &Path) -> Result<((u64, u64), (u64, u64))> {
     for _ in 0..KILLS {
         checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 1).await?;
         let old = cluster.leader().await?;
-        // Those that are asked: clients of their own that ask once.
-        let once = ClientOptions { retry_timeout_ms: 0, request_timeout_ms: 500, ..ClientOptions::default() };
-        let others = (0..3).filter(|which| *which != old);
-        let others: Vec<Client> =
-            others.map(|which| Client::new(&cluster.job_managers[which].rest, &once)).collect::<Result<_, _>>()?;
+        let others = others_of(&cluster, old)?;
         let killed = Instant::now();
         cluster.job_managers[old].kill()?;
         until(async || Ok(any(&others, async |other| other.overview().await.is_ok()).await)).await?;
@@ -135,6 +134,13 @@ async fn takeover(folder: &Path) -> Result<((u64, u64), (u64, u64))> {
         ensure!(subtasks.iter().all(|subtask| subtask.attempt == 0), "a task was restarted");
     }
     Ok((median_and_longest(leaders), median_and_longest(adoptions)))
+}
+
+/// Clients of the other members, each of its own, that ask once.
+fn others_of(cluster: &Processes, leader: usize) -> Result<Vec<Client>> {
+    let once = ClientOptions { retry_timeout_ms: 0, request_timeout_ms: 500, ..ClientOptions::default() };
+    let others = (0..cluster.job_managers.len()).filter(|which| *which != leader);
+    Ok(others.map(|which| Client::new(&cluster.job_managers[which].rest, &once)).collect::<Result<_, _>>()?)
 }
 
 async fn any(clients: &[Client], asked: impl AsyncFn(&Client) -> bool) -> bool {
@@ -231,6 +237,12 @@ async fn jobs(folder: &Path) -> Result<Jobs> {
     tokio::time::sleep(WATCHED).await;
     let (seconds, cpu) = (watched.elapsed().as_secs_f64(), crate::process::cpu_seconds_of(process)? - cpu);
     let after = figures(&cluster, &ids).await?;
+    let others = others_of(&cluster, leader)?;
+    let killed = Instant::now();
+    cluster.job_managers[leader].kill()?;
+    let knows_all = async |other: &Client| other.overview().await.is_ok_and(|it| it.jobs_running as usize == JOBS);
+    until(async || Ok(any(&others, knows_all).await)).await?;
+    let new_leader_ms = millis(killed);
     // The figures of the jobs are asked for one after the other, which takes as long before as after.
     Ok(Jobs {
         count: JOBS,
@@ -238,6 +250,7 @@ async fn jobs(folder: &Path) -> Result<Jobs> {
         checkpoints_per_s: (after.0 - before.0) as f64 / seconds,
         failed: after.1 - before.1,
         leader_cpu: cpu / seconds,
+        new_leader_ms,
     })
 }
 

@@ -28,9 +28,9 @@ pub struct Stateful {
 pub const STATEFUL: [Stateful; 6] = [
     Stateful { name: "wc", backend: "hashmap", records: 6_000_000, flink: 206_000 },
     Stateful { name: "wc", backend: "redb", records: 6_000_000, flink: 19_000 },
-    Stateful { name: "q5", backend: "hashmap", records: 10_000_000, flink: 276_000 },
-    Stateful { name: "q5", backend: "redb", records: 10_000_000, flink: 29_000 },
-    Stateful { name: "q7", backend: "hashmap", records: 16_000_000, flink: 904_000 },
+    Stateful { name: "q5", backend: "hashmap", records: 24_000_000, flink: 276_000 },
+    Stateful { name: "q5", backend: "redb", records: 24_000_000, flink: 29_000 },
+    Stateful { name: "q7", backend: "hashmap", records: 80_000_000, flink: 904_000 },
     Stateful { name: "q8", backend: "hashmap", records: 80_000_000, flink: 1_120_000 },
 ];
 
