@@ -7,7 +7,7 @@ use openraft::error::ClientWriteError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::error::MetadataError;
-use crate::group::{Group, not_leader};
+use crate::group::Group;
 use crate::handle::Proposal;
 use crate::options::{BATCH_BYTES_MAX, BATCH_COMMANDS_MAX, ENTRIES_IN_FLIGHT_MAX, PROPOSAL_TIMEOUT};
 use crate::types::{Batch, MemberAddresses, MemberId};
@@ -62,6 +62,9 @@ fn gather(first: Proposal, queue: &mut mpsc::Receiver<Proposal>) -> (Batch, Wait
 
 /// Hands an entry to Raft, which keeps the order in which it is given them, and waits for its fate elsewhere.
 async fn submit(group: &Group, batch: Batch, waiting: Waiting, place: OwnedSemaphorePermit) {
+    if let Err(refusal) = group.may_propose() {
+        return waiting.fail(&not_tried(refusal));
+    }
     let answer = match group.raft.client_write_ff(batch).await {
         Ok(answer) => answer,
         Err(fatal) => return waiting.fail(&not_tried(group.fatal(&fatal))),
@@ -72,7 +75,7 @@ async fn submit(group: &Group, batch: Batch, waiting: Waiting, place: OwnedSemap
         drop(place);
         match fate {
             Ok(Ok(Ok(response))) => waiting.answer(response.data.of_commands),
-            Ok(Ok(Err(error))) => waiting.fail(&refused(error)),
+            Ok(Ok(Err(error))) => waiting.fail(&undecided(error)),
             // Raft has stopped: on a failed write, mostly.
             Ok(Err(_)) => waiting.fail(&group.fault.cause().unwrap_or(MetadataError::Closed)),
             Err(_) => {
@@ -91,10 +94,14 @@ fn not_tried(cause: MetadataError) -> MetadataError {
     }
 }
 
-/// The entry is not in the log: it never was, or another leader's took its place.
-fn refused(error: ClientWriteError<MemberId, MemberAddresses>) -> MetadataError {
+/// Raft took the entry, or would have, and this member lost its lead. openraft says so also when the entry is cut off from
+/// this member's log for another leader's sake, before anything of that one stands in its place: if that leader dies, a
+/// member that still has the entry may be elected, and decides it.
+fn undecided(error: ClientWriteError<MemberId, MemberAddresses>) -> MetadataError {
     match error {
-        ClientWriteError::ForwardToLeader(forward) => not_leader(forward),
+        ClientWriteError::ForwardToLeader(_) => {
+            MetadataError::OutcomeUnknown("this member has lost its lead before it was decided".to_owned())
+        }
         ClientWriteError::ChangeMembershipError(error) => MetadataError::Internal(error.to_string()),
     }
 }

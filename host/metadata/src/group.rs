@@ -53,6 +53,20 @@ impl Group {
         })
     }
 
+    /// Whether this member leads, as far as it knows; else nothing is given to Raft, and nothing is stored.
+    pub(crate) fn may_propose(&self) -> Result<(), MetadataError> {
+        if let Some(cause) = self.fault.cause() {
+            return Err(cause);
+        }
+        match &*self.leadership.borrow() {
+            Leadership::Leader { .. } => Ok(()),
+            Leadership::Follower { leader, addresses } => {
+                Err(MetadataError::NotLeader { leader: Some((*leader, addresses.clone())) })
+            }
+            Leadership::NoLeader => Err(MetadataError::NotLeader { leader: None }),
+        }
+    }
+
     /// Why Raft has stopped.
     pub(crate) fn fatal(&self, fatal: &Fatal<MemberId>) -> MetadataError {
         let unnamed = match fatal {
@@ -210,7 +224,7 @@ fn check_addresses(addresses: &MemberAddresses) -> Result<(), MetadataError> {
 }
 
 /// Who leads instead.
-pub(crate) fn not_leader(forward: ForwardToLeader<MemberId, MemberAddresses>) -> MetadataError {
+fn not_leader(forward: ForwardToLeader<MemberId, MemberAddresses>) -> MetadataError {
     let ForwardToLeader { leader_id, leader_node } = forward;
     MetadataError::NotLeader { leader: leader_id.map(|id| (id, leader_node.unwrap_or_default())) }
 }
