@@ -17,6 +17,10 @@ pub(crate) struct Ledger {
     acknowledged: BTreeMap<CheckpointId, BTreeSet<AttemptId>>,
     /// A fault has damaged a checkpoint: the job may go back to an earlier one, or fail.
     pub(crate) damaged: bool,
+    /// Where the savepoints are that jobs are to stop behind, once their pointers are durable.
+    stops: BTreeMap<(JobId, CheckpointId), Box<str>>,
+    /// The attempts that have stopped behind one.
+    stopped: BTreeMap<AttemptId, CheckpointId>,
 }
 
 impl Ledger {
@@ -26,6 +30,26 @@ impl Ledger {
 
     pub(crate) fn pointer_stored(&mut self, job: JobId, checkpoint: CheckpointId) {
         self.durable.insert((job, checkpoint));
+    }
+
+    pub(crate) fn stop_stored(&mut self, job: JobId, savepoint: CheckpointId, location: &str) {
+        self.stops.insert((job, savepoint), location.into());
+    }
+
+    pub(crate) fn stopped(&mut self, attempt: AttemptId, savepoint: CheckpointId) {
+        self.stopped.insert(attempt, savepoint);
+    }
+
+    /// The savepoint that the present attempts of a job have stopped behind, if they have.
+    pub(crate) fn stop_of(&self, job: JobId, is_present: impl Fn(&AttemptId) -> bool) -> Option<Box<str>> {
+        let mut of_job = self.stopped.iter().filter(|(attempt, _)| attempt.job == job && is_present(attempt));
+        of_job.find_map(|(_, savepoint)| self.stops.get(&(job, *savepoint)).cloned())
+    }
+
+    /// Whether an attempt was ever deployed.
+    pub(crate) fn was_deployed(&self, attempt: AttemptId) -> bool {
+        let highest = self.deployed.get(&(attempt.job, attempt.vertex, attempt.subtask));
+        highest.is_some_and(|highest| *highest >= attempt.attempt)
     }
 
     /// A sink commits on the word that a checkpoint is complete, or restores it.

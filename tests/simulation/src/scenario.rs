@@ -20,8 +20,21 @@ pub(crate) enum Shape {
     TwoSources,
 }
 
+/// What goes on in a job whose leader dies at each of its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// Checkpoints of keyed state and windows, on two TaskManagers.
+    Checkpoints,
+    /// Two sources of many small splits.
+    Splits,
+    /// The job is stopped with a savepoint and runs again at another parallelism.
+    Rescale,
+    /// Sinks of another vertex that commit often, and a region beside.
+    Commits,
+}
+
 /// The chances of what may go wrong, per thousand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Chances {
     /// A write to the metadata store fails.
     pub(crate) write_fails: u64,
@@ -104,6 +117,10 @@ pub(crate) struct Scenario {
     pub(crate) idles: bool,
     /// Whether what is restored from a savepoint is claimed.
     pub(crate) claim: bool,
+    /// How long a leader waits for the tasks of the one before; `None`: it begins again at once.
+    pub(crate) adoption_ms: Option<u64>,
+    /// How long tasks run on without a leader.
+    pub(crate) orphan_ms: u64,
     pub(crate) chances: Chances,
     pub(crate) faults: Vec<(u64, Fault)>,
     pub(crate) wishes: Vec<(u64, Wish)>,
@@ -139,6 +156,8 @@ impl Scenario {
             segments_max: rng.between(1, 4) as usize,
             idles: rng.chance(300),
             claim: rng.chance(500),
+            adoption_ms: if rng.chance(850) { Some(rng.one_of(&[30, 100, 100, 250])) } else { None },
+            orphan_ms: rng.one_of(&[40, 400, 400]),
             chances: chances(rng),
             faults: Vec::new(),
             wishes: Vec::new(),
@@ -153,6 +172,9 @@ impl Scenario {
         if rng.chance(750) {
             let stopped = Fault::StopTaskManager(rng.between(ZOMBIE_MS_MIN, 400));
             scenario.faults.push((rng.between(10, within), stopped));
+        }
+        for _ in 0..rng.one_of(&[0, 0, 1, 1, 2]) {
+            scenario.faults.push((rng.between(20, within), Fault::CrashJobManager));
         }
         for _ in 0..rng.one_of(&[0, 0, 1, 2]) {
             let wish = rng.one_of(&[
@@ -170,6 +192,38 @@ impl Scenario {
                 scenario.wishes.push((rng.between(15, within), wish));
             }
         }
+        scenario.windows = scenario.sizes();
+        scenario
+    }
+
+    /// A small job in a cluster in which nothing goes wrong by itself.
+    pub(crate) fn of(protocol: Protocol, rng: &mut Rng) -> Self {
+        let any = Self::new(rng);
+        let shape = match protocol {
+            Protocol::Checkpoints | Protocol::Rescale => Shape::Chained,
+            Protocol::Splits => Shape::TwoSources,
+            Protocol::Commits => Shape::Spread,
+        };
+        let (splits, split_rows) = if protocol == Protocol::Splits { (8, 3) } else { (3, 10) };
+        let unaligned = protocol == Protocol::Checkpoints && rng.chance(300);
+        let mut checkpoints = checkpoint_options(rng, true, unaligned);
+        checkpoints.interval_ms = Some(if protocol == Protocol::Commits { 12 } else { 20 });
+        let mut scenario = Self {
+            shape,
+            second_region: protocol == Protocol::Commits,
+            exactly_once: true,
+            ordered: true,
+            splits,
+            split_rows,
+            checkpoints,
+            adoption_ms: Some(150),
+            orphan_ms: 1_000,
+            chances: Chances::default(),
+            faults: Vec::new(),
+            wishes: if protocol == Protocol::Rescale { vec![(35, Wish::Rescale)] } else { Vec::new() },
+            calm_at: 0,
+            ..any
+        };
         scenario.windows = scenario.sizes();
         scenario
     }

@@ -12,9 +12,10 @@ mod source;
 mod uploads;
 
 use millrace_protocol::{
-    Rerouting, SplitAssignment, StateBlob, TaskDeployment, TaskFigures, TaskReport, TaskRestore, ToJobManager,
+    Rerouting, SplitAssignment, StateBlob, TaskDeployment, TaskFigures, TaskReport, TaskRestore, TaskUpgrade,
+    ToJobManager, UpgradeId,
 };
-use millrace_types::{AllocationId, AttemptId, ExecutionState, Failure, FailureKind, Timestamp};
+use millrace_types::{AllocationId, AttemptId, CheckpointId, ExecutionState, Failure, FailureKind, Timestamp};
 
 use crate::ledger::Ledger;
 use crate::output::Output;
@@ -22,6 +23,7 @@ use crate::plane::{End, Plane};
 use crate::rng::Rng;
 use crate::scenario::Scenario;
 use crate::store::{Content, Store};
+use crate::oracle::Facts;
 use chain::{Chain, Work};
 use checkpoints::TaskCheckpoints;
 use input::Inputs;
@@ -83,6 +85,9 @@ pub(crate) struct Task {
     inputs: Inputs,
     source: Option<SourceDriver>,
     checkpoints: TaskCheckpoints,
+    began_with: Option<CheckpointId>,
+    drained: bool,
+    told_other_code: bool,
 }
 
 /// What came of a step.
@@ -102,11 +107,32 @@ impl Task {
         let source = source.map(|source| SourceDriver::new(deployment.attempt, source.node, source.uid.clone()));
         let checkpoints = TaskCheckpoints::new(deployment.attempt, Uploads::new(&deployment));
         let inputs = Inputs::new(&deployment);
-        Self { deployment, phase: Phase::Deployed, chain, inputs, source, checkpoints }
+        let began_with = deployment.restore.as_ref().map(|restore| restore.checkpoint);
+        let (phase, drained, told_other_code) = (Phase::Deployed, false, false);
+        Self { deployment, phase, chain, inputs, source, checkpoints, began_with, drained, told_other_code }
     }
 
-    pub(crate) fn chain(&mut self) -> &mut Chain {
-        &mut self.chain
+    /// What is true of it.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            attempt: self.attempt(),
+            allocation: self.allocation(),
+            began_with: self.began_with,
+            acknowledged: self.checkpoints.uploads.acknowledged.clone(),
+            drained: self.drained,
+            told_other_code: self.told_other_code,
+            ended: None,
+        }
+    }
+
+    /// Makes ready to run other code.
+    pub(crate) fn prepare(&mut self, upgrade: TaskUpgrade) {
+        self.told_other_code = true;
+        self.chain.prepare(upgrade.id, upgrade.code.map(|code| code.graph_digest));
+    }
+
+    pub(crate) fn forget(&mut self, upgrade: UpgradeId) {
+        self.chain.forget(upgrade);
     }
 
     pub(crate) fn attempt(&self) -> AttemptId {
@@ -118,6 +144,7 @@ impl Task {
     }
 
     pub(crate) fn order(&mut self, order: TaskOrder) {
+        self.drained |= self.source.is_some() && matches!(order, TaskOrder::Drain);
         self.checkpoints.orders.put(order);
     }
 

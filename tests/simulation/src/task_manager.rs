@@ -1,4 +1,5 @@
-//! A simulated TaskManager: the production slot table and fence, and tasks. One value is one life, under one id.
+//! A simulated TaskManager: the production slot table, fence and witness, and tasks. One value is one life, under one id,
+//! with one leader after another.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +8,10 @@ use millrace_protocol::{
 };
 use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind, LeaderEpoch, TaskManagerId, Timestamp};
 
+use crate::oracle::Facts;
 use crate::slots::{EpochFence, SlotTable};
 use crate::task::{Env, Outcome, Task, TaskOrder, report};
+use crate::witness::Witness;
 
 /// A life of a TaskManager.
 #[derive(Debug)]
@@ -16,10 +19,19 @@ pub(crate) struct TaskManager {
     pub(crate) id: TaskManagerId,
     /// Until when it stands still.
     pub(crate) stopped_until: u64,
+    /// The connection to its leader; `None`: it looks for one.
+    pub(crate) connection: Option<u64>,
+    /// The newest leader that it was connected to.
+    pub(crate) newest: LeaderEpoch,
+    /// When it lost its leader last.
+    pub(crate) orphaned_at: u64,
+    pub(crate) witness: Witness,
     slot_count: u32,
     slots: SlotTable,
     fence: EpochFence,
     tasks: BTreeMap<AttemptId, Task>,
+    /// What is true of tasks that have ended in slots that are not free.
+    ended: BTreeMap<AttemptId, Facts>,
 }
 
 impl TaskManager {
@@ -29,10 +41,15 @@ impl TaskManager {
         Self {
             id,
             stopped_until: 0,
+            connection: None,
+            newest: LeaderEpoch(0),
+            orphaned_at: 0,
+            witness: Witness::default(),
             slot_count: slots,
             slots: table,
             fence: EpochFence::default(),
             tasks: BTreeMap::new(),
+            ended: BTreeMap::new(),
         }
     }
 
@@ -55,6 +72,11 @@ impl TaskManager {
             figures: Vec::new(),
             metrics: BTreeMap::new(),
         })
+    }
+
+    /// What is true of its tasks.
+    pub(crate) fn facts(&self) -> Vec<Facts> {
+        self.tasks.values().map(Task::facts).chain(self.ended.values().cloned()).collect()
     }
 
     /// The attempt of a subtask that runs here.
@@ -99,7 +121,12 @@ impl TaskManager {
             ToTaskManager::CheckpointAborted { attempt, checkpoint, .. } => {
                 self.order(attempt, TaskOrder::Aborted(checkpoint));
             }
-            ToTaskManager::DrainSource { attempt, .. } => self.order(attempt, TaskOrder::Drain),
+            ToTaskManager::DrainSource { attempt, .. } => {
+                if let Some(ended) = self.ended.get_mut(&attempt) {
+                    ended.drained = true;
+                }
+                self.order(attempt, TaskOrder::Drain);
+            }
             ToTaskManager::Adopt { attempt, completed, over, .. } => {
                 completed.into_iter().for_each(|completed| self.order(attempt, TaskOrder::Completed(completed)));
                 self.order(attempt, TaskOrder::AbortedUpto(over));
@@ -108,15 +135,18 @@ impl TaskManager {
             | ToTaskManager::LimitWatermark { .. }
             | ToTaskManager::Prefetch { .. } => {}
             ToTaskManager::PrepareUpgrade { attempt, upgrade, .. } => {
+                if let Some(ended) = self.ended.get_mut(&attempt) {
+                    ended.told_other_code = true;
+                }
                 if let Some(task) = self.tasks.get_mut(&attempt) {
-                    task.chain().prepare(upgrade.id, upgrade.code.map(|code| code.graph_digest));
                     let answer = UpgradeAnswer { attempt, id: upgrade.id, result: Ok(()) };
+                    task.prepare(*upgrade);
                     env.outbound.push(ToJobManager::UpgradeAnswered(answer));
                 }
             }
             ToTaskManager::ForgetUpgrade { attempt, upgrade, .. } => {
                 if let Some(task) = self.tasks.get_mut(&attempt) {
-                    task.chain().forget(upgrade);
+                    task.forget(upgrade);
                 }
             }
         }
@@ -136,6 +166,10 @@ impl TaskManager {
         }
         if self.slots.admit(deployment.allocation, attempt.job, &deployment.tenant).is_err() {
             let failure = Failure::new(FailureKind::NoResources, "the slot is not granted to the job");
+            if self.slots.granted().any(|(_, grant)| grant.allocation == deployment.allocation) {
+                let facts = Task::new(deployment).facts();
+                self.ended.insert(attempt, Facts { ended: Some(ExecutionState::Failed), ..facts });
+            }
             env.outbound.push(report(attempt, ExecutionState::Failed, Some(failure), env.now));
             return None;
         }
@@ -152,6 +186,7 @@ impl TaskManager {
     fn end(&mut self, attempt: AttemptId, state: ExecutionState, failure: Option<Failure>, env: &mut Env<'_>) {
         let Some(task) = self.tasks.remove(&attempt) else { return };
         task.leave(state == ExecutionState::Finished, env);
+        self.ended.insert(attempt, Facts { ended: Some(state), ..task.facts() });
         env.outbound.push(report(attempt, state, failure, env.now));
         self.free_if_unused(task.allocation(), env);
     }
@@ -160,6 +195,7 @@ impl TaskManager {
         if !self.tasks.values().any(|task| task.allocation() == allocation)
             && let Some(slot) = self.slots.free(allocation)
         {
+            self.ended.retain(|_, facts| facts.allocation != allocation);
             env.outbound.push(ToJobManager::SlotFreed { slot, allocation });
         }
     }

@@ -55,9 +55,10 @@ impl TaskCheckpoints {
         self.newest = self.newest.max(orders.aborted.last().copied()).max(orders.aborted_upto);
         if let Some(completed) = orders.completed {
             chain.commit(completed, env)?;
-            if self.stopping.is_some_and(|stopping| stopping <= completed) {
+            if let Some(savepoint) = self.stopping.filter(|stopping| *stopping <= completed && !self.stopped) {
                 chain.stop(env)?;
                 self.stopped = true;
+                env.ledger.stopped(self.attempt, savepoint);
             }
         }
         if !self.stopped && self.stopping.is_some_and(|stopping| orders.has_aborted(stopping)) {
