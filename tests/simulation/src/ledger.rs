@@ -13,6 +13,8 @@ pub(crate) struct Ledger {
     highest_checkpoint: BTreeMap<JobId, CheckpointId>,
     /// The highest attempt of each subtask that was deployed.
     deployed: BTreeMap<(JobId, VertexId, u32), u32>,
+    /// With how many subtasks each attempt of a vertex was deployed.
+    parallelism: BTreeMap<(JobId, VertexId, u32), u32>,
     /// Acknowledgements that the present JobMaster was handed.
     acknowledged: BTreeMap<CheckpointId, BTreeSet<AttemptId>>,
     /// A fault has damaged a checkpoint: the job may go back to an earlier one, or fail.
@@ -46,6 +48,11 @@ impl Ledger {
         of_job.find_map(|(_, savepoint)| self.stops.get(&(job, *savepoint)).cloned())
     }
 
+    /// With how many subtasks an attempt of a vertex was deployed, if it was.
+    pub(crate) fn parallelism_of(&self, job: JobId, vertex: VertexId, attempt: u32) -> Option<u32> {
+        self.parallelism.get(&(job, vertex, attempt)).copied()
+    }
+
     /// Whether an attempt was ever deployed.
     pub(crate) fn was_deployed(&self, attempt: AttemptId) -> bool {
         let highest = self.deployed.get(&(attempt.job, attempt.vertex, attempt.subtask));
@@ -66,7 +73,10 @@ impl Ledger {
         assert!(highest < Some(checkpoint), "checkpoint {checkpoint} follows {highest:?}");
     }
 
-    pub(crate) fn check_deployment(&mut self, attempt: AttemptId) {
+    pub(crate) fn check_deployment(&mut self, attempt: AttemptId, parallelism: u32) {
+        let number = (attempt.job, attempt.vertex, attempt.attempt);
+        let known = *self.parallelism.entry(number).or_insert(parallelism);
+        assert_eq!(known, parallelism, "{attempt:?} has two parallelisms");
         let subtask = (attempt.job, attempt.vertex, attempt.subtask);
         let before = self.deployed.insert(subtask, attempt.attempt);
         assert!(before < Some(attempt.attempt), "{attempt:?} is deployed behind attempt {before:?}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millrace_job_core::{CheckpointMode, CheckpointOptions, JobOptions, RestartStrategy, Retention};
+use millrace_job_core::{AdaptiveOptions, CheckpointMode, CheckpointOptions, JobOptions, RestartStrategy, Retention};
 
 use crate::rng::Rng;
 use crate::rows::Record;
@@ -29,6 +29,8 @@ pub enum Protocol {
     Splits,
     /// The job is stopped with a savepoint and runs again at another parallelism.
     Rescale,
+    /// A TaskManager dies, and the job runs with fewer subtasks until another one has come.
+    Adaptive,
     /// Sinks of another vertex that commit often, and a region beside.
     Commits,
 }
@@ -200,7 +202,7 @@ impl Scenario {
     pub(crate) fn of(protocol: Protocol, rng: &mut Rng) -> Self {
         let any = Self::new(rng);
         let shape = match protocol {
-            Protocol::Checkpoints | Protocol::Rescale => Shape::Chained,
+            Protocol::Checkpoints | Protocol::Rescale | Protocol::Adaptive => Shape::Chained,
             Protocol::Splits => Shape::TwoSources,
             Protocol::Commits => Shape::Spread,
         };
@@ -208,7 +210,16 @@ impl Scenario {
         let unaligned = protocol == Protocol::Checkpoints && rng.chance(300);
         let mut checkpoints = checkpoint_options(rng, true, unaligned);
         checkpoints.interval_ms = Some(if protocol == Protocol::Commits { 12 } else { 20 });
+        let adaptive = AdaptiveOptions {
+            wait_timeout_ms: None,
+            stabilization_ms: 5,
+            executing_stabilization_ms: 5,
+            cooldown_ms: 5,
+            max_delay_ms: Some(20),
+        };
+        let adaptive = Some(adaptive).filter(|_| protocol == Protocol::Adaptive);
         let mut scenario = Self {
+            options: JobOptions { adaptive, ..any.options },
             shape,
             second_region: protocol == Protocol::Commits,
             exactly_once: true,
@@ -219,7 +230,7 @@ impl Scenario {
             adoption_ms: Some(150),
             orphan_ms: 1_000,
             chances: Chances::default(),
-            faults: Vec::new(),
+            faults: if adaptive.is_some() { vec![(30, Fault::CrashTaskManager)] } else { Vec::new() },
             wishes: if protocol == Protocol::Rescale { vec![(35, Wish::Rescale)] } else { Vec::new() },
             calm_at: 0,
             ..any
@@ -260,12 +271,15 @@ impl Scenario {
 }
 
 fn checkpoint_options(rng: &mut Rng, exactly_once: bool, unaligned: bool) -> CheckpointOptions {
+    let timeout_ms = rng.one_of(&[150, 500, 1_500]);
+    // A job that restarts whenever the shortest time has passed may never come to its end.
+    let tolerable = if timeout_ms == 150 { [1_000; 4] } else { [1_000, 1_000, 2, 0] };
     CheckpointOptions {
         interval_ms: Some(rng.between(10, 60)),
-        timeout_ms: rng.one_of(&[150, 500, 1_500]),
+        timeout_ms,
         min_pause_ms: rng.one_of(&[0, 0, 20]),
         max_concurrent: if unaligned { 1 } else { rng.one_of(&[1, 1, 2, 3]) },
-        tolerable_failures: rng.one_of(&[1_000, 1_000, 2, 0]),
+        tolerable_failures: rng.one_of(&tolerable),
         mode: if exactly_once { CheckpointMode::ExactlyOnce } else { CheckpointMode::AtLeastOnce },
         unaligned,
         aligned_timeout_ms: rng.one_of(&[0, 5, 20]),
@@ -285,7 +299,13 @@ fn job_options(rng: &mut Rng) -> JobOptions {
         attempts_max: 2,
         restart_strategy: RestartStrategy::FixedDelay { attempts: 1_000_000, delay_ms: rng.one_of(&[0, 5, 40]) },
         restart_seed: 0,
-        adaptive: None,
+        adaptive: rng.chance(200).then(|| AdaptiveOptions {
+            wait_timeout_ms: None,
+            stabilization_ms: rng.one_of(&[0, 15, 60]),
+            executing_stabilization_ms: 30,
+            cooldown_ms: 20,
+            max_delay_ms: rng.one_of(&[None, Some(20)]),
+        }),
     }
 }
 

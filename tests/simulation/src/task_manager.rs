@@ -1,7 +1,7 @@
 //! A simulated TaskManager: the production slot table, fence and witness, and tasks. One value is one life, under one id,
 //! with one leader after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millrace_protocol::{
     TaskDeployment, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager, UpgradeAnswer,
@@ -30,6 +30,8 @@ pub(crate) struct TaskManager {
     slots: SlotTable,
     fence: EpochFence,
     tasks: BTreeMap<AttemptId, Task>,
+    /// Tasks that were told to stop, which they do with their next step.
+    canceling: BTreeSet<AttemptId>,
     /// What is true of tasks that have ended in slots that are not free.
     ended: BTreeMap<AttemptId, Facts>,
 }
@@ -49,6 +51,7 @@ impl TaskManager {
             slots: table,
             fence: EpochFence::default(),
             tasks: BTreeMap::new(),
+            canceling: BTreeSet::new(),
             ended: BTreeMap::new(),
         }
     }
@@ -76,7 +79,11 @@ impl TaskManager {
 
     /// What is true of its tasks.
     pub(crate) fn facts(&self) -> Vec<Facts> {
-        self.tasks.values().map(Task::facts).chain(self.ended.values().cloned()).collect()
+        let canceling = |facts: Facts| match self.canceling.contains(&facts.attempt) {
+            true => Facts { ended: Some(ExecutionState::Canceled), ..facts },
+            false => facts,
+        };
+        self.tasks.values().map(Task::facts).map(canceling).chain(self.ended.values().cloned()).collect()
     }
 
     /// The attempt of a subtask that runs here.
@@ -101,12 +108,14 @@ impl TaskManager {
                 if self.slots.release(allocation).is_ok() {
                     let under = |task: &&Task| task.allocation() == allocation;
                     let cancelled: Vec<_> = self.tasks.values().filter(under).map(Task::attempt).collect();
-                    cancelled.into_iter().for_each(|attempt| self.cancel(attempt, env));
+                    self.canceling.extend(cancelled);
                     self.free_if_unused(allocation, env);
                 }
             }
             ToTaskManager::Deploy { task, .. } => return self.deploy(task, env),
-            ToTaskManager::Cancel { attempt, .. } => self.cancel(attempt, env),
+            ToTaskManager::Cancel { attempt, .. } => {
+                self.canceling.extend(self.tasks.contains_key(&attempt).then_some(attempt));
+            }
             ToTaskManager::AssignSplits { assignment, .. } => {
                 if let Some(task) = self.tasks.get_mut(&assignment.attempt) {
                     task.assign(assignment);
@@ -177,14 +186,9 @@ impl TaskManager {
         Some(attempt)
     }
 
-    fn cancel(&mut self, attempt: AttemptId, env: &mut Env<'_>) {
-        if self.tasks.contains_key(&attempt) {
-            self.end(attempt, ExecutionState::Canceled, None, env);
-        }
-    }
-
     fn end(&mut self, attempt: AttemptId, state: ExecutionState, failure: Option<Failure>, env: &mut Env<'_>) {
         let Some(task) = self.tasks.remove(&attempt) else { return };
+        self.canceling.remove(&attempt);
         task.leave(state == ExecutionState::Finished, env);
         self.ended.insert(attempt, Facts { ended: Some(state), ..task.facts() });
         env.outbound.push(report(attempt, state, failure, env.now));
@@ -202,6 +206,10 @@ impl TaskManager {
 
     /// A task does one thing. Returns whether it did; `None`: it is no more.
     pub(crate) fn step(&mut self, attempt: AttemptId, env: &mut Env<'_>) -> Option<bool> {
+        if self.canceling.contains(&attempt) {
+            self.end(attempt, ExecutionState::Canceled, None, env);
+            return None;
+        }
         match self.tasks.get_mut(&attempt)?.step(env) {
             Outcome::Busy => Some(true),
             Outcome::Idle => Some(false),

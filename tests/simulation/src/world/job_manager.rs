@@ -7,7 +7,7 @@ use millrace_job_core::{AdoptionOptions, Input as JobInput, JobCore, JobSpec, Op
 use millrace_metadata_core::{Command as MetadataCommand, JobRecord, Response};
 use millrace_protocol::{CheckpointSettings, TaskSettings, ToTaskManager};
 use millrace_resource_core::{Command as ResourceCommand, Input as ResourceInput, ResourceCore, ResourceOptions};
-use millrace_types::{CheckpointId, Failure, FailureKind, JobId, JobStatus, LeaderEpoch, SnapshotKind};
+use millrace_types::{CheckpointId, Failure, FailureKind, JobId, JobStatus, LeaderEpoch, SnapshotKind, VertexId};
 
 
 use super::{Event, World, number_of, tenant};
@@ -60,7 +60,8 @@ impl World {
         if self.metadata.job(&tenant(), self.job.id).is_some_and(|record| record.status.is_terminal()) {
             self.run_next();
         } else {
-            self.start_job_master(true);
+            let left = self.lives > 1;
+            self.start_job_master(left);
         }
     }
 
@@ -75,7 +76,9 @@ impl World {
         let spec = self.spec(&record, restored, left);
         let now = self.clock();
         if spec.adoption.is_some() {
-            self.oracle.begin(reconciling(&spec));
+            let ledger = &self.ledger;
+            let runs_with = |vertex, attempt| ledger.parallelism_of(spec.job, vertex, attempt);
+            self.oracle.begin(reconciling(&spec, runs_with));
         }
         let (first, recorded) = (spec.first_attempt, spec.recorded_attempts.clone());
         let core = JobCore::new(spec, now);
@@ -216,14 +219,15 @@ impl World {
 }
 
 /// What is to be known before the job's tasks may be taken over.
-fn reconciling(spec: &JobSpec) -> Reconciling {
+fn reconciling(spec: &JobSpec, runs_with: impl Fn(VertexId, u32) -> Option<u32>) -> Reconciling {
     let timeout_ms = spec.adoption.map_or(0, |options| options.timeout_ms);
     let mut reconciling = Reconciling::new(spec.job, timeout_ms);
     let newest = spec.restored.iter().max_by_key(|stored| stored.checkpoint.id);
     let newest = newest.or(spec.start_from.as_ref().map(|start| &start.from)).map(|stored| &stored.checkpoint);
     reconciling.newest = newest.map(|newest| newest.id);
     for (vertex, recorded) in spec.graph.vertices.iter().zip(&spec.recorded_attempts) {
-        reconciling.vertices.insert(vertex.id, (*recorded, vertex.parallelism));
+        let parallelism = runs_with(vertex.id, *recorded).unwrap_or(vertex.parallelism);
+        reconciling.vertices.insert(vertex.id, (*recorded, parallelism));
         for (node, stream) in &vertex.nodes {
             let state = newest.and_then(|newest| newest.operators.get(&stream.uid));
             if stream.kind.is_source() && state.is_none_or(|state| state.source.is_none()) {
@@ -233,10 +237,10 @@ fn reconciling(spec: &JobSpec) -> Reconciling {
         let first = vertex.nodes.first().and_then(|(_, stream)| newest?.operators.get(&stream.uid));
         let had_ended = |subtask: &u32| {
             // Subtasks of another number are others, unless all had ended.
-            let same = |state: &&OperatorState| state.is_finished() || state.parallelism == vertex.parallelism;
+            let same = |state: &&OperatorState| state.is_finished() || state.parallelism == parallelism;
             first.filter(same).is_some_and(|state| state.is_finished() || state.finished.contains(subtask))
         };
-        let ended = (0..vertex.parallelism).filter(had_ended).map(|subtask| (vertex.id, subtask));
+        let ended = (0..parallelism).filter(had_ended).map(|subtask| (vertex.id, subtask));
         reconciling.ended_before.extend(ended);
     }
     reconciling

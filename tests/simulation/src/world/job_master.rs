@@ -69,10 +69,15 @@ impl World {
         match command {
             Command::EnumerateSplits { node, enumeration, .. } => {
                 let result = Ok(self.splits(node));
-                self.answer(job, Input::SplitsEnumerated { node, enumeration, result });
+                let input = Input::SplitsEnumerated { node, enumeration, result };
+                let Some(life) = self.job_manager.as_ref().map(|manager| manager.life) else { return };
+                let slow = self.chance(50);
+                let delay = self.rng.below(if slow { 300 } else { self.scenario.write_ms });
+                self.schedule(delay, Event::ForJob { life, job, input });
             }
             Command::RequestSlots { count } => {
-                self.tell_resources(ResourceInput::SlotsRequested { job, tenant: tenant(), count, partly: false });
+                let partly = self.scenario.options.adaptive.is_some();
+                self.tell_resources(ResourceInput::SlotsRequested { job, tenant: tenant(), count, partly });
             }
             Command::AcceptSlot { slot, allocation } => {
                 self.tell_resources(ResourceInput::SlotAccepted { job, slot, allocation });
@@ -184,7 +189,7 @@ impl World {
 
     fn deploy(&mut self, epoch: LeaderEpoch, task_manager: &TaskManagerId, task: Box<TaskDeployment>) {
         let attempt = task.attempt;
-        self.ledger.check_deployment(attempt);
+        self.ledger.check_deployment(attempt, task.vertex.parallelism);
         self.check_one_attempt(attempt);
         self.check_nothing_runs(attempt);
         let code = self.metadata.job(&tenant(), attempt.job).map(|record| record.submission.graph_digest);
