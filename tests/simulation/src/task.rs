@@ -12,15 +12,16 @@ mod source;
 mod uploads;
 
 use millrace_protocol::{
-    Rerouting, SplitAssignment, StateBlob, TaskDeployment, TaskFigures, TaskReport, TaskRestore, TaskUpgrade,
+    Rerouting, SplitAssignment, StateBlob, StateSegment, TaskDeployment, TaskFigures, TaskReport, TaskRestore, TaskUpgrade,
     ToJobManager, UpgradeId,
 };
-use millrace_types::{AllocationId, AttemptId, CheckpointId, ExecutionState, Failure, FailureKind, Timestamp};
+use millrace_types::{AllocationId, AttemptId, CheckpointId, ExecutionState, Failure, FailureKind, KeyGroupRange, Timestamp};
 
 use crate::ledger::Ledger;
 use crate::output::Output;
 use crate::plane::{End, Plane};
 use crate::rng::Rng;
+use crate::rows::{Entries, StateKey};
 use crate::scenario::Scenario;
 use crate::store::{Content, Store};
 use crate::oracle::Facts;
@@ -299,12 +300,13 @@ impl Task {
             };
             let mut chain = Vec::new();
             for subtask in &found.keyed {
-                let mut entries = crate::rows::Entries::new();
+                let mut entries = Entries::new();
                 for segment in subtask {
                     let content = env.store.read(&folder, &segment.blob).map_err(unreadable)?;
                     let Content::State(changes) = &*content else { panic!("{segment:?} holds no state") };
-                    entries.extend(changes.clone());
-                    chain.push(Segment { segment: segment.clone(), folder: restore.folder.clone() });
+                    entries.extend(within(changes, segment.key_groups));
+                    let own = StateSegment { key_groups: counter.own(segment.key_groups), ..segment.clone() };
+                    chain.push(Segment { segment: own, folder: restore.folder.clone() });
                 }
                 counter.restore(&entries);
             }
@@ -370,6 +372,13 @@ impl From<TaskError> for Went {
     fn from(error: TaskError) -> Self {
         Self::Wrong(error)
     }
+}
+
+/// The entries of some key groups.
+fn within(entries: &Entries, key_groups: KeyGroupRange) -> Entries {
+    let max_parallelism = crate::graph::MAX_PARALLELISM;
+    let inside = |key: &StateKey| key_groups.contains(crate::rows::key_group(key.key(), max_parallelism));
+    entries.iter().filter(|(key, _)| inside(key)).map(|(key, value)| (key.clone(), *value)).collect()
 }
 
 fn unreadable(why: String) -> TaskError {

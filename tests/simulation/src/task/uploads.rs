@@ -184,7 +184,7 @@ impl Uploads {
         for Segment { segment, folder } in chain {
             let content = env.store.read(folder.as_ref().unwrap_or(&self.folder), &segment.blob)?;
             let Content::State(entries) = &*content else { return Err("no state".to_owned()) };
-            merged.extend(entries.clone());
+            merged.extend(super::within(entries, segment.key_groups));
         }
         merged.retain(|_, value| value.is_some());
         // What was restored may have entries of key groups that others have now.
