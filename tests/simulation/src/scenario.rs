@@ -168,8 +168,13 @@ impl Scenario {
         };
         let within = calm_at - 20;
         for _ in 0..rng.one_of(&[0, 1, 1, 2, 3]) {
-            let fault = fault(rng);
-            scenario.faults.push((rng.between(20, within), fault));
+            let (at, fault) = (rng.between(20, within), fault(rng));
+            scenario.faults.push((at, fault));
+            if fault == Fault::DamageCheckpoint && rng.chance(500) {
+                // Tasks that go back behind it, and a leader that hears of that.
+                scenario.faults.push((at + 5, Fault::CrashTaskManager));
+                scenario.faults.push((at + rng.between(60, 200), Fault::CrashJobManager));
+            }
         }
         if rng.chance(750) {
             let stopped = Fault::StopTaskManager(rng.between(ZOMBIE_MS_MIN, 400));
