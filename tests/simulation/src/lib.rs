@@ -42,8 +42,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use crashes::Crash;
 pub use oracle::{Doubt, Takeover};
 use rng::Rng;
-use scenario::Scenario;
 pub use scenario::Protocol;
+use scenario::Scenario;
 use trace::Trace;
 use world::World;
 

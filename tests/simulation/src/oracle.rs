@@ -16,7 +16,7 @@ pub(crate) struct Facts {
     pub(crate) attempt: AttemptId,
     pub(crate) allocation: AllocationId,
     pub(crate) began_with: Option<CheckpointId>,
-    /// It was or will be heard that the task has acknowledged these, unless a message was lost.
+    /// Checkpoints that it has said it acknowledges, whether anybody has heard it or not.
     pub(crate) acknowledged: BTreeSet<CheckpointId>,
     pub(crate) drained: bool,
     pub(crate) told_other_code: bool,
@@ -129,14 +129,12 @@ impl Reconciling {
             }
             Input::TaskManagerLost { task_manager, .. } => {
                 let number = crate::world::number_of(task_manager);
-                if self.found.values().any(|(found, _)| *found == number) {
-                    self.doubts.insert(Doubt::TaskManagerLost);
-                }
+                let is_lost = self.found.values().any(|(found, _)| *found == number);
+                self.doubts.extend(is_lost.then_some(Doubt::TaskManagerLost));
             }
             Input::SlotsLost(allocations) => {
-                if self.found.values().any(|(_, facts)| allocations.contains(&facts.allocation)) {
-                    self.doubts.insert(Doubt::SlotLost);
-                }
+                let is_lost = |(_, facts): &(u32, Facts)| allocations.contains(&facts.allocation);
+                self.doubts.extend(self.found.values().any(is_lost).then_some(Doubt::SlotLost));
             }
             Input::SplitsEnumerated { node, .. } => drop(self.unlisted.remove(node)),
             Input::DeadlineReached if self.until.is_some_and(|until| until <= now) => {
@@ -159,7 +157,7 @@ pub(crate) struct Oracle {
     reconciling: Option<Reconciling>,
     /// Tasks that were deployed on TaskManagers that are no more, and why that is.
     gone: BTreeMap<AttemptId, Doubt>,
-    /// Tasks that the present leader has been told of.
+    /// How jobs were taken over so far.
     pub(crate) takeovers: Vec<Takeover>,
 }
 
@@ -226,9 +224,9 @@ impl Oracle {
                 assert!(complete, "the job was adopted although {missing:?} are not known");
                 Ok(())
             }
-            Some((false, reason)) => {
-                Err(*doubts.first().unwrap_or_else(|| panic!("nothing speaks against it, but it was refused: {reason}")))
-            }
+            Some((false, reason)) => Err(*doubts
+                .first()
+                .unwrap_or_else(|| panic!("nothing speaks against it, but it was refused: {reason}"))),
         };
         self.takeovers.push(takeover);
         self.reconciling = None;

@@ -12,19 +12,21 @@ mod source;
 mod uploads;
 
 use millrace_protocol::{
-    Rerouting, SplitAssignment, StateBlob, StateSegment, TaskDeployment, TaskFigures, TaskReport, TaskRestore, TaskUpgrade,
-    ToJobManager, UpgradeId,
+    Rerouting, SplitAssignment, StateBlob, StateSegment, TaskDeployment, TaskFigures, TaskReport, TaskRestore,
+    TaskUpgrade, ToJobManager, UpgradeId,
 };
-use millrace_types::{AllocationId, AttemptId, CheckpointId, ExecutionState, Failure, FailureKind, KeyGroupRange, Timestamp};
+use millrace_types::{
+    AllocationId, AttemptId, CheckpointId, ExecutionState, Failure, FailureKind, KeyGroupRange, Timestamp,
+};
 
 use crate::ledger::Ledger;
+use crate::oracle::Facts;
 use crate::output::Output;
 use crate::plane::{End, Plane};
 use crate::rng::Rng;
 use crate::rows::{Entries, StateKey};
 use crate::scenario::Scenario;
 use crate::store::{Content, Store};
-use crate::oracle::Facts;
 use chain::{Chain, Work};
 use checkpoints::TaskCheckpoints;
 use input::Inputs;

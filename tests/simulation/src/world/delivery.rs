@@ -67,7 +67,11 @@ impl World {
             ToTaskManager::TriggerCheckpoint { .. }
             | ToTaskManager::CheckpointCompleted { .. }
             | ToTaskManager::CheckpointAborted { .. } => {
-                self.send_checkpoint_message(link, || Event::ToTaskManager { to, connection, message: message.clone() });
+                self.send_checkpoint_message(link, || Event::ToTaskManager {
+                    to,
+                    connection,
+                    message: message.clone(),
+                });
             }
             _ => {
                 let delay = self.delay();

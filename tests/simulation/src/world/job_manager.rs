@@ -9,7 +9,6 @@ use millrace_protocol::{CheckpointSettings, TaskSettings, ToTaskManager};
 use millrace_resource_core::{Command as ResourceCommand, Input as ResourceInput, ResourceCore, ResourceOptions};
 use millrace_types::{CheckpointId, Failure, FailureKind, JobId, JobStatus, LeaderEpoch, SnapshotKind, VertexId};
 
-
 use super::{Event, World, number_of, tenant};
 use crate::oracle::Reconciling;
 
