@@ -202,4 +202,6 @@ fn presence(task: &TaskDeployment) -> TaskPresence {
 }
 
 #[cfg(test)]
+// Named, since the simulation takes this file from where it is.
+#[path = "witness/tests.rs"]
 mod tests;

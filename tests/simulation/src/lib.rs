@@ -10,8 +10,10 @@
 //! - What must not happen panics, here as in the cores' own assertions; [`run`] tells it with its seed.
 //! - Once nothing breaks any more the job ends within a bounded time: a job that stands still fails its seed.
 
+mod crashes;
 mod graph;
 mod ledger;
+mod oracle;
 mod output;
 mod plane;
 mod rng;
@@ -30,10 +32,18 @@ mod store;
 mod task;
 mod task_manager;
 mod trace;
+#[path = "../../../host/taskmanager/src/witness.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a file of the TaskManager, as it is")]
+mod witness;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use crashes::Crash;
+pub use oracle::{Doubt, Takeover};
+use rng::Rng;
+pub use scenario::Protocol;
+use scenario::Scenario;
 use trace::Trace;
 use world::World;
 
@@ -48,14 +58,42 @@ pub struct Failed {
     pub trace: Vec<String>,
 }
 
-/// Runs what a seed decides, with a trace of it or without. Returns the number of events.
+/// What a seed came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// The number of events.
+    pub events: u64,
+    /// How jobs were taken over, by one leader after another.
+    pub takeovers: Vec<Takeover>,
+    /// What the leaders did, if that was to be named.
+    pub steps: Vec<String>,
+}
+
+/// Runs what a seed decides, with a trace of it or without.
 ///
 /// # Errors
 /// An invariant does not hold, or the job does not come to its end.
-pub fn run(seed: u64, traced: bool) -> Result<u64, Failed> {
+pub fn run(seed: u64, traced: bool) -> Result<Ran, Failed> {
+    attempt(seed, traced, |rng, trace| World::new(Scenario::new(rng), rng.clone(), trace))
+}
+
+/// Runs a job under which nothing breaks but its leader, at chosen steps.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_protocol(protocol: Protocol, seed: u64, crashes: &[Crash], traced: bool) -> Result<Ran, Failed> {
+    attempt(seed, traced, |rng, trace| {
+        let mut world = World::new(Scenario::of(protocol, rng), rng.clone(), trace);
+        world.plan(crashes);
+        world
+    })
+}
+
+fn attempt(seed: u64, traced: bool, world: impl FnOnce(&mut Rng, Trace) -> World) -> Result<Ran, Failed> {
     let trace = if traced { Trace::on() } else { Trace::default() };
     let inner = trace.clone();
-    let outcome = catch_unwind(AssertUnwindSafe(move || World::new(seed, inner).run()));
+    inner.line(|| format!("seed {seed}"));
+    let outcome = catch_unwind(AssertUnwindSafe(move || world(&mut Rng::new(seed), inner).run()));
     outcome.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let what = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millrace_job_core::{CheckpointMode, CheckpointOptions, JobOptions, RestartStrategy, Retention};
+use millrace_job_core::{AdaptiveOptions, CheckpointMode, CheckpointOptions, JobOptions, RestartStrategy, Retention};
 
 use crate::rng::Rng;
 use crate::rows::Record;
@@ -20,8 +20,23 @@ pub(crate) enum Shape {
     TwoSources,
 }
 
+/// What goes on in a job whose leader dies at each of its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// Checkpoints of keyed state and windows, on two TaskManagers.
+    Checkpoints,
+    /// Two sources of many small splits.
+    Splits,
+    /// The job is stopped with a savepoint and runs again at another parallelism.
+    Rescale,
+    /// A TaskManager dies, and the job runs with fewer subtasks until another one has come.
+    Adaptive,
+    /// Sinks of another vertex that commit often, and a region beside.
+    Commits,
+}
+
 /// The chances of what may go wrong, per thousand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Chances {
     /// A write to the metadata store fails.
     pub(crate) write_fails: u64,
@@ -104,6 +119,10 @@ pub(crate) struct Scenario {
     pub(crate) idles: bool,
     /// Whether what is restored from a savepoint is claimed.
     pub(crate) claim: bool,
+    /// How long a leader waits for the tasks of the one before; `None`: it begins again at once.
+    pub(crate) adoption_ms: Option<u64>,
+    /// How long tasks run on without a leader.
+    pub(crate) orphan_ms: u64,
     pub(crate) chances: Chances,
     pub(crate) faults: Vec<(u64, Fault)>,
     pub(crate) wishes: Vec<(u64, Wish)>,
@@ -139,6 +158,8 @@ impl Scenario {
             segments_max: rng.between(1, 4) as usize,
             idles: rng.chance(300),
             claim: rng.chance(500),
+            adoption_ms: if rng.chance(850) { Some(rng.one_of(&[30, 100, 100, 250])) } else { None },
+            orphan_ms: rng.one_of(&[40, 400, 400]),
             chances: chances(rng),
             faults: Vec::new(),
             wishes: Vec::new(),
@@ -147,12 +168,20 @@ impl Scenario {
         };
         let within = calm_at - 20;
         for _ in 0..rng.one_of(&[0, 1, 1, 2, 3]) {
-            let fault = fault(rng);
-            scenario.faults.push((rng.between(20, within), fault));
+            let (at, fault) = (rng.between(20, within), fault(rng));
+            scenario.faults.push((at, fault));
+            if fault == Fault::DamageCheckpoint && rng.chance(500) {
+                // Tasks that go back behind it, and a leader that hears of that.
+                scenario.faults.push((at + 5, Fault::CrashTaskManager));
+                scenario.faults.push((at + rng.between(60, 200), Fault::CrashJobManager));
+            }
         }
         if rng.chance(750) {
             let stopped = Fault::StopTaskManager(rng.between(ZOMBIE_MS_MIN, 400));
             scenario.faults.push((rng.between(10, within), stopped));
+        }
+        for _ in 0..rng.one_of(&[0, 0, 1, 1, 2]) {
+            scenario.faults.push((rng.between(20, within), Fault::CrashJobManager));
         }
         for _ in 0..rng.one_of(&[0, 0, 1, 2]) {
             let wish = rng.one_of(&[
@@ -170,6 +199,47 @@ impl Scenario {
                 scenario.wishes.push((rng.between(15, within), wish));
             }
         }
+        scenario.windows = scenario.sizes();
+        scenario
+    }
+
+    /// A small job in a cluster in which nothing goes wrong by itself.
+    pub(crate) fn of(protocol: Protocol, rng: &mut Rng) -> Self {
+        let any = Self::new(rng);
+        let shape = match protocol {
+            Protocol::Checkpoints | Protocol::Rescale | Protocol::Adaptive => Shape::Chained,
+            Protocol::Splits => Shape::TwoSources,
+            Protocol::Commits => Shape::Spread,
+        };
+        let (splits, split_rows) = if protocol == Protocol::Splits { (8, 3) } else { (3, 10) };
+        let unaligned = protocol == Protocol::Checkpoints && rng.chance(300);
+        let mut checkpoints = checkpoint_options(rng, true, unaligned);
+        checkpoints.interval_ms = Some(if protocol == Protocol::Commits { 12 } else { 20 });
+        let adaptive = AdaptiveOptions {
+            wait_timeout_ms: None,
+            stabilization_ms: 5,
+            executing_stabilization_ms: 5,
+            cooldown_ms: 5,
+            max_delay_ms: Some(20),
+        };
+        let adaptive = Some(adaptive).filter(|_| protocol == Protocol::Adaptive);
+        let mut scenario = Self {
+            options: JobOptions { adaptive, ..any.options },
+            shape,
+            second_region: protocol == Protocol::Commits,
+            exactly_once: true,
+            ordered: true,
+            splits,
+            split_rows,
+            checkpoints,
+            adoption_ms: Some(150),
+            orphan_ms: 1_000,
+            chances: Chances::default(),
+            faults: if adaptive.is_some() { vec![(30, Fault::CrashTaskManager)] } else { Vec::new() },
+            wishes: if protocol == Protocol::Rescale { vec![(35, Wish::Rescale)] } else { Vec::new() },
+            calm_at: 0,
+            ..any
+        };
         scenario.windows = scenario.sizes();
         scenario
     }
@@ -206,12 +276,15 @@ impl Scenario {
 }
 
 fn checkpoint_options(rng: &mut Rng, exactly_once: bool, unaligned: bool) -> CheckpointOptions {
+    let timeout_ms = rng.one_of(&[150, 500, 1_500]);
+    // A job that restarts whenever the shortest time has passed may never come to its end.
+    let tolerable = if timeout_ms == 150 { [1_000; 4] } else { [1_000, 1_000, 2, 0] };
     CheckpointOptions {
         interval_ms: Some(rng.between(10, 60)),
-        timeout_ms: rng.one_of(&[150, 500, 1_500]),
+        timeout_ms,
         min_pause_ms: rng.one_of(&[0, 0, 20]),
         max_concurrent: if unaligned { 1 } else { rng.one_of(&[1, 1, 2, 3]) },
-        tolerable_failures: rng.one_of(&[1_000, 1_000, 2, 0]),
+        tolerable_failures: rng.one_of(&tolerable),
         mode: if exactly_once { CheckpointMode::ExactlyOnce } else { CheckpointMode::AtLeastOnce },
         unaligned,
         aligned_timeout_ms: rng.one_of(&[0, 5, 20]),
@@ -231,7 +304,13 @@ fn job_options(rng: &mut Rng) -> JobOptions {
         attempts_max: 2,
         restart_strategy: RestartStrategy::FixedDelay { attempts: 1_000_000, delay_ms: rng.one_of(&[0, 5, 40]) },
         restart_seed: 0,
-        adaptive: None,
+        adaptive: rng.chance(200).then(|| AdaptiveOptions {
+            wait_timeout_ms: None,
+            stabilization_ms: rng.one_of(&[0, 15, 60]),
+            executing_stabilization_ms: 30,
+            cooldown_ms: 20,
+            max_delay_ms: rng.one_of(&[None, Some(20)]),
+        }),
     }
 }
 

@@ -12,14 +12,19 @@ mod source;
 mod uploads;
 
 use millrace_protocol::{
-    Rerouting, SplitAssignment, StateBlob, TaskDeployment, TaskFigures, TaskReport, TaskRestore, ToJobManager,
+    Rerouting, SplitAssignment, StateBlob, StateSegment, TaskDeployment, TaskFigures, TaskReport, TaskRestore,
+    TaskUpgrade, ToJobManager, UpgradeId,
 };
-use millrace_types::{AllocationId, AttemptId, ExecutionState, Failure, FailureKind, Timestamp};
+use millrace_types::{
+    AllocationId, AttemptId, CheckpointId, ExecutionState, Failure, FailureKind, KeyGroupRange, Timestamp,
+};
 
 use crate::ledger::Ledger;
+use crate::oracle::Facts;
 use crate::output::Output;
 use crate::plane::{End, Plane};
 use crate::rng::Rng;
+use crate::rows::{Entries, StateKey};
 use crate::scenario::Scenario;
 use crate::store::{Content, Store};
 use chain::{Chain, Work};
@@ -83,6 +88,9 @@ pub(crate) struct Task {
     inputs: Inputs,
     source: Option<SourceDriver>,
     checkpoints: TaskCheckpoints,
+    began_with: Option<CheckpointId>,
+    drained: bool,
+    told_other_code: bool,
 }
 
 /// What came of a step.
@@ -102,11 +110,32 @@ impl Task {
         let source = source.map(|source| SourceDriver::new(deployment.attempt, source.node, source.uid.clone()));
         let checkpoints = TaskCheckpoints::new(deployment.attempt, Uploads::new(&deployment));
         let inputs = Inputs::new(&deployment);
-        Self { deployment, phase: Phase::Deployed, chain, inputs, source, checkpoints }
+        let began_with = deployment.restore.as_ref().map(|restore| restore.checkpoint);
+        let (phase, drained, told_other_code) = (Phase::Deployed, false, false);
+        Self { deployment, phase, chain, inputs, source, checkpoints, began_with, drained, told_other_code }
     }
 
-    pub(crate) fn chain(&mut self) -> &mut Chain {
-        &mut self.chain
+    /// What is true of it.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            attempt: self.attempt(),
+            allocation: self.allocation(),
+            began_with: self.began_with,
+            acknowledged: self.checkpoints.uploads.acknowledged.clone(),
+            drained: self.drained,
+            told_other_code: self.told_other_code,
+            ended: None,
+        }
+    }
+
+    /// Makes ready to run other code.
+    pub(crate) fn prepare(&mut self, upgrade: TaskUpgrade) {
+        self.told_other_code = true;
+        self.chain.prepare(upgrade.id, upgrade.code.map(|code| code.graph_digest));
+    }
+
+    pub(crate) fn forget(&mut self, upgrade: UpgradeId) {
+        self.chain.forget(upgrade);
     }
 
     pub(crate) fn attempt(&self) -> AttemptId {
@@ -118,6 +147,7 @@ impl Task {
     }
 
     pub(crate) fn order(&mut self, order: TaskOrder) {
+        self.drained |= self.source.is_some() && matches!(order, TaskOrder::Drain);
         self.checkpoints.orders.put(order);
     }
 
@@ -272,12 +302,13 @@ impl Task {
             };
             let mut chain = Vec::new();
             for subtask in &found.keyed {
-                let mut entries = crate::rows::Entries::new();
+                let mut entries = Entries::new();
                 for segment in subtask {
                     let content = env.store.read(&folder, &segment.blob).map_err(unreadable)?;
                     let Content::State(changes) = &*content else { panic!("{segment:?} holds no state") };
-                    entries.extend(changes.clone());
-                    chain.push(Segment { segment: segment.clone(), folder: restore.folder.clone() });
+                    entries.extend(within(changes, segment.key_groups));
+                    let own = StateSegment { key_groups: counter.own(segment.key_groups), ..segment.clone() };
+                    chain.push(Segment { segment: own, folder: restore.folder.clone() });
                 }
                 counter.restore(&entries);
             }
@@ -343,6 +374,13 @@ impl From<TaskError> for Went {
     fn from(error: TaskError) -> Self {
         Self::Wrong(error)
     }
+}
+
+/// The entries of some key groups.
+fn within(entries: &Entries, key_groups: KeyGroupRange) -> Entries {
+    let max_parallelism = crate::graph::MAX_PARALLELISM;
+    let inside = |key: &StateKey| key_groups.contains(crate::rows::key_group(key.key(), max_parallelism));
+    entries.iter().filter(|(key, _)| inside(key)).map(|(key, value)| (key.clone(), *value)).collect()
 }
 
 fn unreadable(why: String) -> TaskError {

@@ -3,6 +3,7 @@
 //! Invariant: a seed decides everything. Whatever is drawn is drawn from one source of random numbers, in the order of
 //! the events.
 
+mod connections;
 mod delivery;
 mod end;
 mod faults;
@@ -19,7 +20,10 @@ use millrace_protocol::{ToJobManager, ToTaskManager};
 use millrace_resource_core::Input as ResourceInput;
 use millrace_types::{AttemptId, JobId, TenantId, Timestamp};
 
+use crate::Ran;
+use crate::crashes::{Crash, Crashes};
 use crate::ledger::Ledger;
+use crate::oracle::Oracle;
 use crate::output::Output;
 use crate::plane::Plane;
 use crate::rng::Rng;
@@ -28,6 +32,7 @@ use crate::store::Store;
 use crate::task::Env;
 use crate::task_manager::TaskManager;
 use crate::trace::Trace;
+pub(crate) use connections::number_of;
 use job_manager::JobManager;
 use metadata::Proposal;
 
@@ -45,10 +50,12 @@ const HEARTBEAT_MS: u64 = 30;
 pub(crate) enum Event {
     ToJobManager {
         from: u32,
+        connection: u64,
         message: ToJobManager,
     },
     ToTaskManager {
         to: u32,
+        connection: u64,
         message: ToTaskManager,
     },
     ForJob {
@@ -85,15 +92,30 @@ pub(crate) enum Event {
     /// A TaskManager notices that its connection is gone.
     Disconnected {
         task_manager: u32,
+        connection: u64,
+    },
+    /// A TaskManager without a leader looks for one.
+    SeekLeader {
+        task_manager: u32,
     },
     /// The JobManager notices that a connection is gone.
     Lost {
-        life: u64,
         task_manager: u32,
+        connection: u64,
     },
     StartJobManager,
     Fault(Fault),
     Wish(Wish),
+}
+
+impl Event {
+    /// Whether it is a message on its way over a connection.
+    fn is_on(&self, of: u64) -> bool {
+        match self {
+            Self::ToJobManager { connection, .. } | Self::ToTaskManager { connection, .. } => *connection == of,
+            _ => false,
+        }
+    }
 }
 
 /// What keeps the order of what is sent.
@@ -130,6 +152,11 @@ pub(crate) struct World {
     metadata: MetadataState,
     job_manager: Option<JobManager>,
     lives: u64,
+    /// How many connections there have been, and over which of them nothing arrives.
+    connections: u64,
+    broken: std::collections::BTreeSet<u64>,
+    oracle: Oracle,
+    crashes: Crashes,
     task_managers: BTreeMap<u32, TaskManager>,
     task_managers_begun: u32,
     job: Job,
@@ -148,10 +175,9 @@ pub(crate) fn tenant() -> TenantId {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, trace: Trace) -> Self {
-        let mut rng = Rng::new(seed);
-        let scenario = Scenario::new(&mut rng);
-        trace.line(|| format!("seed {seed}: {scenario:?}"));
+    pub(crate) fn new(scenario: Scenario, rng: Rng, trace: Trace) -> Self {
+        let mut rng = rng;
+        trace.line(|| format!("{scenario:?}"));
         let job = user::job(0, &scenario, &mut rng, None);
         let mut world = Self {
             scenario,
@@ -167,6 +193,10 @@ impl World {
             metadata: MetadataState::default(),
             job_manager: None,
             lives: 0,
+            connections: 0,
+            broken: std::collections::BTreeSet::new(),
+            oracle: Oracle::default(),
+            crashes: Crashes::default(),
             task_managers: BTreeMap::new(),
             task_managers_begun: 0,
             job,
@@ -194,8 +224,14 @@ impl World {
         world
     }
 
-    /// Runs until the job has ended. Returns how many events there were.
-    pub(crate) fn run(&mut self) -> u64 {
+    /// Lets the leader die at these steps; without any the steps are named.
+    pub(crate) fn plan(&mut self, crashes: &[Crash]) {
+        self.crashes.named = crashes.is_empty();
+        self.crashes.planned = crashes.to_vec();
+    }
+
+    /// Runs until the job has ended.
+    pub(crate) fn run(mut self) -> Ran {
         let mut count = 0;
         while !self.done {
             let Some(((at, _), event)) = self.events.pop_first() else { panic!("nothing happens any more") };
@@ -209,7 +245,7 @@ impl World {
             );
             self.happen(event);
         }
-        count
+        Ran { events: count, takeovers: self.oracle.takeovers, steps: self.crashes.steps }
     }
 
     fn happen(&mut self, event: Event) {
@@ -218,8 +254,8 @@ impl World {
             self.trace.line(|| format!("{now} {}", shortened(&format!("{event:?}"))));
         }
         match event {
-            Event::ToJobManager { from, message } => self.for_job_manager(from, message),
-            Event::ToTaskManager { to, message } => self.for_task_manager(to, message),
+            Event::ToJobManager { from, connection, message } => self.for_job_manager(from, connection, message),
+            Event::ToTaskManager { to, connection, message } => self.for_task_manager(to, connection, message),
             Event::ForJob { life, job, input } => self.for_job(life, job, input),
             Event::ForResources { life, input } => self.for_resources(life, input),
             Event::Wake { life } => self.wake(life),
@@ -229,12 +265,22 @@ impl World {
             Event::Step { task_manager, attempt, wait_ms } => self.step_task(task_manager, attempt, wait_ms),
             Event::Heartbeat { task_manager } => self.heartbeat(task_manager),
             Event::StartTaskManager => self.start_task_manager(),
-            Event::Disconnected { task_manager } => self.disconnected(task_manager),
-            Event::Lost { life, task_manager } => self.lost(life, task_manager),
+            Event::Disconnected { task_manager, connection } => self.disconnected(task_manager, connection),
+            Event::SeekLeader { task_manager } => self.seek_leader(task_manager),
+            Event::Lost { task_manager, connection } => self.lost(task_manager, connection),
             Event::StartJobManager => self.start_job_manager(),
             Event::Fault(fault) => self.fault(fault),
             Event::Wish(wish) => self.wish(wish),
         }
+    }
+
+    /// A step of the leader begins. Returns whether it dies instead.
+    fn crashes_at(&mut self, step: impl FnOnce() -> String) -> bool {
+        let Some(crash) = self.crashes.step(step) else { return false };
+        let now = self.now;
+        self.trace.line(|| format!("{now} {crash:?}"));
+        self.crash_job_manager(crash.lost);
+        true
     }
 
     pub(crate) fn clock(&self) -> Timestamp {

@@ -6,10 +6,27 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use millrace_simulation::run;
+use millrace_simulation::{Doubt, Takeover, run};
 
 /// How many seeds run where nothing else is said.
 const SEEDS: u64 = 12_000;
+
+/// How jobs are taken over, each in some of the seeds: all but the loss of a slot whose TaskManager is there.
+const HAPPENS: [Takeover; 13] = [
+    Ok(()),
+    Err(Doubt::Failed),
+    Err(Doubt::Canceled),
+    Err(Doubt::Behind),
+    Err(Doubt::Drained),
+    Err(Doubt::OtherCode),
+    Err(Doubt::TaskManagerLost),
+    Err(Doubt::NeverDeployed),
+    Err(Doubt::Crashed),
+    Err(Doubt::GaveUp),
+    Err(Doubt::SlotFreed),
+    Err(Doubt::Late),
+    Err(Doubt::SplitsUnlisted),
+];
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} has to be a number")))
@@ -19,7 +36,7 @@ fn number(name: &str) -> Option<u64> {
 fn whatever_breaks_no_record_is_lost_or_doubled_and_the_job_ends() {
     if let Some(seed) = number("MILLRACE_SEED") {
         match run(seed, true) {
-            Ok(events) => println!("seed {seed}: {events} events, and all holds"),
+            Ok(ran) => println!("seed {seed}: {} events, takeovers {:?}, and all holds", ran.events, ran.takeovers),
             Err(failed) => {
                 failed.trace.iter().for_each(|line| println!("{line}"));
                 panic!("MILLRACE_SEED={seed}: {}", failed.what);
@@ -29,6 +46,7 @@ fn whatever_breaks_no_record_is_lost_or_doubled_and_the_job_ends() {
     }
     let (from, seeds) = (number("MILLRACE_SEEDS_FROM").unwrap_or(0), number("MILLRACE_SEEDS").unwrap_or(SEEDS));
     let (next, events) = (AtomicU64::new(from), AtomicU64::new(0));
+    let takeovers: Mutex<BTreeMap<Takeover, u64>> = Mutex::default();
     // By what happened, without numbers: the seeds.
     let failures: Mutex<BTreeMap<String, Vec<(u64, String)>>> = Mutex::default();
     let hook = std::panic::take_hook();
@@ -44,7 +62,11 @@ fn whatever_breaks_no_record_is_lost_or_doubled_and_the_job_ends() {
                         return;
                     }
                     match run(seed, false) {
-                        Ok(count) => drop(events.fetch_add(count, Ordering::Relaxed)),
+                        Ok(ran) => {
+                            events.fetch_add(ran.events, Ordering::Relaxed);
+                            let mut takeovers = takeovers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                            ran.takeovers.into_iter().for_each(|how| *takeovers.entry(how).or_default() += 1);
+                        }
                         Err(failed) => {
                             let kind = failed.what.chars().filter(|char| !char.is_ascii_digit()).take(60).collect();
                             let mut failures = failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -62,7 +84,13 @@ fn whatever_breaks_no_record_is_lost_or_doubled_and_the_job_ends() {
     for (seed, what) in failures.values().filter_map(|seeds| seeds.iter().min()) {
         println!("MILLRACE_SEED={seed}: {what}");
     }
+    let takeovers = takeovers.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    println!("takeovers: {takeovers:?}");
     assert_eq!(failed, 0, "run one of them alone with MILLRACE_SEED");
+    if seeds >= SEEDS {
+        let never: Vec<_> = HAPPENS.iter().filter(|how| !takeovers.contains_key(how)).collect();
+        assert!(never.is_empty(), "{never:?} happens in none of the seeds");
+    }
 }
 
 #[test]

@@ -57,17 +57,27 @@ impl Adoption {
         Ok(())
     }
 
-    /// Where each shared slot is: its tasks are in one, and no other one's tasks are.
+    /// Where each shared slot is: its tasks are in one, and no other one's tasks are. Those that have finished use none: it
+    /// may have been lost since, or others may have got it.
     pub(super) fn assigned_slots(&self, sharing: &SlotSharing) -> Result<Slots, Refusal> {
         let mut slots = Slots::new();
         let mut shared_by = BTreeMap::new();
-        for (task, found) in &self.tasks {
+        let has_ended = |found: &Found| found.presence.state.is_terminal();
+        let place = |(task, found): (&Task, &Found)| {
             let shared = sharing.slot_of(task.vertex, task.subtask);
-            let slot = (found.slot.clone(), found.presence.allocation);
+            (shared, (found.slot.clone(), found.presence.allocation))
+        };
+        for (shared, slot) in self.tasks.iter().filter(|(_, found)| !has_ended(found)).map(place) {
             if *shared_by.entry(slot.clone()).or_insert(shared) != shared
                 || *slots.entry(shared).or_insert(slot.clone()) != slot
             {
                 return Err("its tasks do not share slots as they should".to_owned());
+            }
+        }
+        for (shared, slot) in self.tasks.iter().filter(|(_, found)| has_ended(found)).map(place) {
+            if !shared_by.contains_key(&slot) && !slots.contains_key(&shared) {
+                shared_by.insert(slot.clone(), shared);
+                slots.insert(shared, slot);
             }
         }
         Ok(slots)

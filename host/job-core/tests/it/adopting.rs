@@ -326,6 +326,20 @@ fn tasks_that_have_finished_count_and_a_job_that_has_ends() {
 }
 
 #[test]
+fn a_task_that_has_finished_need_not_be_where_the_others_of_its_slot_are() {
+    let mut harness = reconciling(with_checkpoint(5));
+    let mut second = presence(1);
+    // Its region ran on when another one, which shared its slot, was restarted elsewhere.
+    second.slots.push(offer("b", 1, 9));
+    second.tasks[0].allocation = allocation(9);
+    second.tasks[0].state = ExecutionState::Finished;
+    let commands = harness.step(present(second));
+    assert_eq!(harness.status(), JobStatus::Running);
+    assert!(commands.contains(&Command::ReleaseSlots { slots: vec![offer("b", 1, 9)] }));
+    assert!(commands.contains(&Command::RequestSlots { count: 2 }));
+}
+
+#[test]
 fn behind_a_checkpoint_that_cannot_be_read_another_one_is_taken_at_once() {
     let begun = |lost| {
         let mut spec = JobSpec { lost, ..with_checkpoint(5) };

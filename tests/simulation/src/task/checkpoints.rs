@@ -19,6 +19,8 @@ pub(crate) type Reader = Option<(String, ReaderSnapshot)>;
 pub(crate) struct TaskCheckpoints {
     attempt: AttemptId,
     pub(crate) orders: OrderBox,
+    /// What came while the task stood still.
+    others: Orders,
     pub(crate) uploads: Uploads,
     /// The newest checkpoint that was snapshot or aborted here.
     newest: Option<CheckpointId>,
@@ -31,8 +33,8 @@ pub(crate) struct TaskCheckpoints {
 
 impl TaskCheckpoints {
     pub(crate) fn new(attempt: AttemptId, uploads: Uploads) -> Self {
-        let orders = OrderBox::default();
-        Self { attempt, orders, uploads, newest: None, last: None, stopping: None, stopped: false }
+        let (orders, others) = Default::default();
+        Self { attempt, orders, others, uploads, newest: None, last: None, stopping: None, stopped: false }
     }
 
     pub(crate) fn is_news(&self, checkpoint: CheckpointId) -> bool {
@@ -46,18 +48,28 @@ impl TaskCheckpoints {
 
     /// While it does, only this is heard.
     pub(crate) fn wait_for_savepoint(&mut self, chain: &mut Chain, env: &mut Env<'_>) -> Result<bool, TaskError> {
-        let Some(orders) = self.orders.take() else { return Ok(false) };
+        let Some(mut orders) = self.orders.take() else { return Ok(false) };
         self.heed(&orders, chain, env)?;
+        orders.completed = None;
+        self.others.join(orders);
+        if !self.is_waiting() {
+            // What concerns others is for those who take orders again now.
+            self.orders.give_back(std::mem::take(&mut self.others));
+        }
         Ok(true)
     }
 
     pub(crate) fn heed(&mut self, orders: &Orders, chain: &mut Chain, env: &mut Env<'_>) -> Result<(), TaskError> {
         self.newest = self.newest.max(orders.aborted.last().copied()).max(orders.aborted_upto);
+        if !orders.aborted.is_empty() {
+            chain.give_up();
+        }
         if let Some(completed) = orders.completed {
             chain.commit(completed, env)?;
-            if self.stopping.is_some_and(|stopping| stopping <= completed) {
+            if let Some(savepoint) = self.stopping.filter(|stopping| *stopping <= completed && !self.stopped) {
                 chain.stop(env)?;
                 self.stopped = true;
+                env.ledger.stopped(self.attempt, savepoint);
             }
         }
         if !self.stopped && self.stopping.is_some_and(|stopping| orders.has_aborted(stopping)) {

@@ -68,6 +68,12 @@ impl Counter {
         self.timers.set_tracking(true);
     }
 
+    /// What is its own of some key groups.
+    pub(crate) fn own(&self, of: KeyGroupRange) -> KeyGroupRange {
+        let (start, end) = (of.start.max(self.key_groups.start), of.end.min(self.key_groups.end));
+        KeyGroupRange { start, end }
+    }
+
     pub(crate) fn owns(&self, key: u16) -> bool {
         self.key_groups.contains(key_group(key, self.max_parallelism))
     }

@@ -25,6 +25,16 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
+    /// Adds what came later.
+    pub(crate) fn join(&mut self, later: Self) {
+        self.triggers.extend(later.triggers);
+        self.completed = self.completed.max(later.completed);
+        self.aborted.extend(later.aborted);
+        self.aborted_upto = self.aborted_upto.max(later.aborted_upto);
+        self.drain |= later.drain;
+        self.triggers.retain(|checkpoint, _| !self.aborted.contains(checkpoint));
+    }
+
     /// Whether a checkpoint that is not complete was aborted.
     pub(crate) fn has_aborted(&self, checkpoint: CheckpointId) -> bool {
         self.aborted.contains(&checkpoint) || Some(checkpoint) <= self.aborted_upto
@@ -50,6 +60,12 @@ impl OrderBox {
             }
             TaskOrder::Drain => orders.drain = true,
         }
+    }
+
+    /// Puts back what was taken and not carried out, in front of what has come since.
+    pub(crate) fn give_back(&mut self, taken: Orders) {
+        let since = self.0.replace(taken);
+        self.0.get_or_insert_default().join(since.unwrap_or_default());
     }
 
     pub(crate) fn take(&mut self) -> Option<Orders> {

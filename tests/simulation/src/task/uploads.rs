@@ -5,13 +5,13 @@
 //! - What was sealed and could not be written is written with the next snapshot.
 //! - What is acknowledged names files of the job's own folder, or of the savepoint's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use millrace_protocol::{
     CheckpointAck, CheckpointDecline, InFlight, OperatorSnapshot, SnapshotFigures, StateBlob, StateSegment,
     SubtaskSnapshot, TaskDeployment, ToJobManager,
 };
-use millrace_types::{AttemptId, Failure, FailureKind, KeyGroupRange, SnapshotKind, Timestamp};
+use millrace_types::{AttemptId, CheckpointId, Failure, FailureKind, KeyGroupRange, SnapshotKind, Timestamp};
 
 use super::Env;
 use super::snapshot::{OvertakenRows, Snapshot};
@@ -42,6 +42,7 @@ pub(crate) struct Uploads {
     operators: BTreeMap<String, Files>,
     /// With the time when the write is done.
     taken: VecDeque<(Timestamp, Snapshot)>,
+    pub(crate) acknowledged: BTreeSet<CheckpointId>,
 }
 
 impl Uploads {
@@ -54,6 +55,7 @@ impl Uploads {
             key_groups: KeyGroupRange::of_subtask(attempt.subtask, vertex.parallelism, vertex.max_parallelism),
             operators: BTreeMap::new(),
             taken: VecDeque::new(),
+            acknowledged: BTreeSet::new(),
         }
     }
 
@@ -81,6 +83,7 @@ impl Uploads {
         let (attempt, checkpoint) = (self.attempt, snapshot.barrier.checkpoint);
         let message = match self.write(snapshot, env) {
             Ok(snapshot) => {
+                self.acknowledged.insert(checkpoint);
                 let figures = SnapshotFigures::default();
                 let ack = CheckpointAck { attempt, checkpoint, snapshot, figures };
                 ToJobManager::CheckpointAcknowledged(Box::new(ack))
@@ -181,7 +184,7 @@ impl Uploads {
         for Segment { segment, folder } in chain {
             let content = env.store.read(folder.as_ref().unwrap_or(&self.folder), &segment.blob)?;
             let Content::State(entries) = &*content else { return Err("no state".to_owned()) };
-            merged.extend(entries.clone());
+            merged.extend(super::within(entries, segment.key_groups));
         }
         merged.retain(|_, value| value.is_some());
         // What was restored may have entries of key groups that others have now.

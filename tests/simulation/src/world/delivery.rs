@@ -5,16 +5,10 @@ use millrace_protocol::{ToJobManager, ToTaskManager};
 use millrace_resource_core::Input as ResourceInput;
 use millrace_types::{AttemptId, JobId, TaskManagerId};
 
-use super::{Event, HEARTBEAT_MS, Link, World};
+use super::{Event, HEARTBEAT_MS, Link, World, number_of};
 
 /// The longest pause of a task that has nothing to do, in milliseconds.
 const PAUSE_MS_MAX: u64 = 12;
-
-/// The number in a TaskManager's id.
-pub(crate) fn number_of(id: &TaskManagerId) -> u32 {
-    let number = id.0.strip_prefix("tm-").and_then(|number| number.parse().ok());
-    number.unwrap_or_else(|| panic!("{id} is no TaskManager"))
-}
 
 impl World {
     fn delay(&mut self) -> u64 {
@@ -40,15 +34,22 @@ impl World {
         }
     }
 
-    pub(crate) fn say_to_job_manager(&mut self, from: u32, message: ToJobManager) {
+    /// Sends a message of a TaskManager, if it has a connection.
+    pub(crate) fn transmit(&mut self, from: u32, message: ToJobManager) {
+        let connection = self.task_managers.get(&from).and_then(|task_manager| task_manager.connection);
+        let Some(connection) = connection.filter(|connection| !self.broken.contains(connection)) else { return };
         let link = Link::FromTaskManager(from);
         match message {
             ToJobManager::CheckpointAcknowledged(_) | ToJobManager::CheckpointDeclined(_) => {
-                self.send_checkpoint_message(link, || Event::ToJobManager { from, message: message.clone() });
+                self.send_checkpoint_message(link, || Event::ToJobManager {
+                    from,
+                    connection,
+                    message: message.clone(),
+                });
             }
             _ => {
                 let delay = self.delay();
-                self.send(link, delay, Event::ToJobManager { from, message });
+                self.send(link, delay, Event::ToJobManager { from, connection, message });
             }
         }
     }
@@ -56,28 +57,39 @@ impl World {
     /// Sends a message to a TaskManager. Returns whether there is a connection to it.
     pub(crate) fn tell_task_manager(&mut self, id: &TaskManagerId, message: ToTaskManager) -> bool {
         let to = number_of(id);
-        if !self.job_manager.as_ref().is_some_and(|manager| manager.connected.contains(&to)) {
-            return false;
+        let connection = self.job_manager.as_ref().and_then(|manager| manager.connected.get(&to).copied());
+        let Some(connection) = connection else { return false };
+        if self.broken.contains(&connection) {
+            return true;
         }
         let link = Link::ToTaskManager(to);
         match message {
             ToTaskManager::TriggerCheckpoint { .. }
             | ToTaskManager::CheckpointCompleted { .. }
             | ToTaskManager::CheckpointAborted { .. } => {
-                self.send_checkpoint_message(link, || Event::ToTaskManager { to, message: message.clone() });
+                self.send_checkpoint_message(link, || Event::ToTaskManager {
+                    to,
+                    connection,
+                    message: message.clone(),
+                });
             }
             _ => {
                 let delay = self.delay();
-                self.send(link, delay, Event::ToTaskManager { to, message });
+                self.send(link, delay, Event::ToTaskManager { to, connection, message });
             }
         }
         true
     }
 
-    pub(crate) fn for_task_manager(&mut self, to: u32, message: ToTaskManager) {
+    pub(crate) fn for_task_manager(&mut self, to: u32, connection: u64, message: ToTaskManager) {
         if let Some(awake_at) = self.asleep(to) {
-            return self.schedule(awake_at - self.now, Event::ToTaskManager { to, message });
+            return self.schedule(awake_at - self.now, Event::ToTaskManager { to, connection, message });
         }
+        let Some(task_manager) = self.task_managers.get_mut(&to) else { return };
+        if task_manager.connection != Some(connection) {
+            return;
+        }
+        task_manager.witness.told(&message);
         let started = self.with_task_manager(to, |task_manager, env| task_manager.handle(message, env));
         if let Some(Some(attempt)) = started {
             let after = self.rng.between(0, self.scenario.pace_ms);
@@ -86,7 +98,7 @@ impl World {
     }
 
     /// Until when a TaskManager stands still, if it does.
-    fn asleep(&self, number: u32) -> Option<u64> {
+    pub(crate) fn asleep(&self, number: u32) -> Option<u64> {
         let awake_at = self.task_managers.get(&number)?.awake_at(self.clock());
         (awake_at > self.now).then_some(awake_at)
     }
@@ -117,11 +129,12 @@ impl World {
     }
 
     /// A message has reached the JobManager: as its router does.
-    pub(crate) fn for_job_manager(&mut self, from: u32, message: ToJobManager) {
+    pub(crate) fn for_job_manager(&mut self, from: u32, connection: u64, message: ToJobManager) {
         let Some(manager) = &self.job_manager else { return };
-        if !manager.connected.contains(&from) {
+        if manager.connected.get(&from) != Some(&connection) {
             return;
         }
+        let leads = |job: JobId| manager.master.as_ref().is_some_and(|master| master.job == job);
         let (job, input) = match message {
             ToJobManager::Register(registration) => {
                 return self.tell_resources(ResourceInput::Registered(registration));
@@ -136,6 +149,10 @@ impl World {
             ToJobManager::CheckpointAcknowledged(ack) => (ack.attempt.job, JobInput::CheckpointAcknowledged(ack)),
             ToJobManager::CheckpointDeclined(decline) => (decline.attempt.job, JobInput::CheckpointDeclined(decline)),
             ToJobManager::AwaitingCheckpoint { attempt } => (attempt.job, JobInput::AwaitingCheckpoint { attempt }),
+            // The job has ended: nobody else would stop its tasks and give its slots back.
+            ToJobManager::Present(presence) if !leads(presence.job) => {
+                return self.tell_resources(ResourceInput::SlotsReleased { slots: presence.slots });
+            }
             ToJobManager::Present(presence) => (presence.job, JobInput::Present(presence)),
             ToJobManager::UpgradeAnswered(answer) => (answer.attempt.job, JobInput::UpgradeAnswered(answer)),
             ToJobManager::Collected(_) | ToJobManager::WatermarkReached { .. } => return,

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use millrace_job_core::{StartFrom, StoredCheckpoint};
-use millrace_types::{CheckpointId, JobStatus};
+use millrace_types::JobStatus;
+
+use millrace_resource_core::Input as ResourceInput;
 
 use super::{World, user};
 
 impl World {
     /// A job's end is durable.
-    pub(crate) fn job_ended(&mut self, status: JobStatus, stop: Option<(CheckpointId, Box<str>)>) {
+    pub(crate) fn job_ended(&mut self, status: JobStatus) {
         if !status.is_terminal() {
             return;
         }
@@ -17,8 +19,16 @@ impl World {
             assert!(self.ledger.damaged && status == JobStatus::Failed, "the job is {status}: {}", self.status());
             return;
         }
+        // Whoever leads now, and whether it knows that the job was to stop: its tasks did.
+        let attempts = self.metadata.job(&super::tenant(), self.job.id).map(|record| record.attempts.clone());
+        let recorded = |at: usize| attempts.as_ref().and_then(|attempts| attempts.get(at).copied()).unwrap_or(0);
+        let vertices = &self.job.graph.vertices;
+        let stop = self.ledger.stop_of(self.job.id, |attempt| {
+            let at = vertices.iter().position(|vertex| vertex.id == attempt.vertex);
+            at.is_some_and(|at| recorded(at) == attempt.attempt)
+        });
         match stop {
-            Some((_, location)) if !self.draining.contains(&location) => {
+            Some(location) if !self.draining.contains(&location) => {
                 let checkpoint = self.store.description(&location);
                 let mut checkpoint = checkpoint.unwrap_or_else(|| panic!("a savepoint is damaged"));
                 Arc::make_mut(&mut checkpoint).folder = Some(location.clone());
@@ -36,6 +46,7 @@ impl World {
         if let Some(manager) = &mut self.job_manager {
             manager.master = None;
         }
+        self.tell_resources(ResourceInput::JobGone { job: self.job.id });
         self.run_next();
     }
 
@@ -47,6 +58,6 @@ impl World {
         };
         self.job = user::job(self.job.number + 1, &self.scenario, &mut self.rng, Some(start));
         self.submit();
-        self.start_job_master();
+        self.start_job_master(false);
     }
 }

@@ -4,28 +4,15 @@ use millrace_job_core::CompletedCheckpoint;
 use millrace_types::SnapshotKind;
 
 use super::metadata::Change;
-use super::{Event, HEARTBEAT_MS, World, tenant};
+use super::{Event, World, tenant};
+use crate::oracle::Doubt;
 use crate::scenario::{Fault, ZOMBIE_MS_MIN};
-use crate::task_manager::TaskManager;
 
 impl World {
-    pub(crate) fn start_task_manager(&mut self) {
-        if self.job_manager.is_none() {
-            return self.schedule(5, Event::StartTaskManager);
-        }
-        self.task_managers_begun += 1;
-        let number = self.task_managers_begun;
-        self.task_managers.insert(number, TaskManager::new(number, self.scenario.slots));
-        if let Some(manager) = &mut self.job_manager {
-            manager.connected.insert(number);
-        }
-        self.with_task_manager(number, |task_manager, env| env.outbound.push(task_manager.registration()));
-        self.schedule(HEARTBEAT_MS, Event::Heartbeat { task_manager: number });
-    }
-
     /// A TaskManager's life ends, and another one begins later.
-    fn end_life(&mut self, number: u32, next_after_ms: u64) {
+    pub(crate) fn end_life(&mut self, number: u32, next_after_ms: u64, why: Doubt) {
         let Some(task_manager) = self.task_managers.remove(&number) else { return };
+        self.oracle.ended(task_manager.facts(), why);
         let (now, faulty) = (self.clock(), self.is_faulty());
         let mut env = crate::task::Env {
             now,
@@ -42,29 +29,22 @@ impl World {
         self.schedule(next_after_ms, Event::StartTaskManager);
     }
 
-    pub(crate) fn disconnected(&mut self, number: u32) {
-        if let Some(task_manager) = self.task_managers.get(&number)
-            && task_manager.stopped_until > self.now
-        {
-            let awake_at = task_manager.stopped_until;
-            return self.schedule(awake_at - self.now, Event::Disconnected { task_manager: number });
-        }
-        let after = self.rng.between(1, 20);
-        self.end_life(number, after);
-    }
-
     pub(crate) fn fault(&mut self, fault: Fault) {
         let numbers: Vec<u32> = self.task_managers.keys().copied().collect();
         match fault {
-            Fault::CrashJobManager => self.crash_job_manager(),
+            Fault::CrashJobManager => {
+                let lost = self.rng.chance(500);
+                self.crash_job_manager(lost);
+            }
             Fault::DamageCheckpoint => self.damage(),
             _ if numbers.is_empty() => {}
             Fault::CrashTaskManager => {
                 let number = self.rng.one_of(&numbers);
                 let (noticed, back) = (self.rng.between(0, 10), self.rng.between(5, 80));
-                let life = self.lives;
-                self.schedule(noticed, Event::Lost { life, task_manager: number });
-                self.end_life(number, back);
+                if let Some(connection) = self.task_managers[&number].connection {
+                    self.schedule(noticed, Event::Lost { task_manager: number, connection });
+                }
+                self.end_life(number, back, Doubt::Crashed);
             }
             Fault::StopTaskManager(for_ms) => {
                 let (number, until) = (self.rng.one_of(&numbers), self.now + for_ms);
@@ -79,26 +59,16 @@ impl World {
             }
             Fault::BreakConnection => {
                 let number = self.rng.one_of(&numbers);
-                let (here, there) = (self.rng.between(0, 80), self.rng.between(0, 80));
-                let life = self.lives;
-                // What is on its way, and what is said from now on, reaches nobody.
-                self.events.retain(|_, event| match event {
-                    Event::ToTaskManager { to, .. } => *to != number,
-                    Event::ToJobManager { from, .. } => *from != number,
-                    _ => true,
-                });
-                self.schedule(here, Event::Lost { life, task_manager: number });
-                self.schedule(there, Event::Disconnected { task_manager: number });
+                self.break_connection(number, 80);
             }
         }
     }
 
-    fn crash_job_manager(&mut self) {
+    /// The leader's process ends, and another one leads later.
+    pub(crate) fn crash_job_manager(&mut self, lost: bool) {
         let Some(manager) = self.job_manager.take() else { return };
-        for number in manager.connected {
-            let after = self.rng.between(0, 60);
-            self.schedule(after, Event::Disconnected { task_manager: number });
-        }
+        self.oracle.leader_lost();
+        self.part_from_leader(manager.connected, lost);
         // What was proposed is decided before the next epoch begins, or never; or it comes late, where the epoch fences it.
         let proposals = self.events.iter().filter(|(_, event)| matches!(event, Event::Proposed(_)));
         let keys: Vec<_> = proposals.map(|(key, _)| *key).collect();
@@ -113,7 +83,7 @@ impl World {
         }
         let lost = self.rng.chance(300);
         self.events.retain(|_, event| !(lost && matches!(event, Event::Delete(_) | Event::Described { .. })));
-        let after = self.rng.between(5, 60);
+        let after = if self.chance(100) { self.rng.between(60, 300) } else { self.rng.between(5, 60) };
         self.schedule(after, Event::StartJobManager);
     }
 

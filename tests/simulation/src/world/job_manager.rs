@@ -1,16 +1,16 @@
 //! The JobManager's process: its ResourceManager, its connections, and what it does when it starts.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millrace_job_core::{Input as JobInput, JobCore, JobSpec, StoredCheckpoint};
+use millrace_job_core::{AdoptionOptions, Input as JobInput, JobCore, JobSpec, OperatorState, StoredCheckpoint};
 use millrace_metadata_core::{Command as MetadataCommand, JobRecord, Response};
 use millrace_protocol::{CheckpointSettings, TaskSettings, ToTaskManager};
 use millrace_resource_core::{Command as ResourceCommand, Input as ResourceInput, ResourceCore, ResourceOptions};
-use millrace_types::{CheckpointId, JobId, JobStatus, LeaderEpoch, SnapshotKind};
+use millrace_types::{CheckpointId, Failure, FailureKind, JobId, JobStatus, LeaderEpoch, SnapshotKind, VertexId};
 
-use super::delivery::number_of;
-use super::{Event, Link, World, tenant};
+use super::{Event, World, number_of, tenant};
+use crate::oracle::Reconciling;
 
 const RESOURCES: ResourceOptions = ResourceOptions {
     heartbeat_timeout_ms: 120,
@@ -27,8 +27,10 @@ pub(crate) struct Master {
     pub(crate) job: JobId,
     /// The highest checkpoint that it has begun.
     pub(crate) begun: Option<CheckpointId>,
-    /// The savepoint that the job is to stop behind, once its pointer is being written, and where it is.
-    pub(crate) stop: Option<(CheckpointId, Box<str>)>,
+    /// The first attempt that it deploys, those that were recorded when it began, and whether it has adopted these.
+    pub(crate) first: u32,
+    pub(crate) recorded: Vec<u32>,
+    pub(crate) adopted: bool,
 }
 
 /// A life of the JobManager.
@@ -38,7 +40,7 @@ pub(crate) struct JobManager {
     pub(crate) resources: ResourceCore,
     pub(crate) master: Option<Master>,
     /// The TaskManagers that it has a connection to.
-    pub(crate) connected: BTreeSet<u32>,
+    pub(crate) connected: BTreeMap<u32, u64>,
     /// When it wakes next.
     wake_at: Option<u64>,
 }
@@ -53,25 +55,34 @@ impl World {
         self.lives += 1;
         self.ledger.new_leader();
         let resources = ResourceCore::new(RESOURCES, epoch, self.lives);
-        let (life, connected) = (self.lives, BTreeSet::new());
+        let (life, connected) = (self.lives, BTreeMap::new());
         self.job_manager = Some(JobManager { life, epoch, resources, master: None, connected, wake_at: None });
         if self.metadata.job(&tenant(), self.job.id).is_some_and(|record| record.status.is_terminal()) {
             self.run_next();
         } else {
-            self.start_job_master();
+            let left = self.lives > 1;
+            self.start_job_master(left);
         }
     }
 
-    /// Runs the job, from its newest checkpoint if it has any: as the JobManager's recovery does.
-    pub(crate) fn start_job_master(&mut self) {
+    /// Runs the job, from its newest checkpoint if it has any: as the JobManager's recovery does. Of a job that was `left` by
+    /// another leader tasks may be there.
+    pub(crate) fn start_job_master(&mut self, left: bool) {
         let Some(record) = self.metadata.job(&tenant(), self.job.id).cloned() else { panic!("the job is gone") };
         let Some(restored) = self.readable(&record) else {
             assert!(self.ledger.damaged, "no checkpoint can be read, and none is damaged");
             return self.end_unreadable();
         };
-        let spec = self.spec(&record, restored);
+        let spec = self.spec(&record, restored, left);
         let now = self.clock();
-        let master = Master { core: JobCore::new(spec, now), job: self.job.id, begun: None, stop: None };
+        if spec.adoption.is_some() {
+            let ledger = &self.ledger;
+            let runs_with = |vertex, attempt| ledger.parallelism_of(spec.job, vertex, attempt);
+            self.oracle.begin(reconciling(&spec, runs_with));
+        }
+        let (first, recorded) = (spec.first_attempt, spec.recorded_attempts.clone());
+        let core = JobCore::new(spec, now);
+        let master = Master { core, job: self.job.id, begun: None, first, recorded, adopted: false };
         let Some(manager) = &mut self.job_manager else { return };
         manager.master = Some(master);
         self.tell_job(self.job.id, JobInput::Start);
@@ -98,11 +109,15 @@ impl World {
         (record.checkpoints.is_empty() || !found.is_empty()).then_some(found)
     }
 
-    fn spec(&self, record: &JobRecord, restored: Vec<StoredCheckpoint>) -> JobSpec {
+    fn spec(&self, record: &JobRecord, restored: Vec<StoredCheckpoint>, left: bool) -> JobSpec {
         // A claimed savepoint is deleted once the job has a checkpoint of its own.
         let there = |start: &&millrace_job_core::StartFrom| self.store.has_description(&start.from.location);
         let start_from = self.job.start_from.as_ref().filter(there).cloned();
         assert!(start_from.is_some() || self.job.start_from.is_none() || !restored.is_empty(), "the savepoint is gone");
+        let lost = restored.len() < record.checkpoints.len();
+        let attempts = record.attempts.iter().copied().chain(std::iter::repeat(0));
+        let epoch = self.job_manager.as_ref().map_or(LeaderEpoch(0), |manager| manager.epoch);
+        let adoption = |timeout_ms| AdoptionOptions { epoch, timeout_ms };
         let begun_at = start_from.as_ref().map_or(0, |start| start.from.checkpoint.id.0);
         let checkpoints = CheckpointSettings { folder: self.job.folder.clone(), ..CheckpointSettings::default() };
         JobSpec {
@@ -115,16 +130,16 @@ impl World {
             args: Vec::new(),
             default_parallelism: 1,
             first_attempt: record.highest_attempt + 1,
-            recorded_attempts: record.attempts.clone(),
+            recorded_attempts: attempts.take(self.job.graph.vertices.len()).collect(),
             submitted_at: record.submission.submitted_at,
-            adoption: None,
+            adoption: self.scenario.adoption_ms.filter(|_| left).map(adoption),
             takeovers: Vec::new(),
             settings: TaskSettings { checkpoints, ..TaskSettings::default() },
             options: self.scenario.options,
             checkpoints: self.scenario.checkpoints.clone(),
             restored,
             start_from,
-            lost: None,
+            lost: lost.then(|| Failure::new(FailureKind::StateUnreadable, "a checkpoint is damaged")),
             recorded_checkpoint: record.highest_checkpoint.max(begun_at),
         }
     }
@@ -165,11 +180,12 @@ impl World {
                 panic!("{worker}: this ResourceManager has no driver");
             }
             ResourceCommand::RefuseTaskManager { task_manager, .. } => {
-                let (number, life) = (number_of(&task_manager), self.lives);
+                let number = number_of(&task_manager);
                 // Both sides notice in their own time: until then a zombie goes on, and is heard.
-                let (here, there) = (self.rng.below(REFUSED_MS_MAX), self.rng.below(REFUSED_MS_MAX));
-                self.schedule(here, Event::Lost { life, task_manager: number });
-                self.schedule(there, Event::Disconnected { task_manager: number });
+                let connection = self.job_manager.as_ref().and_then(|manager| manager.connected.get(&number).copied());
+                if let Some(connection) = connection {
+                    self.part(number, connection, REFUSED_MS_MAX);
+                }
             }
         }
     }
@@ -203,18 +219,32 @@ impl World {
         }
         self.wake_in_time();
     }
+}
 
-    /// The JobManager notices that a connection is gone.
-    pub(crate) fn lost(&mut self, life: u64, number: u32) {
-        let Some(manager) = self.job_manager.as_mut().filter(|manager| manager.life == life) else { return };
-        if manager.connected.remove(&number) {
-            let task_manager = millrace_types::TaskManagerId(format!("tm-{number}"));
-            let reason = "its connection has ended".to_owned();
-            self.send(
-                Link::ToResources(life),
-                0,
-                Event::ForResources { life, input: ResourceInput::TaskManagerLost { task_manager, reason } },
-            );
+/// What is to be known before the job's tasks may be taken over.
+fn reconciling(spec: &JobSpec, runs_with: impl Fn(VertexId, u32) -> Option<u32>) -> Reconciling {
+    let timeout_ms = spec.adoption.map_or(0, |options| options.timeout_ms);
+    let mut reconciling = Reconciling::new(spec.job, timeout_ms);
+    let newest = spec.restored.iter().max_by_key(|stored| stored.checkpoint.id);
+    let newest = newest.or(spec.start_from.as_ref().map(|start| &start.from)).map(|stored| &stored.checkpoint);
+    reconciling.newest = newest.map(|newest| newest.id);
+    for (vertex, recorded) in spec.graph.vertices.iter().zip(&spec.recorded_attempts) {
+        let parallelism = runs_with(vertex.id, *recorded).unwrap_or(vertex.parallelism);
+        reconciling.vertices.insert(vertex.id, (*recorded, parallelism));
+        for (node, stream) in &vertex.nodes {
+            let state = newest.and_then(|newest| newest.operators.get(&stream.uid));
+            if stream.kind.is_source() && state.is_none_or(|state| state.source.is_none()) {
+                reconciling.unlisted.insert(*node);
+            }
         }
+        let first = vertex.nodes.first().and_then(|(_, stream)| newest?.operators.get(&stream.uid));
+        let had_ended = |subtask: &u32| {
+            // Subtasks of another number are others, unless all had ended.
+            let same = |state: &&OperatorState| state.is_finished() || state.parallelism == parallelism;
+            first.filter(same).is_some_and(|state| state.is_finished() || state.finished.contains(subtask))
+        };
+        let ended = (0..parallelism).filter(had_ended).map(|subtask| (vertex.id, subtask));
+        reconciling.ended_before.extend(ended);
     }
+    reconciling
 }

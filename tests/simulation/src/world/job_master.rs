@@ -8,15 +8,29 @@ use millrace_types::{
     TaskManagerId,
 };
 
+use super::job_manager::JobManager;
 use super::metadata::{Change, Deletion, Proposal, What};
 use super::{Event, World, tenant};
+use crate::crashes::name_of;
 use crate::graph;
 use crate::rows::Split;
+use crate::task_manager::TaskManager;
 
 impl World {
     pub(crate) fn for_job(&mut self, life: u64, job: JobId, input: Input) {
         let now = self.clock();
-        let Some(manager) = self.job_manager.as_mut().filter(|manager| manager.life == life) else { return };
+        let leads = |manager: &JobManager| {
+            manager.life == life && manager.master.as_ref().is_some_and(|master| master.job == job)
+        };
+        if !self.job_manager.as_ref().is_some_and(leads) || self.crashes_at(|| name_of(&input)) {
+            return;
+        }
+        let present = |task: AttemptId| {
+            let mut facts = self.task_managers.values().flat_map(TaskManager::facts);
+            facts.any(|facts| facts.attempt == task)
+        };
+        self.oracle.hear(now, &input, present, |task| self.ledger.was_deployed(task));
+        let Some(manager) = &mut self.job_manager else { return };
         let epoch = manager.epoch;
         let Some(master) = manager.master.as_mut().filter(|master| master.job == job) else { return };
         if let Input::CheckpointAcknowledged(ack) = &input {
@@ -34,7 +48,16 @@ impl World {
         let mut commands = Vec::new();
         master.core.step(now, input, &mut commands);
         assert_eq!(master.core.check(), Ok(()));
+        let decided = commands.iter().find_map(|command| match command {
+            Command::RecordTakeover { takeover } => Some((takeover.adopted, &*takeover.reason)),
+            _ => None,
+        });
+        master.adopted |= decided.is_some_and(|(adopted, _)| adopted);
+        self.oracle.judge(decided);
         for command in commands {
+            if self.crashes_at(|| name_of(&command)) {
+                return;
+            }
             let trace = &self.trace;
             trace.line(|| format!("{}   -> {}", now.0, super::shortened(&format!("{command:?}"))));
             self.execute(epoch, job, command);
@@ -46,10 +69,15 @@ impl World {
         match command {
             Command::EnumerateSplits { node, enumeration, .. } => {
                 let result = Ok(self.splits(node));
-                self.answer(job, Input::SplitsEnumerated { node, enumeration, result });
+                let input = Input::SplitsEnumerated { node, enumeration, result };
+                let Some(life) = self.job_manager.as_ref().map(|manager| manager.life) else { return };
+                let slow = self.chance(50);
+                let delay = self.rng.below(if slow { 300 } else { self.scenario.write_ms });
+                self.schedule(delay, Event::ForJob { life, job, input });
             }
             Command::RequestSlots { count } => {
-                self.tell_resources(ResourceInput::SlotsRequested { job, tenant: tenant(), count, partly: false });
+                let partly = self.scenario.options.adaptive.is_some();
+                self.tell_resources(ResourceInput::SlotsRequested { job, tenant: tenant(), count, partly });
             }
             Command::AcceptSlot { slot, allocation } => {
                 self.tell_resources(ResourceInput::SlotAccepted { job, slot, allocation });
@@ -70,8 +98,7 @@ impl World {
             }
             Command::PersistAttempts { write, attempts } => self.propose(epoch, Change::Attempts { write, attempts }),
             Command::PersistStatus { write, status, .. } => {
-                let stop = self.master().and_then(|master| master.stop.clone());
-                self.propose(epoch, Change::Status { write, status, stop });
+                self.propose(epoch, Change::Status { write, status });
             }
             Command::AdoptTask { task_manager, attempt, completed, over } => {
                 self.tell_task_manager(&task_manager, ToTaskManager::Adopt { epoch, attempt, completed, over });
@@ -108,18 +135,13 @@ impl World {
             Command::ForgetUpgrade { task_manager, attempt, upgrade } => {
                 self.tell_task_manager(&task_manager, ToTaskManager::ForgetUpgrade { epoch, attempt, upgrade });
             }
-            Command::UpgradeEnded { .. } => {}
+            Command::UpgradeEnded { .. } | Command::SavepointEnded { .. } => {}
             Command::PersistCheckpoint { write, checkpoint, location, retained, upgrade } => {
                 let description = self.store.description(&location);
                 let (kind, completed_at) = description
                     .map_or((SnapshotKind::Checkpoint, self.clock()), |description| {
                         (description.kind, description.completed_at)
                     });
-                if kind == (SnapshotKind::Savepoint { stop: true })
-                    && let Some(master) = self.master()
-                {
-                    master.stop = Some((checkpoint, location.clone()));
-                }
                 self.propose(
                     epoch,
                     Change::Pointer { write, checkpoint, kind, location, completed_at, retained, upgrade },
@@ -130,12 +152,6 @@ impl World {
             Command::DeleteFiles { paths } => self.delete_later(What::Files(paths)),
             Command::DeleteCheckpoint { location, .. } => self.delete_later(What::Folder(location)),
             Command::DeleteAllCheckpoints => self.delete_later(What::All(epoch)),
-            Command::SavepointEnded { request, result } => {
-                let folder = super::user::savepoint_folder(request.0);
-                if let (Err(_), Some(master)) = (result, self.master()) {
-                    master.stop.take_if(|(_, location)| *location == folder);
-                }
-            }
             other => panic!("{other:?} is not carried out"),
         }
     }
@@ -173,7 +189,7 @@ impl World {
 
     fn deploy(&mut self, epoch: LeaderEpoch, task_manager: &TaskManagerId, task: Box<TaskDeployment>) {
         let attempt = task.attempt;
-        self.ledger.check_deployment(attempt);
+        self.ledger.check_deployment(attempt, task.vertex.parallelism);
         self.check_one_attempt(attempt);
         self.check_nothing_runs(attempt);
         let code = self.metadata.job(&tenant(), attempt.job).map(|record| record.submission.graph_digest);
@@ -195,13 +211,18 @@ impl World {
         assert!(running.is_none(), "{attempt:?} is deployed beside {running:?}");
     }
 
-    /// No earlier attempt of the subtask is left on a TaskManager that does not count as lost.
+    /// No earlier attempt of the subtask that this leader has deployed or adopted is left on a TaskManager that does not
+    /// count as lost.
     fn check_nothing_runs(&self, attempt: AttemptId) {
         let Some(manager) = &self.job_manager else { return };
+        let Some(master) = &manager.master else { return };
+        let at = self.job.graph.vertices.iter().position(|vertex| vertex.id == attempt.vertex);
+        let recorded = at.and_then(|at| master.recorded.get(at).copied()).filter(|_| master.adopted);
+        let first = recorded.unwrap_or(master.first);
         for (number, task_manager) in &self.task_managers {
             let known = manager.resources.task_manager(&task_manager.id).is_some();
-            let counts = known && manager.connected.contains(number);
-            let left = task_manager.attempt_of(attempt).filter(|_| counts);
+            let counts = known && manager.connected.contains_key(number);
+            let left = task_manager.attempt_of(attempt).filter(|left| counts && left.attempt >= first);
             assert_eq!(left, None, "{attempt:?} is deployed while it runs on {}", task_manager.id);
         }
     }

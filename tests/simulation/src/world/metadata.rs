@@ -25,7 +25,6 @@ pub(crate) enum Change {
     Status {
         write: WriteId,
         status: JobStatus,
-        stop: Option<(CheckpointId, Box<str>)>,
     },
     Pointer {
         write: WriteId,
@@ -77,6 +76,10 @@ pub(crate) enum What {
 
 impl World {
     pub(crate) fn proposed(&mut self, proposal: &Proposal) {
+        if !proposal.is_late && self.crashes_at(|| format!("decide {}", crate::crashes::name_of(&proposal.change))) {
+            // What becomes of it was decided with the crash.
+            return;
+        }
         let fenced = matches!(proposal.change, Change::Pointer { .. } | Change::Ids { .. });
         if proposal.is_late {
             self.apply(proposal);
@@ -170,12 +173,15 @@ impl World {
             return false;
         }
         match &proposal.change {
-            Change::Pointer { checkpoint, location, .. } => {
+            Change::Pointer { checkpoint, location, kind, .. } => {
+                if *kind == (SnapshotKind::Savepoint { stop: true }) {
+                    self.ledger.stop_stored(job, *checkpoint, location);
+                }
                 self.drained |= self.draining.contains(location);
                 self.ledger.pointer_stored(job, *checkpoint);
                 self.check_files(job);
             }
-            Change::Status { status, stop, .. } => self.job_ended(*status, stop.clone()),
+            Change::Status { status, .. } => self.job_ended(*status),
             _ => {}
         }
         true
