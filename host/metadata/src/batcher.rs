@@ -1,6 +1,7 @@
 //! Commands that wait together become one entry of the log: a commit costs milliseconds, whatever it holds.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use millrace_metadata_core::{Applied, Rejection};
 use openraft::error::ClientWriteError;
@@ -74,7 +75,10 @@ async fn submit(group: &Group, batch: Batch, waiting: Waiting, place: OwnedSemap
         let fate = tokio::time::timeout(PROPOSAL_TIMEOUT, answer).await;
         drop(place);
         match fate {
-            Ok(Ok(Ok(response))) => waiting.answer(response.data.of_commands),
+            Ok(Ok(Ok(response))) => {
+                group.has_decided.store(true, Ordering::Relaxed);
+                waiting.answer(response.data.of_commands);
+            }
             Ok(Ok(Err(error))) => waiting.fail(&undecided(error)),
             // Raft has stopped: on a failed write, mostly.
             Ok(Err(_)) => waiting.fail(&group.fault.cause().unwrap_or(MetadataError::Closed)),

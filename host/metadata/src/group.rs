@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use openraft::error::{CheckIsLeaderError, ClientWriteError, Fatal, ForwardToLeader, RaftError};
@@ -32,6 +33,8 @@ pub(crate) struct Group {
     pub(crate) fault: Fault,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) lease: Duration,
+    /// Whether something that was proposed here was decided.
+    pub(crate) has_decided: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Group {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use millrace_metadata_core::{Applied, Command, MetadataState, Response};
 use millrace_types::LeaderEpoch;
@@ -144,8 +145,14 @@ impl MetadataHandle {
     /// followers and no write. What was proposed and not answered may still come: see [`MetadataHandle::barrier`].
     ///
     /// # Errors
-    /// [`MetadataError::NotLeader`], [`MetadataError::Closed`].
+    /// [`MetadataError::NotLeader`], [`MetadataError::OutcomeUnknown`], [`MetadataError::Closed`].
+    ///
+    /// The first one of a process costs a write. openraft lets a leader that was restarted within its term lead on, and takes
+    /// an entry of its former life for the one that shows what is decided: what was acknowledged since then may be missing.
     pub async fn read(&self) -> Result<Arc<MetadataState>, MetadataError> {
+        if !self.group.has_decided.load(Ordering::Relaxed) {
+            self.ask(None, 0).await?;
+        }
         self.group.ensure_linearizable().await?;
         Ok(self.state())
     }

@@ -270,8 +270,15 @@ impl Starting {
         let lead = tokio::spawn(follower.follow(published_lead)).abort_handle();
         tokio::spawn(bound_log(raft.clone(), snapshots, appended));
         let (runtime, lease) = (Handle::current(), options.timing.lease());
-        let group =
-            Group { raft: raft.clone(), runtime, acks, fault: fault.clone(), leadership: leadership.clone(), lease };
+        let group = Group {
+            raft: raft.clone(),
+            runtime,
+            acks,
+            fault: fault.clone(),
+            leadership: leadership.clone(),
+            lease,
+            has_decided: Arc::default(),
+        };
         if is_alone(options.member, &raft).await {
             let leads = wait_to_lead(&raft, &fault, leadership.clone(), last_index);
             let late = || MetadataError::Internal("a group of one did not begin in time".to_owned());
