@@ -144,11 +144,11 @@ impl MetadataHandle {
     /// A state that is not older than anything that was answered anywhere when this was called. It costs a round to the
     /// followers and no write. What was proposed and not answered may still come: see [`MetadataHandle::barrier`].
     ///
-    /// # Errors
-    /// [`MetadataError::NotLeader`], [`MetadataError::OutcomeUnknown`], [`MetadataError::Closed`].
-    ///
     /// The first one of a process costs a write. openraft lets a leader that was restarted within its term lead on, and takes
     /// an entry of its former life for the one that shows what is decided: what was acknowledged since then may be missing.
+    ///
+    /// # Errors
+    /// [`MetadataError::NotLeader`], [`MetadataError::OutcomeUnknown`], [`MetadataError::Closed`].
     pub async fn read(&self) -> Result<Arc<MetadataState>, MetadataError> {
         if !self.group.has_decided.load(Ordering::Relaxed) {
             self.ask(None, 0).await?;
