@@ -75,7 +75,7 @@ async fn a_process_may_die_at_any_point_of_a_checkpoint() -> Result<()> {
     let job = JobPlan {
         job_managers: 1,
         query: "wc",
-        records: 120_000,
+        records: 240_000,
         rate: 3_000,
         parallelism: 4,
         backend: "hashmap",
