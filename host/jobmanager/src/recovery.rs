@@ -80,9 +80,12 @@ const RESUMED_AT_ONCE: usize = 32;
 /// What is known of a bundle's components, by their names.
 type Components = BTreeMap<String, ComponentRef>;
 
+/// What one look at a bundle brings: all who need it wait for the first.
+type Look = Arc<OnceCell<Result<Components, Failure>>>;
+
 /// The components of the bundles that were looked at: many jobs may run one.
 #[derive(Default)]
-struct KnownComponents(Mutex<BTreeMap<(TenantId, Digest), Arc<OnceCell<Result<Components, Failure>>>>>);
+struct KnownComponents(Mutex<BTreeMap<(TenantId, Digest), Look>>);
 
 impl KnownComponents {
     async fn of(&self, services: &Services, tenant: &TenantId, bundle: Digest) -> Result<Components, Failure> {
