@@ -214,17 +214,35 @@ impl Processes {
 
     /// Which of the JobManagers leads, as soon as one does that lives.
     pub async fn leader(&mut self) -> Result<usize> {
+        self.leader_that(|_| true).await
+    }
+
+    /// Which of the JobManagers leads, as soon as it is another one: the others go on to name a leader that is silent
+    /// until its time is over.
+    pub async fn leader_after(&mut self, silent: usize) -> Result<usize> {
+        self.leader_that(|found| found != silent).await
+    }
+
+    /// Waits until whoever is spoken to takes this JobManager for the leader.
+    pub async fn is_led_by(&mut self, which: usize) -> Result<()> {
+        self.leader_that(|found| found == which).await.map(drop)
+    }
+
+    async fn leader_that(&mut self, is_meant: impl Fn(usize) -> bool) -> Result<usize> {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
             // While another one takes over, nobody may answer.
             let leader = self.jobs.client.members().await.ok().and_then(|group| group.leader);
             let found = leader.and_then(|id| usize::try_from(id).ok()?.checked_sub(1));
-            if let Some(found) = found
+            if let Some(found) = found.filter(|found| is_meant(*found))
                 && self.job_managers.get_mut(found).is_some_and(JobManager::is_alive)
             {
                 return Ok(found);
             }
-            anyhow::ensure!(std::time::Instant::now() < deadline, "nobody leads");
+            anyhow::ensure!(
+                std::time::Instant::now() < deadline,
+                "nobody leads who is meant: the last that was named is {found:?}"
+            );
             tokio::time::sleep(POLL).await;
         }
     }
