@@ -51,6 +51,8 @@ pub struct Measured {
 pub struct Commits {
     clients: usize,
     per_s: f64,
+    /// Of the leader.
+    fsyncs_each: f64,
 }
 
 /// Many jobs of one task each, that take a checkpoint each second.
@@ -77,8 +79,9 @@ impl fmt::Display for Measured {
         )?;
         writeln!(f, "to a job that it has adopted: {} ms, at most {} ms", adoption.0, adoption.1)?;
         writeln!(f, "with a TaskManager, to the first record processed again: {} ms", self.resume_ms)?;
-        for Commits { clients, per_s } in &self.commits {
-            writeln!(f, "decisions of three members, {clients} clients: {per_s:.0} a second")?;
+        for Commits { clients, per_s, fsyncs_each } in &self.commits {
+            let what = "decisions of three members";
+            writeln!(f, "{what}, {clients} clients: {per_s:.0} a second, {fsyncs_each:.2} fsyncs of the leader each")?;
         }
         let Jobs { count, submitted_s, checkpoints_per_s, failed, leader_cpu, new_leader_ms } = &self.jobs;
         write!(
@@ -92,9 +95,12 @@ impl fmt::Display for Measured {
 
 /// Measures a group.
 pub async fn measure(folder: &Path) -> Result<Measured> {
+    eprintln!("group: killing leaders");
     let (new_leader_ms, adoption_ms) = takeover(&folder.join("takeover")).await?;
     let resume_ms = crate::recovery::measure_with_leader(folder).await?;
+    eprintln!("group: deciding");
     let commits = commits(&folder.join("commits")).await?;
+    eprintln!("group: running {JOBS} jobs");
     let jobs = jobs(&folder.join("jobs")).await?;
     Ok(Measured { new_leader_ms, adoption_ms, resume_ms, commits, jobs })
 }
@@ -188,7 +194,7 @@ async fn commits(folder: &Path) -> Result<Vec<Commits>> {
     let leader = members.iter().map(|(_, handle)| handle).find(|handle| leads(handle)).context("a leader")?;
     let mut measured = Vec::new();
     for clients in [1, 64] {
-        let began = Instant::now();
+        let (began, syncs) = (Instant::now(), leader.status().syncs);
         let clients_at_work = (0..clients).map(|_| {
             let handle = leader.clone();
             tokio::spawn(async move {
@@ -204,7 +210,8 @@ async fn commits(folder: &Path) -> Result<Vec<Commits>> {
         for client in clients_at_work.collect::<Vec<_>>() {
             made += client.await??;
         }
-        measured.push(Commits { clients, per_s: made as f64 / began.elapsed().as_secs_f64() });
+        let (seconds, syncs) = (began.elapsed().as_secs_f64(), leader.status().syncs - syncs);
+        measured.push(Commits { clients, per_s: made as f64 / seconds, fsyncs_each: syncs as f64 / made as f64 });
     }
     members.into_iter().for_each(|(service, _)| service.close());
     Ok(measured)

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use millrace_client::api::NewMember;
+use millrace_client::api::{NewAddresses, NewMember};
 use millrace_tests::checkpoints;
 use millrace_tests::expected::{Expected, committed_rows};
-use millrace_tests::jobs::Run;
-use millrace_tests::process::{PATIENCE, POLL};
+use millrace_tests::jobs::{Jobs, Run};
+use millrace_tests::process::{PATIENCE, POLL, Process};
 use millrace_tests::processes::Processes;
 use millrace_tests::repository;
 use millrace_types::JobStatus;
@@ -28,7 +28,7 @@ pub(crate) struct Query {
 }
 
 /// So many seconds of input, and checkpoints and commits all the time.
-pub(crate) async fn run(cluster: &Processes, folder: &Path, query: &'static str, seconds: u64) -> Result<Query> {
+pub(crate) async fn run(cluster: &Jobs, folder: &Path, query: &'static str, seconds: u64) -> Result<Query> {
     let rate = if query == "wc" { 2_000 } else { EVENTS_PER_SECOND };
     let records = rate * seconds;
     let expected = Expected::of(query, records, EVENTS_PER_SECOND)?;
@@ -53,7 +53,7 @@ pub(crate) async fn run(cluster: &Processes, folder: &Path, query: &'static str,
 
 impl Query {
     /// Waits for this many more checkpoints.
-    pub(crate) async fn go_on(&self, cluster: &Processes, more: u64) -> Result<()> {
+    pub(crate) async fn go_on(&self, cluster: &Jobs, more: u64) -> Result<()> {
         // The first may be another leader's, of which this one counts none.
         let before = checkpoints::wait_for(cluster, &self.job, |figures| figures.latest.is_some()).await?;
         let until = before.latest.unwrap_or_default() + more;
@@ -62,7 +62,7 @@ impl Query {
     }
 
     /// Which attempts of its tasks run, and since when.
-    pub(crate) async fn attempts(&self, cluster: &Processes) -> Result<Vec<(u32, i64)>> {
+    pub(crate) async fn attempts(&self, cluster: &Jobs) -> Result<Vec<(u32, i64)>> {
         let mut attempts = Vec::new();
         for vertex in cluster.client.job(&self.job).await?.vertices {
             let vertex = cluster.client.vertex(&self.job, &vertex.id).await?;
@@ -71,13 +71,13 @@ impl Query {
         Ok(attempts)
     }
 
-    pub(crate) async fn still_runs(&self, cluster: &Processes) -> Result<()> {
+    pub(crate) async fn still_runs(&self, cluster: &Jobs) -> Result<()> {
         let state = cluster.client.job(&self.job).await?.state;
         ensure!(!state.is_terminal(), "the job is {state} already: it was to last longer");
         Ok(())
     }
 
-    pub(crate) async fn is_exact(&self, cluster: &Processes) -> Result<()> {
+    pub(crate) async fn is_exact(&self, cluster: &Jobs) -> Result<()> {
         cluster.wait_finished(&self.job).await?;
         self.expected.compare(committed_rows(&self.output)?)?;
         Ok(())
@@ -214,6 +214,39 @@ async fn a_group_of_one_grows_to_three_and_a_dead_member_is_replaced() -> Result
     cluster.job_managers[next].kill()?;
     let last = cluster.leader().await?;
     assert!(last != next && last != 0, "{last}");
+    query.is_exact(&cluster).await
+}
+
+/// What `millrace standalone` began is a group of one on the same code: its folder becomes the first member's.
+#[tokio::test]
+async fn what_one_process_began_goes_on_when_its_machine_is_gone() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("job-manager-1");
+    let own = ["standalone", "--listen", "127.0.0.1:0", "--slots", "4", "--data-dir", data.to_str().context("a path")?];
+    let arguments: Vec<String> = own.iter().chain(&OPTIONS).map(ToString::to_string).collect();
+    let mut alone = Process::start(folder.path(), "standalone", &arguments)?;
+    let jobs = Jobs::at(&alone.announced("http://")?)?;
+    let query = run(&jobs, folder.path(), "q5", 14).await?;
+    query.go_on(&jobs, 2).await?;
+    query.still_runs(&jobs).await?;
+    alone.terminate()?;
+
+    let mut cluster = Processes::start_group(folder.path(), 1, 2, 2, &OPTIONS).await?;
+    let first = &cluster.job_managers[0];
+    let addresses = NewAddresses { rpc: first.rpc.clone(), rest: first.rest.clone() };
+    cluster.client.readdress_member(1, &addresses).await?;
+    for id in [2, 3] {
+        add(&mut cluster, id).await?;
+    }
+    knows_all(&cluster).await?;
+    query.go_on(&cluster, 2).await?;
+    query.still_runs(&cluster).await?;
+    cluster.job_managers[0].kill()?;
+    std::fs::remove_dir_all(&data)?;
+    // With a TaskManager the job loses what it has in memory.
+    let victim = cluster.running(&query.job).await?;
+    cluster.kill_task_manager(victim)?;
+    cluster.add_task_manager()?;
     query.is_exact(&cluster).await
 }
 

@@ -32,7 +32,8 @@ pub(crate) fn run(options: &Application) -> Result<()> {
             &plan.data_dir,
             plan.reach.clone(),
             Start { adopts: true, driver: plan.driver.clone(), ..Start::default() },
-        )?;
+        )
+        .await?;
         let control = plan.listen(&core)?;
         let mut rest = setup::rest_options(&plan.configuration)?;
         rest.submissions = false;

@@ -26,7 +26,7 @@ pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
         let stop = stop_signal()?;
         setup::announce_crash(options.crash_at);
         let start = Start { adopts: true, crash_points, driver: plan.driver.clone() };
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start)?;
+        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start).await?;
         let control = plan.listen(&core)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
         announce(&server, control);
@@ -106,11 +106,16 @@ pub(crate) struct Core {
 
 impl Core {
     /// Opens the stores and starts the JobManager.
-    pub(crate) fn start(configuration: &Configuration, data_dir: &Path, reach: Reach, start: Start) -> Result<Self> {
+    pub(crate) async fn start(
+        configuration: &Configuration,
+        data_dir: &Path,
+        reach: Reach,
+        start: Start,
+    ) -> Result<Self> {
         folder::create_private(data_dir)?;
         let (metadata, handle) = MetadataService::open(&members::metadata_options(configuration, data_dir)?)?;
         let storage = setup::storage(configuration, data_dir.to_owned())?;
-        let blobs = storage.blobs(&setup::blob_location(configuration, data_dir)?)?;
+        let blobs = setup::blobs(configuration, data_dir, &storage).await?;
         let sandbox = setup::sandbox(data_dir)?;
         let mut options = setup::job_manager_options(configuration, data_dir, storage, reach)?;
         options.crash_points = start.crash_points;

@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Standalone) -> Result<()> {
     let task_manager = setup::task_manager_options(&configuration, id, data_dir.clone(), reach.clone())?;
     block_on(async move {
         let stop = stop_signal()?;
-        let core = Core::start(&configuration, &data_dir, reach, Start::default())?;
+        let core = Core::start(&configuration, &data_dir, reach, Start::default()).await?;
         let slots = task_manager.slots;
         // It registers once, with a leader that is there.
         let dispatcher = core.leads().await?;
