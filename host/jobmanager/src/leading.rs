@@ -28,6 +28,10 @@ use crate::warming::Warming;
 /// The threads of a tenure.
 const THREADS: usize = 2;
 
+/// How many files a leader works on at a time. A thousand jobs that all write their checkpoints at once would leave the
+/// metadata's own writes no turn at the disk, and the leader would lose its lead by its own work.
+const BLOCKING_THREADS_MAX: usize = 16;
+
 /// How long a leader without a lease waits for it, with its TaskManagers, before it gives up.
 const SUSPENSION_MAX: Duration = Duration::from_millis(500);
 
@@ -123,8 +127,12 @@ async fn begun(term: &mut Option<Term>) -> Result<Arc<Services>, DispatcherError
 
 /// Begins a tenure; nothing if this process cannot.
 fn begin(member: &Arc<Member>, tenure: Tenure, lease: Lease) -> Option<Term> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).thread_name("leader").enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("leader")
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
