@@ -20,8 +20,8 @@ pub struct RestOptions {
     pub upload_bytes_max: u64,
     /// Millrace's own version.
     pub version: String,
-    /// Whether clients may upload, run and delete bundles: Flink's `web.submit.enable`. Not where a process runs one
-    /// application alone.
+    /// Whether clients may upload, run and delete bundles, and upgrade jobs: Flink's `web.submit.enable`. Not where a
+    /// process runs one application alone.
     pub submissions: bool,
 }
 
