@@ -122,10 +122,10 @@ impl Core {
         Ok(Self { job_manager, blobs, sandbox, metadata })
     }
 
-    /// Waits until this process leads; ends with the metadata's cause if they cannot go on.
-    pub(crate) async fn leads(&self) -> Result<Dispatcher> {
+    /// Waits until this process leads; ends with the metadata's cause if they cannot go on. `None`: it was told to stop.
+    pub(crate) async fn leads(&self, stop: &mut (impl Future<Output = ()> + Unpin)) -> Result<Option<Dispatcher>> {
         tokio::select! {
-            dispatcher = self.job_manager.leads() => Ok(dispatcher?),
+            dispatcher = self.job_manager.leads() => Ok(Some(dispatcher?)),
             cause = self.metadata.fatal() => Err(cause.into()),
         }
     }
@@ -136,6 +136,7 @@ impl Core {
         server: RestServer,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<()> {
+            () = stop => Ok(None),
         tokio::select! {
             served = server.run(stop) => served.context("the REST server failed"),
             cause = self.metadata.fatal() => Err(cause.into()),
