@@ -20,7 +20,7 @@ use crate::error::DispatcherError;
 use crate::gateway::Gateways;
 use crate::operations::Operations;
 use crate::planner::Planner;
-use crate::recovery;
+use crate::recovery::{self, Unready};
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
 use crate::warming::Warming;
@@ -181,13 +181,13 @@ async fn services(
         warming,
         door: door.clone(),
         runtime,
+        unready: Unready::default(),
     });
-    recovery::delete_condemned(&services).await;
-    recovery::delete_leftovers(&services).await;
     recovery::resume_jobs(&services).await;
     Ok(services)
 }
 
+    recovery::clean_up(&services);
 /// Says who leads now, ends a tenure of this process if there is one, and sends its TaskManagers on their way.
 fn end(member: &Member, term: Option<Term>, now: Lead) {
     member.lead.send_replace(now);
