@@ -163,6 +163,9 @@ async fn services(
     if let Some(driver) = options.driver.clone() {
         resources.drive(driver);
     }
+    if let Some(keeper) = options.keeper.clone() {
+        tokio::spawn(keeper.run(metadata.clone()));
+    }
     let reach = Reach { files: options.file_roots.clone(), http: options.http_origins.clone() };
     let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), reach);
     let warming = Warming::default();
@@ -178,16 +181,16 @@ async fn services(
         registry,
         resources,
         operations: Operations::default(),
+        unready: Unready::default(),
         warming,
         door: door.clone(),
         runtime,
-        unready: Unready::default(),
     });
     recovery::resume_jobs(&services).await;
+    recovery::clean_up(&services);
     Ok(services)
 }
 
-    recovery::clean_up(&services);
 /// Says who leads now, ends a tenure of this process if there is one, and sends its TaskManagers on their way.
 fn end(member: &Member, term: Option<Term>, now: Lead) {
     member.lead.send_replace(now);
