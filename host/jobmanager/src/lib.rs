@@ -61,7 +61,7 @@ pub use millrace_resource_core::{WORKER_OPTIONS, WorkerId, WorkerOption, WorkerO
 pub use operations::Outcome;
 pub use options::JobManagerOptions;
 pub use planner::{Plan, Planner};
-pub use processes::{ProcessDriver, ProcessOptions};
+pub use processes::{MemberKeeper, MemberNote, ProcessDriver, ProcessOptions};
 pub use results::{ResultRows, ResultsError};
 pub use run_settings::{ClaimMode, RUN_OPTIONS, RunSettings, inline_bytes, recovery_options, state_backend};
 pub use savepoints::SavepointRequest;

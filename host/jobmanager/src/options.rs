@@ -11,6 +11,7 @@ use millrace_storage::{BundleLimits, S3Roots, StorageAccess, StorageLocation};
 use millrace_types::{BUFFER_TIMEOUT_MS, CrashPoints, SandboxLimits, StateBackendKind};
 
 use crate::driver::ResourceDriver;
+use crate::processes::MemberKeeper;
 
 /// How a JobManager is set up.
 #[derive(Debug, Clone)]
@@ -58,6 +59,8 @@ pub struct JobManagerOptions {
     pub resources: ResourceOptions,
     /// What starts and stops TaskManagers where `resources.workers` says how many; `None`: nobody does.
     pub driver: Option<Arc<dyn ResourceDriver>>,
+    /// Starts JobManagers of this machine again that have died; `None`: that is for others to do.
+    pub keeper: Option<Arc<MemberKeeper>>,
     /// How long a new leader waits for reports of tasks that outlived the one before, in milliseconds; `None`: there are
     /// none, as TaskManagers end with their leader.
     pub adoption_timeout_ms: Option<u64>,
@@ -90,6 +93,7 @@ impl Default for JobManagerOptions {
             retention: JobRetention::default(),
             resources: ResourceOptions::default(),
             driver: None,
+            keeper: None,
             adoption_timeout_ms: None,
             results_bytes_max: 8 * 1024 * 1024,
             crash_points: CrashPoints::default(),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use millrace_tests::jobs::Jobs;
 use millrace_tests::process::Process;
 use millrace_tests::{repository, rows};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 
 fn application(folder: &Path, bundle: &str, args: &[&str]) -> Result<Process> {
     let (bundle, data) = (repository::bundle(bundle)?, folder.join("application"));
@@ -34,6 +34,10 @@ async fn an_application_runs_alone_and_its_end_is_the_process_end() -> Result<()
     assert!(error.contains("one application alone"), "{error}");
     let (status, _) = jobs.client.raw(Method::GET, "/jars", None).await?;
     assert!(status.is_success());
+    let job = only_job(&application).await?;
+    let upgrade = format!("/jobs/{job}/upgrade");
+    let (status, text) = jobs.client.raw(Method::POST, &upgrade, Some("{}".to_owned())).await?;
+    assert!(status == StatusCode::FORBIDDEN && text.contains("one application alone"), "{status}: {text}");
     let _task_manager = task_manager(folder.path(), &application)?;
     assert!(application.wait()?, "{}", application.log()?);
     let program = repository::root().join("tests/expected/wordcount.py");

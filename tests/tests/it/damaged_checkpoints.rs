@@ -10,6 +10,7 @@ use millrace_tests::expected::{Expected, committed_rows};
 use millrace_tests::jobs::Run;
 use millrace_tests::processes::Processes;
 use millrace_tests::repository;
+use millrace_types::JobStatus;
 
 const SENTENCES: u64 = 60_000;
 
@@ -104,4 +105,55 @@ async fn a_missing_state_file_is_found() -> Result<()> {
 #[tokio::test]
 async fn metadata_with_a_wrong_bit_are_found() -> Result<()> {
     falls_back(flip_a_bit, true).await
+}
+
+/// Puts something in a file's place that no one can open, as where storage does not answer. What is there stays beside it.
+fn hide(path: &Path) -> Result<()> {
+    fs::rename(path, path.with_extension("hidden"))?;
+    // It leads to itself.
+    Ok(std::os::unix::fs::symlink(path, path)?)
+}
+
+fn show(path: &Path) -> Result<()> {
+    Ok(fs::rename(path.with_extension("hidden"), path)?)
+}
+
+#[tokio::test]
+async fn jobs_whose_checkpoints_cannot_be_read_for_a_while_wait_for_them() -> Result<()> {
+    let expected = Expected::of("wc", SENTENCES, 100_000)?;
+    let folder = tempfile::tempdir()?;
+    let mut cluster = Processes::start(folder.path(), 2, 2, &["--file-root", "/"]).await?;
+    let (bundle, directory) = (repository::bundle("nexmark")?, folder.path().join("checkpoints"));
+    let sentences = SENTENCES.to_string();
+    let mut jobs = Vec::new();
+    for name in ["first", "second"] {
+        let output = folder.path().join(name);
+        let mut args = vec!["--query", "wc", "--events", &sentences, "--rate", "10000"];
+        args.extend(["--output", output.to_str().context("a path")?]);
+        let mut options = OPTIONS.to_vec();
+        options.push(("execution.checkpointing.dir", directory.to_str().context("a path")?));
+        let job = cluster.run(&bundle, Run { args, parallelism: 2, options, ..Run::default() }).await?;
+        cluster.wait_running(&job).await?;
+        let taken = checkpoints::take(&cluster, &job).await?;
+        let metadata = directory.join(&job).join(format!("chk-{taken}/_metadata"));
+        jobs.push((job, taken, metadata, output));
+    }
+    jobs.iter().try_for_each(|(_, _, metadata, _)| hide(metadata))?;
+    cluster.restart_job_manager().await?;
+    let [(first, taken, metadata, output), (second, ..)] = jobs.as_slice() else { panic!("two jobs") };
+    for job in [first, second] {
+        // Else it would be over before it had waited.
+        cluster.wait_for(job, |details| details.state == JobStatus::Initializing).await?;
+        let why = cluster.failure(job).await?;
+        assert!(why.contains("cannot read") && why.contains("_metadata"), "{why}");
+    }
+    // Their tasks have no JobMaster; and whoever does not want to wait need not.
+    cluster.wait_for_slots(2, 4).await?;
+    cluster.client.cancel(second).await?;
+    cluster.wait_for(second, |details| details.state == JobStatus::Canceled).await?;
+    show(metadata)?;
+    cluster.wait_finished(first).await?;
+    assert_eq!(checkpoints::figures(&cluster.client, first).await?.restored_id, Some(*taken));
+    expected.compare(committed_rows(output)?)?;
+    Ok(())
 }

@@ -2,11 +2,13 @@
 //! and finds those again that its former life has started.
 
 use std::path::Path;
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use millrace_tests::checkpoints;
 use millrace_tests::expected::{Expected, committed_rows};
 use millrace_tests::jobs::Run;
+use millrace_tests::process::{PATIENCE, POLL};
 use millrace_tests::processes::Processes;
 use millrace_tests::repository;
 use millrace_tests::workers::{self, Workers};
@@ -49,6 +51,14 @@ async fn start(folder: &Path, further: &[&str]) -> Result<(Workers, Processes)> 
     assert!(workers.processes()?.is_empty(), "nobody needs any yet");
     // Dropped the other way round: what a living JobManager sees die it would start again.
     Ok((workers, cluster))
+}
+
+/// Three members that share the place of their processes, and all of their JobManagers: those that they start, too.
+async fn start_group(folder: &Path) -> Result<(Workers, Processes)> {
+    let job_managers = Workers::job_managers(folder);
+    let place = format!("resourcemanager.process.dir={}", folder.join("taskmanagers").display());
+    let arguments: Vec<&str> = NATIVE.into_iter().chain(["-D", &place]).collect();
+    Ok((job_managers, Processes::start_group(folder, 3, 0, 2, &arguments).await?))
 }
 
 fn unbounded(parallelism: u32) -> Run<'static> {
@@ -151,9 +161,7 @@ async fn task_managers_end_with_their_job_manager_if_that_is_wanted() -> Result<
 async fn the_next_leader_goes_on_with_the_task_managers_of_its_machine_and_stops_them() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let workers = Workers::of(folder.path());
-    let place = format!("resourcemanager.process.dir={}", folder.path().join("taskmanagers").display());
-    let arguments: Vec<&str> = NATIVE.into_iter().chain(["-D", &place]).collect();
-    let mut cluster = Processes::start_group(folder.path(), 3, 0, 2, &arguments).await?;
+    let (_job_managers, mut cluster) = start_group(folder.path()).await?;
     let job = cluster.run(&repository::bundle("faulty")?, unbounded(4)).await?;
     cluster.wait_running(&job).await?;
     let before = workers.processes()?;
@@ -163,6 +171,53 @@ async fn the_next_leader_goes_on_with_the_task_managers_of_its_machine_and_stops
     assert_ne!(cluster.leader().await?, leader);
     cluster.wait_running(&job).await?;
     assert_eq!(workers.processes()?, before);
+    cluster.client.cancel(&job).await?;
+    workers.wait_for(std::collections::BTreeMap::is_empty).await?;
+    Ok(())
+}
+
+/// Waits until all members are reached, and gives the one that leads.
+async fn leader_of_all(cluster: &Processes) -> Result<u64> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // While another one takes over, nobody may answer.
+        if let Ok(group) = cluster.client.members().await
+            && let Some(leader) = group.leader
+            && group.members.iter().all(|member| member.reachable == Some(true))
+        {
+            return Ok(leader);
+        }
+        ensure!(Instant::now() < deadline, "not all members are reached: {:?}", cluster.client.members().await);
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[tokio::test]
+async fn the_leader_starts_job_managers_again_that_die_and_leaves_those_alone_that_are_stopped() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let workers = Workers::of(folder.path());
+    let (job_managers, cluster) = start_group(folder.path()).await?;
+    let first = job_managers.wait_for(|now| now.len() == 3).await?;
+    let job = cluster.run(&repository::bundle("faulty")?, unbounded(2)).await?;
+    cluster.wait_running(&job).await?;
+    let tasks = cluster.attempts(&job).await?;
+    let mut leader = leader_of_all(&cluster).await?;
+    // After the second death there is no majority without the one that was started for the first.
+    for _ in 0..2 {
+        let name = format!("job-manager-{leader}");
+        let pid = *job_managers.processes()?.get(&name).context("no leader")?;
+        workers::signal(pid, Signal::KILL)?;
+        job_managers.wait_for(|now| now.get(&name).is_some_and(|found| *found != pid)).await?;
+        leader = leader_of_all(&cluster).await?;
+    }
+    cluster.wait_running(&job).await?;
+    assert_eq!(cluster.attempts(&job).await?, tasks, "a death of a JobManager is none of the tasks' business");
+    let second = job_managers.processes()?;
+    let (stopped, pid) = second.iter().find(|(name, pid)| first.get(*name) != Some(pid)).context("no new process")?;
+    workers::signal(*pid, Signal::TERM)?;
+    job_managers.wait_for(|now| !now.contains_key(stopped)).await?;
+    let note = stopped.trim_start_matches("job-manager-");
+    assert!(!folder.path().join(format!("taskmanagers/jobmanagers/{note}.json")).exists(), "nothing says how to start it");
     cluster.client.cancel(&job).await?;
     workers.wait_for(std::collections::BTreeMap::is_empty).await?;
     Ok(())
