@@ -6,12 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use millrace_tests::checkpoints;
-use millrace_tests::expected::{Expected, committed_rows};
-use millrace_tests::jobs::Run;
 use millrace_tests::processes::Processes;
-use millrace_tests::repository;
-
-const SENTENCES: u64 = 60_000;
+use millrace_tests::query::Query;
 
 /// Checkpoints are taken when the test says so, and at the end; all state stands in files.
 const OPTIONS: [(&str, &str); 6] = [
@@ -51,18 +47,13 @@ fn flip_a_bit(path: &Path) -> Result<()> {
 
 /// Damages files of the newest checkpoint alone, has the job restored, and looks what from.
 async fn falls_back(damage: impl Fn(&Path) -> Result<()>, of_metadata: bool) -> Result<()> {
-    let expected = Expected::of("wc", SENTENCES, 100_000)?;
     let folder = tempfile::tempdir()?;
     let mut cluster = Processes::start(folder.path(), 2, 2, &["--file-root", "/"]).await?;
-    let (output, directory) = (folder.path().join("rows"), folder.path().join("checkpoints"));
-    let sentences = SENTENCES.to_string();
-    let mut args = vec!["--query", "wc", "--events", &sentences, "--rate", "10000"];
-    args.extend(["--output", output.to_str().context("a path")?]);
+    let directory = folder.path().join("checkpoints");
     let mut options = OPTIONS.to_vec();
     options.push(("execution.checkpointing.dir", directory.to_str().context("a path")?));
-    let job =
-        cluster.run(&repository::bundle("nexmark")?, Run { args, parallelism: 2, options, ..Run::default() }).await?;
-    cluster.wait_running(&job).await?;
+    let query = Query::start(&cluster, folder.path(), "wc", 2, &options).await?;
+    let job = query.job.clone();
     checkpoints::take(&cluster, &job).await?;
     let good = checkpoints::take(&cluster, &job).await?;
     let before = files(&directory)?;
@@ -82,13 +73,10 @@ async fn falls_back(damage: impl Fn(&Path) -> Result<()>, of_metadata: bool) -> 
         cluster.kill_task_manager(victim)?;
         cluster.add_task_manager()?;
     }
-    cluster.wait_finished(&job).await?;
-    let figures = checkpoints::figures(&cluster.client, &job).await?;
-    assert_eq!(figures.restored_id, Some(good), "{figures:?}");
+    checkpoints::wait_for(&cluster, &job, |figures| figures.restored_id == Some(good)).await?;
     let history = serde_json::to_string(&cluster.client.exceptions(&job).await?)?;
     assert!(history.contains(&format!("checkpoint {newest}")), "{history}");
-    expected.compare(committed_rows(&output)?)?;
-    Ok(())
+    query.is_exact(&cluster).await
 }
 
 #[tokio::test]
