@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use millrace_tests::jobs::Jobs;
 use millrace_tests::process::Process;
-use millrace_tests::{repository, rows};
+use millrace_tests::{repository, rows, wait};
 use reqwest::{Method, StatusCode};
 
 fn application(folder: &Path, bundle: &str, args: &[&str]) -> Result<Process> {
@@ -68,10 +68,8 @@ async fn an_application_that_fails_says_so_and_one_that_was_killed_goes_on() -> 
 /// The application's job, once it is there.
 async fn only_job(application: &Process) -> Result<String> {
     let jobs = Jobs::at(&application.announced("http://")?)?;
-    loop {
-        if let Some(job) = jobs.client.jobs().await?.jobs.into_iter().next() {
-            return Ok(job.jid);
-        }
-        tokio::task::yield_now().await;
-    }
+    wait::until("the application's job", async || {
+        Ok(jobs.client.jobs().await?.jobs.into_iter().next().map(|job| job.jid))
+    })
+    .await
 }

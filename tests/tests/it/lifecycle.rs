@@ -35,8 +35,10 @@ async fn slots_are_taken_and_given_back_and_a_job_without_slots_waits() -> Resul
     assert!(ended.end_time >= ended.start_time && ended.duration >= 0);
     // The slots that the first gave back make the second run by itself.
     cluster.wait_for(&second, |details| details.state == JobStatus::Running).await?;
+    // It may have been given one before the other was free.
+    cluster.wait_for_slots(1, 1).await?;
     let overview = cluster.client.overview().await?;
-    assert_eq!((overview.slots_available, overview.jobs_running, overview.jobs_cancelled), (1, 1, 1));
+    assert_eq!((overview.jobs_running, overview.jobs_cancelled), (1, 1));
     let task_managers = cluster.client.task_managers().await?.taskmanagers;
     assert_eq!((task_managers[0].slots_number, task_managers[0].assigned_tasks), (2, 1));
     cluster.client.cancel(&second).await?;

@@ -6,20 +6,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use millrace_tests::checkpoints;
-use millrace_tests::expected::{Expected, committed_rows};
 use millrace_tests::jobs::Run;
 use millrace_tests::process::{PATIENCE, POLL};
 use millrace_tests::processes::Processes;
+use millrace_tests::query::Query;
 use millrace_tests::repository;
 use millrace_tests::workers::{self, Workers};
 use millrace_types::JobStatus;
 use rustix::process::Signal;
-
-const EVENTS: u64 = 800_000;
-const EVENTS_PER_SECOND: u64 = 100_000;
-
-/// So that the job lasts some seconds.
-const RATE: &str = "100000";
 
 /// TaskManagers of two slots, at most three, soon stopped; should a test fail they do not look for a JobManager for long.
 const NATIVE: [&str; 11] = [
@@ -67,34 +61,27 @@ fn unbounded(parallelism: u32) -> Run<'static> {
 
 #[tokio::test]
 async fn task_managers_come_with_a_job_are_replaced_and_go_and_the_rows_are_exact() -> Result<()> {
-    let expected = Expected::of("q5", EVENTS, EVENTS_PER_SECOND)?;
     let folder = tempfile::tempdir()?;
     let (workers, mut cluster) = start(folder.path(), &[]).await?;
-    let (directory, output) = (folder.path().join("checkpoints"), folder.path().join("rows"));
-    let (events, to) = (EVENTS.to_string(), output.to_str().context("a path")?);
-    let args = vec!["--query", "q5", "--events", &events, "--output", to, "--rate", RATE];
-    let mut options = OPTIONS.to_vec();
-    options.push(("execution.checkpointing.dir", directory.to_str().context("a path")?));
-    let run = Run { args, parallelism: 4, options, ..Run::default() };
-    let job = cluster.run(&repository::bundle("nexmark")?, run).await?;
-    cluster.wait_running(&job).await?;
+    let query = Query::start(&cluster, folder.path(), "q5", 4, &OPTIONS).await?;
     let first = workers.processes()?;
     assert_eq!(first.len(), 2, "{first:?}");
 
-    checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 2).await?;
+    query.go_on(&cluster, 2).await?;
     let (killed, pid) = first.iter().next().context("a TaskManager")?;
     workers::signal(*pid, Signal::KILL)?;
     let second = workers.wait_for(|now| now.len() == 2 && !now.contains_key(killed)).await?;
     assert!(first.iter().filter(|(name, _)| *name != killed).all(|(name, pid)| second.get(name) == Some(pid)));
-    cluster.wait_running(&job).await?;
+    checkpoints::wait_for(&cluster, &query.job, |figures| figures.restored > 0).await?;
+    cluster.wait_running(&query.job).await?;
 
-    let before = checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 4).await?;
-    drop(before);
-    assert_eq!(cluster.client.job(&job).await?.state, JobStatus::Running, "it was over before its JobManager died");
+    query.go_on(&cluster, 2).await?;
+    query.still_runs(&cluster).await?;
     cluster.restart_job_manager().await?;
-    cluster.wait_finished(&job).await?;
-    assert!(workers.processes()?.iter().all(|(name, pid)| second.get(name) == Some(pid)), "no second set was started");
-    expected.compare(committed_rows(&output)?)?;
+    cluster.wait_running(&query.job).await?;
+    query.go_on(&cluster, 2).await?;
+    assert_eq!(workers.processes()?, second, "no second set was started");
+    query.is_exact(&cluster).await?;
 
     cluster.wait_for_slots(0, 0).await?;
     workers.wait_for(std::collections::BTreeMap::is_empty).await?;
@@ -217,7 +204,10 @@ async fn the_leader_starts_job_managers_again_that_die_and_leaves_those_alone_th
     workers::signal(*pid, Signal::TERM)?;
     job_managers.wait_for(|now| !now.contains_key(stopped)).await?;
     let note = stopped.trim_start_matches("job-manager-");
-    assert!(!folder.path().join(format!("taskmanagers/jobmanagers/{note}.json")).exists(), "nothing says how to start it");
+    assert!(
+        !folder.path().join(format!("taskmanagers/jobmanagers/{note}.json")).exists(),
+        "nothing says how to start it"
+    );
     cluster.client.cancel(&job).await?;
     workers.wait_for(std::collections::BTreeMap::is_empty).await?;
     Ok(())
