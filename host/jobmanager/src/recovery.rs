@@ -23,8 +23,8 @@ use crate::cluster::Services;
 use crate::error::DispatcherError;
 use crate::run_settings::RunSettings;
 use crate::{bundles, clock, job_master, start};
-use unready::UnreadyJob;
 pub(crate) use unready::Unready;
+use unready::UnreadyJob;
 
 /// Jobs that are made ready to run again at once.
 const RESUMED_AT_ONCE: usize = 32;

@@ -217,7 +217,10 @@ async fn the_leader_starts_job_managers_again_that_die_and_leaves_those_alone_th
     workers::signal(*pid, Signal::TERM)?;
     job_managers.wait_for(|now| !now.contains_key(stopped)).await?;
     let note = stopped.trim_start_matches("job-manager-");
-    assert!(!folder.path().join(format!("taskmanagers/jobmanagers/{note}.json")).exists(), "nothing says how to start it");
+    assert!(
+        !folder.path().join(format!("taskmanagers/jobmanagers/{note}.json")).exists(),
+        "nothing says how to start it"
+    );
     cluster.client.cancel(&job).await?;
     workers.wait_for(std::collections::BTreeMap::is_empty).await?;
     Ok(())

@@ -128,8 +128,7 @@ impl Folders {
 /// Lets a log that has grown too large begin anew, and keeps the one before.
 pub(crate) fn trim(log: &Path, before: &Path) {
     if log.metadata().is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
-        let trimmed =
-            fs::copy(log, before).and_then(|_| OpenOptions::new().write(true).open(log)?.set_len(0));
+        let trimmed = fs::copy(log, before).and_then(|_| OpenOptions::new().write(true).open(log)?.set_len(0));
         if let Err(error) = trimmed {
             tracing::warn!(log = %log.display(), %error, "the log of a process cannot be trimmed");
         }

@@ -203,8 +203,12 @@ impl MemberKeeper {
             }
             match self.left_by(id) {
                 Ok(Some(launch)) if known.is_due(now) => match self.start(id, &launch) {
-                    Ok(pid) => tracing::warn!(member = id, pid, "a JobManager of this machine died: another one is started"),
-                    Err(error) => tracing::error!(member = id, %error, "a JobManager that died cannot be started again"),
+                    Ok(pid) => {
+                        tracing::warn!(member = id, pid, "a JobManager of this machine died: another one is started")
+                    }
+                    Err(error) => {
+                        tracing::error!(member = id, %error, "a JobManager that died cannot be started again")
+                    }
                 },
                 Ok(Some(_)) => known.complain(id),
                 Ok(None) => known.dead_since = None,
