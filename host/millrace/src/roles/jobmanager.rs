@@ -30,8 +30,12 @@ pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
         let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start).await?;
         let control = plan.listen(&core)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
-        let note = keeper.map(|keeper| keeper.note_this_process(core.job_manager.group().status().member)).transpose();
-        let note = note.context("cannot note how this process was started")?;
+        let note = keeper.and_then(|keeper| {
+            let noted = keeper.note_this_process(core.job_manager.group().status().member);
+            let unnoted =
+                |error: &std::io::Error| tracing::warn!(%error, "if this process dies nobody starts another one");
+            noted.inspect_err(unnoted).ok()
+        });
         announce(&server, control);
         core.serve(server, stop).await?;
         tracing::info!("stopping");
