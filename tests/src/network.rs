@@ -2,7 +2,7 @@
 //! until the cut heals, and then arrives late, as with a router that hangs.
 //!
 //! Each JobManager is told to others by the address of a relay. Who connects to a relay is known by its process: Linux
-//! says whose socket has the port that a connection comes from.
+//! says whose socket has the two ports of a connection. A connection of nobody is refused, and is made again.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -74,13 +74,13 @@ impl Drop for Network {
 
 async fn relay(listener: TcpListener, behind: String, index: usize, cuts: watch::Receiver<Cuts>) {
     while let Ok((incoming, from)) = listener.accept().await {
-        let process = process_of(from);
+        let Some(process) = incoming.local_addr().ok().and_then(|here| process_of(from, here)) else { continue };
+        let link = (process, index);
         let (behind, cuts) = (behind.clone(), cuts.clone());
         tokio::spawn(async move {
             let Ok(outgoing) = TcpStream::connect(&behind).await else { return };
             let _ = (incoming.set_nodelay(true), outgoing.set_nodelay(true));
             let ((from_client, to_client), (from_server, to_server)) = (incoming.into_split(), outgoing.into_split());
-            let link = process.map(|process| (process, index));
             tokio::select! {
                 () = carry(from_client, to_server, link, cuts.clone()) => {}
                 () = carry(from_server, to_client, link, cuts) => {}
@@ -90,25 +90,20 @@ async fn relay(listener: TcpListener, behind: String, index: usize, cuts: watch:
 }
 
 /// Carries bytes one way until either end closes; while the link is cut they wait.
-async fn carry(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    link: Option<(u32, usize)>,
-    mut cuts: watch::Receiver<Cuts>,
-) {
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, link: (u32, usize), mut cuts: watch::Receiver<Cuts>) {
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
         let Ok(bytes @ 1..) = from.read(&mut buffer).await else { return };
-        let open = cuts.wait_for(|cuts| link.is_none_or(|link| !cuts.contains(&link)));
+        let open = cuts.wait_for(|cuts| !cuts.contains(&link));
         if open.await.is_err() || to.write_all(&buffer[..bytes]).await.is_err() {
             return;
         }
     }
 }
 
-/// The process whose socket has this address of this machine.
-fn process_of(address: SocketAddr) -> Option<u32> {
-    let socket = format!("socket:[{}]", inode_of(address.port()).ok()?);
+/// The process whose socket is connected from one address of this machine to another one.
+fn process_of(from: SocketAddr, to: SocketAddr) -> Option<u32> {
+    let socket = format!("socket:[{}]", inode_of(from.port(), to.port()).ok()?);
     let has_it = |process: &u32| {
         let files = std::fs::read_dir(format!("/proc/{process}/fd")).ok();
         let links = files.into_iter().flatten().filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
@@ -118,14 +113,12 @@ fn process_of(address: SocketAddr) -> Option<u32> {
     processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).find(has_it)
 }
 
-/// The inode of the socket with this local port: the tenth word of its line in `/proc/net/tcp`.
-fn inode_of(port: u16) -> Result<u64> {
+/// The inode of the socket with these ports, which is the tenth word of its line in `/proc/net/tcp`. One of them alone may
+/// be other sockets' too.
+fn inode_of(local: u16, remote: u16) -> Result<u64> {
     let sockets = std::fs::read_to_string("/proc/net/tcp")?;
-    let local = format!(":{port:04X}");
-    let line = sockets.lines().skip(1).find(|line| {
-        let mut words = line.split_whitespace();
-        words.nth(1).is_some_and(|address| address.ends_with(&local))
-    });
-    let inode = line.and_then(|line| line.split_whitespace().nth(9)).context("no socket has that port")?;
-    Ok(inode.parse()?)
+    let (local, remote) = (format!(":{local:04X}"), format!(":{remote:04X}"));
+    let is_it = |words: &Vec<&str>| words.len() > 9 && words[1].ends_with(&local) && words[2].ends_with(&remote);
+    let words = sockets.lines().skip(1).map(|line| line.split_whitespace().collect()).find(is_it);
+    Ok(words.context("no socket has these ports")?[9].parse()?)
 }
