@@ -26,6 +26,7 @@ mod object_storage;
 mod partitions;
 mod processes;
 mod recovery;
+mod rest_index;
 mod rest_shapes;
 mod savepoints;
 mod slow_consumer;
