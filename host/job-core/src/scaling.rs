@@ -328,7 +328,9 @@ impl JobCore {
         let mut slots = self.slots.in_order();
         slots.retain(|slot| !used(slot));
         let slots: Vec<_> = slots.into_iter().rev().take(surplus).collect();
-        slots.iter().for_each(|(_, allocation)| drop(self.slots.remove(*allocation)));
+        for (_, allocation) in &slots {
+            self.slots.remove(*allocation);
+        }
         if !slots.is_empty() {
             out.push(Command::ReleaseSlots { slots });
         }
