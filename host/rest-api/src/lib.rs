@@ -17,7 +17,8 @@ mod upgrades;
 mod vertices;
 
 pub use bundles::{
-    BundleFile, BundleList, BundleManifest, BundleUploaded, EntryPoint, ManifestComponent, PlanRequest, PlanResponse, RunRequest, RunResponse,
+    BundleFile, BundleList, BundleManifest, BundleUploaded, EntryPoint, ManifestComponent, PlanRequest, PlanResponse,
+    RunRequest, RunResponse,
 };
 pub use checkpoints::{
     AlignmentSpread, CheckpointConfig, CheckpointCounts, CheckpointEntry, CheckpointStatistics, CheckpointsSummary,
@@ -33,9 +34,7 @@ pub use job_details::{
     ExceptionEntry, ExceptionHistory, ExecutionConfig, IoFigures, JobConfig, JobDetails, JobExceptions, VertexSummary,
 };
 pub use jobs::{JobIdWithStatus, JobList, JobStatusInfo, JobSummary, JobsOverview, TaskCounts};
-pub use processes::{
-    ConfigEntry, DataSets, EnvironmentInfo, JvmInfo, LogInfo, LogList, ThreadDump, ThreadInfo,
-};
+pub use processes::{ConfigEntry, DataSets, EnvironmentInfo, JvmInfo, LogInfo, LogList, ThreadDump, ThreadInfo};
 pub use rescaling::{
     LatestRescales, ParallelismRange, RescaleConfig, RescaleCounts, RescaleDetails, RescaledSlots, RescaledVertex,
     RescalesOverview, RescalesSummary, ResourceRequirements, SchedulerStateSpan, VertexRequirements,
@@ -46,8 +45,8 @@ pub use savepoints::{
 };
 pub use upgrades::{UPGRADE_BY_RESTART, UPGRADED_AT_A_BARRIER, UpgradeOutcome, UpgradeRequest};
 pub use vertices::{
-    Aggregate, SubtaskAttempts, SubtaskDetails, SubtaskTimes, VertexDetails, VertexFigures, VertexSubtaskTimes, VertexTaskManager,
-    VertexTaskManagers,
+    Aggregate, SubtaskAttempts, SubtaskDetails, SubtaskTimes, VertexDetails, VertexFigures, VertexSubtaskTimes,
+    VertexTaskManager, VertexTaskManagers,
 };
 
 use serde::{Deserialize, Serialize};

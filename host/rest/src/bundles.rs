@@ -11,7 +11,8 @@ use millrace_graph::JobPlan;
 use millrace_jobmanager::{RunRequest as Run, recovery_options};
 use millrace_metadata_core::BundleRecord;
 use millrace_rest_api::{
-    BundleFile, BundleList, BundleManifest, BundleUploaded, Empty, EntryPoint, ManifestComponent, PlanRequest, PlanResponse, RunRequest, RunResponse,
+    BundleFile, BundleList, BundleManifest, BundleUploaded, Empty, EntryPoint, ManifestComponent, PlanRequest,
+    PlanResponse, RunRequest, RunResponse,
 };
 use millrace_types::{BundleId, Digest, JobId};
 use serde::Deserialize;

@@ -7,9 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
-use millrace_rest_api::{
-    ConfigEntry, DataSets, EnvironmentInfo, JvmInfo, LogInfo, LogList, ThreadDump,
-};
+use millrace_rest_api::{ConfigEntry, DataSets, EnvironmentInfo, JvmInfo, LogInfo, LogList, ThreadDump};
 use millrace_types::{LOG_TAIL_BYTES_MAX, TaskManagerId};
 
 use crate::error::RestError;

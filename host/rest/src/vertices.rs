@@ -8,7 +8,8 @@ use millrace_graph::JobVertex;
 use millrace_job_core::{SubtaskView, VertexView};
 use millrace_jobmanager::JobInfo;
 use millrace_rest_api::{
-    SubtaskAttempts, SubtaskDetails, SubtaskTimes, VertexDetails, VertexSubtaskTimes, VertexTaskManager, VertexTaskManagers,
+    SubtaskAttempts, SubtaskDetails, SubtaskTimes, VertexDetails, VertexSubtaskTimes, VertexTaskManager,
+    VertexTaskManagers,
 };
 use millrace_types::{ExecutionState, TaskManagerId, Timestamp, VertexId};
 
@@ -101,7 +102,9 @@ pub(crate) async fn attempt(
     let attempt: u32 = path_parameter("attempt", &attempt)?;
     let found = subtask.attempt(attempt).ok_or_else(|| {
         let present = subtask.attempt;
-        RestError::not_found(format!("Could not find execution {attempt} of subtask {index}: the present one is {present}"))
+        RestError::not_found(format!(
+            "Could not find execution {attempt} of subtask {index}: the present one is {present}"
+        ))
     })?;
     Ok(Json(subtask_details(found, index, now())))
 }

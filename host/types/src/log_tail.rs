@@ -70,7 +70,10 @@ mod tests {
         let tail = LogTail::default();
         tail.push(b"one\n", Timestamp(1));
         tail.push(b"two\n", Timestamp(2));
-        assert_eq!((tail.newest(100), tail.newest(7), tail.size()), ("one\ntwo\n".into(), "two\n".into(), (8, Timestamp(2))));
+        assert_eq!(
+            (tail.newest(100), tail.newest(7), tail.size()),
+            ("one\ntwo\n".into(), "two\n".into(), (8, Timestamp(2)))
+        );
         tail.push("x".repeat(LOG_TAIL_BYTES_MAX - 4).as_bytes(), Timestamp(3));
         assert!(tail.newest(LOG_TAIL_BYTES_MAX).starts_with("two\nx"));
         tail.push("y".repeat(2 * LOG_TAIL_BYTES_MAX).as_bytes(), Timestamp(4));

@@ -28,7 +28,8 @@ pub(crate) fn python_packages() -> Result<PathBuf> {
     let folders = std::fs::read_dir(cache()?).context("`scripts/setup` fetches what is needed")?;
     let mut folders = folders.flatten().map(|entry| entry.path());
     let is_it = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begins)) && path.extension().is_none_or(|end| end != "new")
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begins))
+            && path.extension().is_none_or(|end| end != "new")
     };
     folders.find(is_it).with_context(|| format!("there is no {begins}…: `scripts/setup` fetches it"))
 }

@@ -19,7 +19,9 @@ fn the_plan_has_flinks_shape() {
     let plan = job.plan(JobId::from_bytes([0xab; 16]), "WordCount");
     let chain = |operators: [(&str, &str, usize); 2]| {
         let operator = |(uid, kind, segment)| match kind {
-            "wasm" => json!({ "uid": format!("{uid}-uid"), "name": uid, "kind": kind, "component": "main", "segment": segment }),
+            "wasm" => {
+                json!({ "uid": format!("{uid}-uid"), "name": uid, "kind": kind, "component": "main", "segment": segment })
+            }
             _ => json!({ "uid": format!("{uid}-uid"), "name": uid, "kind": kind, "segment": segment }),
         };
         json!({ "operators": operators.map(operator), "max_parallelism": 128, "slot_sharing_group": "default" })

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use millrace_graph::{JobGraph, Partitioning};
 use millrace_job_core::{
-    AdaptiveOptions, CheckpointOptions, Command, Input, ParallelismBounds, RescaleCause, RescaleEnd,
-    RequirementsError, RestartStrategy, check_requirements,
+    AdaptiveOptions, CheckpointOptions, Command, Input, ParallelismBounds, RequirementsError, RescaleCause, RescaleEnd,
+    RestartStrategy, check_requirements,
 };
 use millrace_types::{CheckpointId, ExecutionState, JobStatus};
 
@@ -65,7 +65,10 @@ fn a_job_that_is_to_have_more_restarts_at_once_where_there_are_slots() {
     assert_eq!(rescales(&cluster), [BEGAN, wanted]);
     let newest = &view.rescales.entries[0];
     assert_eq!((newest.number, newest.requirements, newest.attempt), (2, 1, 1));
-    assert_eq!((newest.vertices[1].before, newest.vertices[1].desired, newest.vertices[1].after), (Some(2), 4, Some(4)));
+    assert_eq!(
+        (newest.vertices[1].before, newest.vertices[1].desired, newest.vertices[1].after),
+        (Some(2), 4, Some(4))
+    );
 }
 
 #[test]
