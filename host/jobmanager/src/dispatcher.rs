@@ -113,6 +113,13 @@ impl Dispatcher {
         found.ok_or_else(|| DispatcherError::NotFound(format!("No TaskManager registered under {id}.")))
     }
 
+    /// The newest lines of a TaskManager's own log, of about so many bytes.
+    pub async fn process_log(&self, id: &TaskManagerId, bytes_max: u64) -> Result<String, DispatcherError> {
+        self.task_manager(id)?;
+        let log = self.services.gateways.process_log(id, bytes_max).await;
+        log.map_err(|error| DispatcherError::Unavailable(error.to_string()))
+    }
+
     /// How many tasks run on a TaskManager, whoever owns them.
     pub fn tasks_on(&self, id: &TaskManagerId) -> u32 {
         let on_it = |view: &JobView| live_tasks(view).iter().filter(|(_, task_manager)| task_manager == id).count();

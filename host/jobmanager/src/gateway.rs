@@ -29,6 +29,9 @@ pub trait TaskManagerGateway: Send + Sync {
     /// The newest lines of the logs of a job's tasks; empty if there are none.
     async fn task_log(&self, wanted: &LogRequest) -> Result<String, GatewayError>;
 
+    /// The newest lines of its process's log, of about so many bytes.
+    async fn process_log(&self, bytes_max: u64) -> Result<String, GatewayError>;
+
     /// The ResourceManager does not want this TaskManager, or no longer: it is to begin another life.
     fn refuse(&self, reason: &str);
 }
@@ -78,6 +81,15 @@ impl Gateways {
         let gateway = self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         if let Some(gateway) = gateway {
             gateway.refuse(reason);
+        }
+    }
+
+    /// The newest lines of a TaskManager's own log.
+    pub(crate) async fn process_log(&self, id: &TaskManagerId, bytes_max: u64) -> Result<String, GatewayError> {
+        let gateway = self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        match gateway {
+            Some(gateway) => gateway.process_log(bytes_max).await,
+            None => Err(GatewayError { task_manager: id.clone(), reason: "it is not registered".to_owned() }),
         }
     }
 

@@ -116,6 +116,7 @@ impl Dispatcher {
             tenant: tenant.clone(),
             name,
             graph: Arc::new(plan.job_graph),
+            requirements: None,
             components: plan.components,
             graph_digest: plan.graph_digest,
             args: request.args,

@@ -30,6 +30,7 @@ mod planner;
 mod processes;
 mod recovery;
 mod registry;
+mod rescaling;
 mod resource_manager;
 mod results;
 mod router;

@@ -91,6 +91,10 @@ impl TaskManagerGateway for RemoteGateway {
         self.link.task_log(wanted).await.map_err(|reason| self.unreachable(reason))
     }
 
+    async fn process_log(&self, bytes_max: u64) -> Result<String, GatewayError> {
+        self.link.process_log(bytes_max).await.map_err(|reason| self.unreachable(reason))
+    }
+
     fn refuse(&self, reason: &str) {
         self.link.close(reason);
     }

@@ -329,6 +329,11 @@ impl Configuration {
         if spec.kind == Kind::Secret && !text.is_empty() { "******" } else { text }
     }
 
+    /// All options for people to see, by name.
+    pub(crate) fn all_shown(&self) -> Vec<(String, String)> {
+        OPTIONS.iter().map(|spec| (spec.key.to_owned(), self.shown(spec).to_owned())).collect()
+    }
+
     /// Who set an option.
     pub(crate) fn origin(&self, key: &'static str) -> &str {
         self.values.get(key).map_or("default", |(_, origin)| origin.as_str())

@@ -27,5 +27,5 @@ pub use job_manager::{
     ToJobManager,
 };
 pub use presence::{ACKNOWLEDGED_TOLD_MAX, PRESENCE_TASKS_MAX, Presence, ReaderPresence, TaskPresence, split_digest};
-pub use task_manager::{LogRequest, SlotRequest, SplitAssignment, ToTaskManager};
+pub use task_manager::{LogRequest, LogWanted, SlotRequest, SplitAssignment, ToTaskManager};
 pub use upgrade::{DeclaredStates, StateDeclaration, TaskCode, TaskUpgrade, UpgradeAnswer, UpgradeId};

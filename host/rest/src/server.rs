@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_jobmanager::{Dispatcher, JobManager};
-use millrace_types::Timestamp;
+use millrace_types::{LogTail, Timestamp};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -24,6 +24,10 @@ pub struct RestOptions {
     pub upload_bytes_max: u64,
     /// Millrace's own version.
     pub version: String,
+    /// The options of the process, by name, without secrets.
+    pub configuration: Vec<(String, String)>,
+    /// The log of the process.
+    pub process_log: LogTail,
     /// Whether clients may upload, run and delete bundles, and upgrade jobs: Flink's `web.submit.enable`. Not where a
     /// process runs one application alone.
     pub submissions: bool,

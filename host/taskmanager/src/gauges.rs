@@ -8,6 +8,7 @@ use millrace_network::{DataPlane, Exchange};
 use millrace_sandbox::Sandbox;
 
 use millrace_storage::{LocalCopies, LocalFigures};
+use millrace_types::LogTail;
 
 use crate::log::TaskLogs;
 use crate::machine;
@@ -44,6 +45,7 @@ pub struct TaskManagerFigures {
 #[derive(Clone)]
 pub(crate) struct Gauges {
     pub logs: TaskLogs,
+    pub process_log: LogTail,
     pub exchange: Exchange,
     pub data: Option<DataPlane>,
     pub sandbox: Sandbox,

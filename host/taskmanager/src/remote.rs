@@ -162,7 +162,7 @@ impl Life {
                     Ok(ControlEvent::FetchLog { request, log }) => {
                         let (handle, answers) = (self.handle.clone(), connection.client.log_answers());
                         tokio::spawn(async move {
-                            let text = handle.task_log(log).await;
+                            let text = handle.log(log).await;
                             answers.answer(request, text.map_err(|error| error.to_string())).await;
                         });
                     }

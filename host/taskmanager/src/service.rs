@@ -97,7 +97,9 @@ impl TaskManager {
         let prefetches = Prefetches::start(Arc::clone(&environment));
         let tasks = TaskTable::new(environment, logs.clone(), runtime, Arc::clone(&live));
         let local_state = options.local_state.clone();
-        let gauges = Gauges { logs, exchange, data, sandbox, local_state, stale: stale.clone(), tasks: live };
+        let process_log = options.process_log.clone();
+        let gauges =
+            Gauges { logs, process_log, exchange, data, sandbox, local_state, stale: stale.clone(), tasks: live };
         let (inbound, messages) = mpsc::channel(INBOUND_MAX);
         let (stopping, stopped) = watch::channel(false);
         let id = options.id.clone();

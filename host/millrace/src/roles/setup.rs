@@ -17,7 +17,7 @@ use millrace_taskmanager::TaskManagerOptions;
 use millrace_types::{CrashAt, CrashPoint, CrashPoints, SandboxLimits, TaskManagerId};
 
 use crate::config::{self, Configuration};
-use crate::roles::native;
+use crate::roles::{PROCESS_LOG, native};
 
 /// Reads `HOST:PORT` of a flag into two options.
 pub(crate) fn set_address(
@@ -102,6 +102,8 @@ pub(crate) fn rest_options(configuration: &Configuration) -> Result<RestOptions>
         listen: address(configuration, config::REST_ADDRESS, config::REST_PORT),
         upload_bytes_max: configuration.bytes(config::BUNDLE_MAX)?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        configuration: configuration.all_shown(),
+        process_log: PROCESS_LOG.clone(),
         submissions: true,
     })
 }
@@ -279,6 +281,7 @@ pub(crate) fn task_manager_options(
     let storage = storage(configuration, data_dir.clone())?;
     let mut options = TaskManagerOptions::new(id, slots, data_dir);
     options.local_state = Some(local_state);
+    options.process_log = PROCESS_LOG.clone();
     options.storage = storage;
     options.cores = cores();
     options.file_roots = reach.files;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_connectors::FileRoots;
 use millrace_jobmanager::{GatewayError, TaskManagerGateway};
-use millrace_protocol::{LogRequest, ToTaskManager};
+use millrace_protocol::{LogRequest, LogWanted, ToTaskManager};
 use millrace_storage::BlobStore;
 use millrace_taskmanager::{ComponentSource, TaskManager, TaskManagerHandle, TaskManagerOptions};
 use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, TaskManagerId, TenantId};
@@ -79,6 +79,10 @@ impl TaskManagerGateway for LocalGateway {
 
     async fn task_log(&self, wanted: &LogRequest) -> Result<String, GatewayError> {
         self.0.task_log(wanted.clone()).await.map_err(|error| self.unreachable(&error))
+    }
+
+    async fn process_log(&self, bytes_max: u64) -> Result<String, GatewayError> {
+        self.0.log(LogWanted::Process { bytes_max }).await.map_err(|error| self.unreachable(&error))
     }
 
     fn refuse(&self, reason: &str) {

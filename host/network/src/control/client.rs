@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
+use millrace_protocol::{LogWanted, ToJobManager, ToTaskManager};
 use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -43,12 +43,12 @@ pub enum ControlEvent {
     Message(Box<ToTaskManager>),
     /// Where the leader's group takes TaskManagers, `HOST:PORT`.
     JobManagers(Vec<String>),
-    /// It wants the logs of a job's tasks: answer with [`ControlClient::answer_log`].
+    /// It wants a log: answer with [`ControlClient::answer_log`].
     FetchLog {
         /// Names the answer.
         request: u64,
-        /// Which lines.
-        log: LogRequest,
+        /// Which one.
+        log: LogWanted,
     },
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millrace_protocol::{LogRequest, ToTaskManager};
+use millrace_protocol::{LogRequest, LogWanted, ToTaskManager};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::error::LinkClosed;
@@ -51,6 +51,18 @@ impl TaskManagerLink {
     /// # Errors
     /// A text that says why there are none.
     pub async fn task_log(&self, log: &LogRequest) -> Result<String, String> {
+        self.fetch_log(LogWanted::Tasks(log.clone())).await
+    }
+
+    /// The newest lines of its process's log, of about so many bytes.
+    ///
+    /// # Errors
+    /// A text that says why there are none.
+    pub async fn process_log(&self, bytes_max: u64) -> Result<String, String> {
+        self.fetch_log(LogWanted::Process { bytes_max }).await
+    }
+
+    async fn fetch_log(&self, log: LogWanted) -> Result<String, String> {
         let request = self.log_requests.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         {
@@ -61,7 +73,7 @@ impl TaskManagerLink {
             }
             waiters.insert(request, answer);
         }
-        let asked = FromJobManager::FetchLog { request, log: log.clone() };
+        let asked = FromJobManager::FetchLog { request, log };
         self.push(asked).await.map_err(|error| error.to_string())?;
         match tokio::time::timeout(LOG_TIMEOUT, answered).await {
             Ok(Ok(text)) => text,
