@@ -76,8 +76,11 @@ impl Dispatcher {
             overview.slots_total += task_manager.registration.slots;
             overview.slots_available += task_manager.slots_free;
         }
-        for job in self.jobs(tenant) {
-            match job.view.status {
+        for record in self.job_records(tenant) {
+            // Of what has ended the record has it all: its details are large.
+            let live = || self.services.registry.of_tenant(tenant, record.submission.id);
+            let status = if record.status.is_terminal() { None } else { live().map(|job| job.view.borrow().status) };
+            match status.unwrap_or(record.status) {
                 JobStatus::Finished => overview.jobs_finished += 1,
                 JobStatus::Canceled => overview.jobs_cancelled += 1,
                 JobStatus::Failed => overview.jobs_failed += 1,

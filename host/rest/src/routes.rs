@@ -11,7 +11,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::RestError;
 use crate::server::RestState;
-use crate::{bundles, checkpoints, cluster, group, jobs, landing, metrics, results, savepoints, upgrades, vertices};
+use crate::{bundles, checkpoints, cluster, events, group, jobs, metrics, results, savepoints, upgrades, vertices};
 
 /// How many times the largest upload is read before the connection is cut.
 const UPLOAD_DRAINED_FACTOR: usize = 8;
@@ -37,6 +37,7 @@ pub(crate) fn router(state: RestState) -> Router {
         .merge(bundles)
         .route("/config", get(cluster::config))
         .route("/overview", get(cluster::overview))
+        .route("/events", get(events::cluster))
         .route("/cluster/members", get(group::status).post(group::add))
         .route("/cluster/members/{id}", put(group::readdress).delete(group::remove))
         .route("/taskmanagers", get(cluster::task_managers))
@@ -47,6 +48,7 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jobs/overview", get(jobs::overview))
         .route("/jobs/{id}", get(jobs::details).patch(jobs::cancel))
         .route("/jobs/{id}/status", get(jobs::status))
+        .route("/jobs/{id}/events", get(events::job))
         .route("/jobs/{id}/plan", get(jobs::plan))
         .route("/jobs/{id}/config", get(jobs::config))
         .route("/jobs/{id}/exceptions", get(jobs::exceptions))
@@ -69,7 +71,6 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jobs/{id}/vertices/{vertex}/taskmanagers", get(vertices::task_managers))
         .route("/jobs/{id}/vertices/{vertex}/subtasks/{subtask}", get(vertices::subtask));
     Router::new()
-        .route("/", get(landing::page))
         .merge(api.clone())
         .nest("/v1", api)
         .fallback(no_such_path)

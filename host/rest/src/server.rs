@@ -9,6 +9,7 @@ use millrace_jobmanager::{Dispatcher, JobManager};
 use millrace_types::Timestamp;
 use tokio::net::TcpListener;
 
+use crate::events::Hub;
 use crate::gate::Gate;
 
 /// How the REST server is set up.
@@ -31,6 +32,7 @@ pub(crate) struct RestState {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) options: Arc<RestOptions>,
     pub(crate) address: SocketAddr,
+    pub(crate) events: Hub,
 }
 
 /// A REST server that listens already.
@@ -55,8 +57,13 @@ impl RestServer {
         self.address
     }
 
-    /// Serves until `stop` completes, then finishes the requests under way.
+    /// Serves until `stop` completes, then finishes the requests under way; streams of events end.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+        let stopping = self.gate.stopping();
+        let stop = async move {
+            stop.await;
+            stopping.send_replace(true);
+        };
         axum::serve(self.listener, self.gate.router()).with_graceful_shutdown(stop).await
     }
 }
