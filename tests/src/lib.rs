@@ -7,6 +7,7 @@ pub mod chaos;
 pub mod checkpoints;
 pub mod cluster;
 pub mod deployment;
+pub mod events;
 pub mod expected;
 pub mod fuzz_targets;
 pub mod jobs;

@@ -26,9 +26,10 @@ static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/page.rs"));
 /// Where the files are whose names hold a digest.
 const HASHED: &str = "/assets/";
 
-/// What the page may do: scripts, styles, pictures and requests of its own server only.
+/// What the page may do: scripts, styles, pictures and requests of its own server only. Its components write rules of style
+/// into the page as they run; scripts may not do that.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; \
      connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'",
 );

@@ -11,6 +11,7 @@ mod chaos;
 mod checkpoint_rest;
 mod damaged_checkpoints;
 mod drained;
+mod events;
 mod exactly_once;
 mod examples;
 mod fuzz_targets;
