@@ -36,6 +36,7 @@ mod survival;
 mod systemd;
 mod takeover;
 mod tools;
+mod top;
 mod traces;
 mod two_outputs;
 mod upgrades;
