@@ -129,7 +129,7 @@ impl Gate {
     }
 
     /// Ends an answer that is a stream of events with the lead of whoever gives it, and when the server stops.
-    fn bounded(&self, answer: Response, is_led_still: impl Fn(&Lead) -> bool + Send + 'static) -> Response {
+    fn bounded(&self, answer: Response, is_led_still: impl Fn(&Lead) -> bool + Send + Sync + 'static) -> Response {
         if !events::is_stream(&answer) {
             return answer;
         }
