@@ -20,7 +20,7 @@ mod messages;
 mod server;
 mod session;
 
-pub use client::{ComponentClient, ControlClient, ControlClientOptions, ControlEvent, LogAnswers};
+pub use client::{Answers, ComponentClient, ControlClient, ControlClientOptions, ControlEvent};
 pub use error::{ControlError, LinkClosed};
 pub use link::TaskManagerLink;
 pub use messages::CONTROL_VERSION;

@@ -205,7 +205,7 @@ async fn logs_are_asked_for_and_components_fetched() {
     let answering = tokio::spawn(async move {
         match client.recv().await.unwrap() {
             ControlEvent::FetchLog { request, log } => {
-                client.log_answers().answer(request, Ok(format!("{} bytes at most", log.bytes_max))).await;
+                client.answers().answer_log(request, Ok(format!("{} bytes at most", log.bytes_max))).await;
             }
             other => panic!("{other:?}"),
         }
