@@ -14,6 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::DispatcherError;
+use crate::figures::FigureStore;
+use crate::flame_graphs::FlameGraphs;
 use crate::gateway::{Gateways, TaskManagerGateway};
 use crate::group::Group;
 use crate::leading::{self, Lead};
@@ -43,6 +45,8 @@ pub(crate) struct Services {
     pub(crate) operations: Operations,
     pub(crate) warming: Warming,
     pub(crate) door: DoorFigures,
+    pub(crate) figures: FigureStore,
+    pub(crate) flame_graphs: FlameGraphs,
     /// What is spawned here ends with the lead.
     pub(crate) runtime: tokio::runtime::Handle,
 }

@@ -17,6 +17,8 @@ use tokio::sync::oneshot;
 use crate::cluster::{Member, Services};
 use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
+use crate::figures::FigureStore;
+use crate::flame_graphs::FlameGraphs;
 use crate::gateway::Gateways;
 use crate::operations::Operations;
 use crate::planner::Planner;
@@ -167,6 +169,8 @@ async fn services(
         blobs: blobs.clone(),
         sandbox: sandbox.clone(),
         planner,
+        figures: FigureStore::new(gateways.clone()),
+        flame_graphs: FlameGraphs::default(),
         gateways,
         registry,
         resources,

@@ -10,7 +10,7 @@ mod answers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millrace_protocol::{SplitId, TaskCounter};
+use millrace_protocol::{SnapshotFigures, SplitId, TaskCounter, TaskGauge};
 use millrace_task_core::{ChainProgress, Clock, Command, Input};
 use millrace_types::{Barrier, CheckpointId, CrashPoints, EventTime, Failure, FailureKind, MIN_EVENT_TIME, NodeId};
 use millrace_wire::BatchView;
@@ -319,6 +319,12 @@ impl Chain {
             }
         }
         Ok(records)
+    }
+
+    /// How long the task took to begin a checkpoint.
+    pub(crate) fn note_checkpoint(&self, figures: &SnapshotFigures) {
+        self.metrics.set(TaskGauge::AlignmentNs, figures.alignment_ms.saturating_mul(1_000_000));
+        self.metrics.set(TaskGauge::StartDelayNs, figures.start_delay_ms.saturating_mul(1_000_000));
     }
 
     /// Whether the task takes input from other tasks from here on. While it does not, nobody is idle for having had none.

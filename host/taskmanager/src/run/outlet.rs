@@ -127,6 +127,11 @@ impl Outlet {
         if self.edges.iter().any(|(_, writer)| writer.is_ready()) { self.drain().await } else { Ok(()) }
     }
 
+    /// A source has read so much.
+    pub(crate) fn count_read(&self, node: NodeId, records: usize, bytes: usize) {
+        self.shared.metrics.operator_in(node, records, bytes);
+    }
+
     /// Takes note of a watermark that an operator emitted.
     pub(crate) fn emit_watermark(&mut self, node: NodeId, timestamp: EventTime) {
         if let Some(emitters) = &mut self.emitters

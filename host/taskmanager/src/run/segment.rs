@@ -182,6 +182,7 @@ impl NativeSource {
         let polled = self.reader.poll(&split.bytes, &split.offset, &mut rows, BATCH_BYTES as usize).await;
         let polled = polled.map_err(|error| connector_failed(&self.name, error))?;
         if !rows.is_empty() {
+            self.outlet.count_read(self.node, rows.len(), rows.byte_len());
             self.outlet.emit(self.node, NATIVE_PORT, rows.finish_view()).await?;
         }
         let status = match polled.status {
