@@ -113,7 +113,7 @@ impl FlameGraphs {
         entry.asked = Instant::now();
         let fresh = Duration::from_millis(options.refresh_ms);
         let is_fresh = entry.taken.as_ref().is_some_and(|(taken, _, _)| taken.elapsed() < fresh);
-        let begin = !is_fresh && !std::mem::replace(&mut entry.sampling, entry.sampling || !is_fresh);
+        let begin = !is_fresh && !std::mem::replace(&mut entry.sampling, true);
         let graph = match &entry.taken {
             Some((_, at, subtasks)) => FlameGraph::Ready { at: *at, subtasks: Arc::clone(subtasks) },
             None => FlameGraph::Waiting,

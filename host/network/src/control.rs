@@ -17,10 +17,11 @@ mod codec;
 mod error;
 mod link;
 mod messages;
+mod questions;
 mod server;
 mod session;
 
-pub use client::{Answers, ComponentClient, ControlClient, ControlClientOptions, ControlEvent};
+pub use client::{ComponentClient, ControlClient, ControlClientOptions, ControlEvent, LogAnswers};
 pub use error::{ControlError, LinkClosed};
 pub use link::TaskManagerLink;
 pub use messages::CONTROL_VERSION;

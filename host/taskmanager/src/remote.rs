@@ -160,17 +160,17 @@ impl Life {
                     }
                     Ok(ControlEvent::JobManagers(addresses)) => leaders.learn(addresses),
                     Ok(ControlEvent::FetchLog { request, log }) => {
-                        let (handle, answers) = (self.handle.clone(), connection.client.answers());
+                        let (handle, answers) = (self.handle.clone(), connection.client.log_answers());
                         tokio::spawn(async move {
                             let text = handle.task_log(log).await;
-                            answers.answer_log(request, text.map_err(|error| error.to_string())).await;
+                            answers.answer(request, text.map_err(|error| error.to_string())).await;
                         });
                     }
                     Ok(ControlEvent::Ask { request, question }) => {
-                        let (handle, answers) = (self.handle.clone(), connection.client.answers());
+                        let (handle, answers) = (self.handle.clone(), connection.client.log_answers());
                         tokio::spawn(async move {
                             let answer = handle.ask(*question).await;
-                            answers.answer(request, answer).await;
+                            answers.answer_question(request, answer).await;
                         });
                     }
                     Err(error) => return error.to_string(),

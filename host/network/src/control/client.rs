@@ -20,8 +20,8 @@ use crate::control::messages::{
     MESSAGE_BYTES_MAX,
 };
 
-/// Answers that the JobManager has not taken.
-const ANSWERS_MAX: usize = 64;
+/// Answers about logs that the JobManager has not taken.
+const LOG_ANSWERS_MAX: usize = 64;
 
 /// Whom to speak to.
 #[derive(Debug, Clone)]
@@ -43,14 +43,14 @@ pub enum ControlEvent {
     Message(Box<ToTaskManager>),
     /// Where the leader's group takes TaskManagers, `HOST:PORT`.
     JobManagers(Vec<String>),
-    /// It wants the logs of a job's tasks: answer with [`Answers::answer_log`].
+    /// It wants the logs of a job's tasks: answer with [`ControlClient::answer_log`].
     FetchLog {
         /// Names the answer.
         request: u64,
         /// Which lines.
         log: LogRequest,
     },
-    /// It wants to know something: answer with [`Answers::answer`].
+    /// It wants to know something: answer with [`LogAnswers::answer_question`].
     Ask {
         /// Names the answer.
         request: u64,
@@ -65,7 +65,7 @@ pub struct ControlClient {
     jobmanager: String,
     epoch: LeaderEpoch,
     incoming: Streaming<FromJobManager>,
-    answers: mpsc::Sender<FromTaskManager>,
+    logs: mpsc::Sender<FromTaskManager>,
     components: ComponentClient,
     heartbeat_timeout: Duration,
     /// When the JobManager counts as gone if it says nothing: whoever waits for it may look up in between.
@@ -83,9 +83,9 @@ impl ControlClient {
     ) -> Result<Self, ControlError> {
         let channel = connect_channel(options).await?;
         let hello = FromTaskManager::Hello { version: CONTROL_VERSION, id: options.id.clone() };
-        let (answers, given) = mpsc::channel(ANSWERS_MAX);
+        let (logs, log_answers) = mpsc::channel(LOG_ANSWERS_MAX);
         let messages = ReceiverStream::new(outbound).map(FromTaskManager::Message);
-        let messages = messages.merge(ReceiverStream::new(given));
+        let messages = messages.merge(ReceiverStream::new(log_answers));
         let outgoing = tokio_stream::once(hello).chain(messages);
 
         let unreachable = |reason: String| ControlError::Unreachable { address: options.jobmanager.clone(), reason };
@@ -115,7 +115,7 @@ impl ControlClient {
         let jobmanager = options.jobmanager.clone();
         let heartbeat_timeout = options.heartbeat_timeout;
         let silent_at = Instant::now() + heartbeat_timeout;
-        Ok(Self { jobmanager, epoch, incoming, answers, components, heartbeat_timeout, silent_at })
+        Ok(Self { jobmanager, epoch, incoming, logs, components, heartbeat_timeout, silent_at })
     }
 
     /// The leader that this is.
@@ -158,25 +158,25 @@ impl ControlClient {
         }
     }
 
-    /// A handle that answers [`ControlEvent::FetchLog`] and [`ControlEvent::Ask`].
-    pub fn answers(&self) -> Answers {
-        Answers(self.answers.clone())
+    /// A handle that answers [`ControlEvent::FetchLog`].
+    pub fn log_answers(&self) -> LogAnswers {
+        LogAnswers(self.logs.clone())
     }
 }
 
-/// Answers requests.
+/// Answers requests for logs.
 #[derive(Debug, Clone)]
-pub struct Answers(mpsc::Sender<FromTaskManager>);
+pub struct LogAnswers(mpsc::Sender<FromTaskManager>);
 
-impl Answers {
-    /// Answers a question.
-    pub async fn answer(&self, request: u64, answer: Answer) {
+impl LogAnswers {
+    /// Answers [`ControlEvent::Ask`].
+    pub async fn answer_question(&self, request: u64, answer: Answer) {
         // A connection that has ended needs no answer.
         let _ = self.0.send(FromTaskManager::Answered { request, answer: Box::new(answer) }).await;
     }
 
-    /// Answers a request for logs. The text is cut at its front to what a message may hold.
-    pub async fn answer_log(&self, request: u64, text: Result<String, String>) {
+    /// Answers a request. The text is cut at its front to what a message may hold.
+    pub async fn answer(&self, request: u64, text: Result<String, String>) {
         let text = text.map(|mut text| {
             let surplus = text.len().saturating_sub(MESSAGE_BYTES_MAX / 2);
             text.drain(..text.ceil_char_boundary(surplus));

@@ -10,63 +10,34 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::error::LinkClosed;
 use crate::control::messages::FromJobManager;
+use crate::control::questions::Questions;
 
 /// Messages to one TaskManager that it has not taken.
 pub(crate) const OUTGOING_MAX: usize = 1024;
 
-/// Requests to one TaskManager that are under way, of each kind.
-const REQUESTS_MAX: usize = 64;
+/// Requests for logs of one TaskManager that are under way.
+const LOG_REQUESTS_MAX: usize = 64;
 
 /// How long a TaskManager may take to answer for its logs.
 const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What waits for answers.
-#[derive(Debug)]
-struct Waiters<T>(Mutex<BTreeMap<u64, oneshot::Sender<T>>>);
-
-impl<T> Default for Waiters<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T> Waiters<T> {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for the answer to a request that is about to be sent.
-    fn add(&self, request: u64) -> Result<oneshot::Receiver<T>, String> {
-        let (answer, answered) = oneshot::channel();
-        let mut waiters = self.lock();
-        waiters.retain(|_, waiter| !waiter.is_closed());
-        if waiters.len() >= REQUESTS_MAX {
-            return Err(format!("{REQUESTS_MAX} requests to it are under way: try again later"));
-        }
-        waiters.insert(request, answer);
-        Ok(answered)
-    }
-
-    /// An answer has come; whether somebody waits for it.
-    fn answered(&self, request: u64, answer: T) -> bool {
-        self.lock().remove(&request).is_some_and(|waiter| waiter.send(answer).is_ok())
-    }
-}
+/// What waits for logs.
+type LogWaiters = BTreeMap<u64, oneshot::Sender<Result<String, String>>>;
 
 /// A connected TaskManager; cheap to clone, all clones are one.
 #[derive(Debug, Clone)]
 pub struct TaskManagerLink {
     outgoing: mpsc::Sender<FromJobManager>,
     closing: Arc<watch::Sender<Option<String>>>,
-    logs: Arc<Waiters<Result<String, String>>>,
-    questions: Arc<Waiters<Answer>>,
-    requests: Arc<AtomicU64>,
+    logs: Arc<Mutex<LogWaiters>>,
+    log_requests: Arc<AtomicU64>,
+    questions: Questions,
 }
 
 impl TaskManagerLink {
     pub(crate) fn new(outgoing: mpsc::Sender<FromJobManager>) -> Self {
         let closing = Arc::new(watch::Sender::new(None));
-        Self { outgoing, closing, logs: Arc::default(), questions: Arc::default(), requests: Arc::default() }
+        Self { outgoing, closing, logs: Arc::default(), log_requests: Arc::default(), questions: Questions::default() }
     }
 
     /// Delivers a message, in order. Waits while the TaskManager takes none.
@@ -82,30 +53,39 @@ impl TaskManagerLink {
     /// # Errors
     /// A text that says why there are none.
     pub async fn task_log(&self, log: &LogRequest) -> Result<String, String> {
-        let request = self.requests.fetch_add(1, Ordering::Relaxed);
-        let answered = self.logs.add(request)?;
-        self.push(FromJobManager::FetchLog { request, log: log.clone() }).await.map_err(|error| error.to_string())?;
-        self.answer(answered, LOG_TIMEOUT).await?
+        let request = self.log_requests.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut waiters = self.waiters();
+            waiters.retain(|_, waiter| !waiter.is_closed());
+            if waiters.len() >= LOG_REQUESTS_MAX {
+                return Err(format!("{LOG_REQUESTS_MAX} requests for its logs are under way: try again later"));
+            }
+            waiters.insert(request, answer);
+        }
+        let asked = FromJobManager::FetchLog { request, log: log.clone() };
+        self.push(asked).await.map_err(|error| error.to_string())?;
+        match tokio::time::timeout(LOG_TIMEOUT, answered).await {
+            Ok(Ok(text)) => text,
+            Ok(Err(_)) => Err(LinkClosed.to_string()),
+            Err(_) => Err(format!("it did not send its logs within {} s", LOG_TIMEOUT.as_secs())),
+        }
     }
 
-    /// Asks something that no decision rests on.
+    /// Asks something that no decision rests on, and waits so long for the answer.
     ///
     /// # Errors
     /// A text that says why there is no answer.
-    pub async fn ask(&self, question: &Question, timeout: Duration) -> Result<Answer, String> {
-        let request = self.requests.fetch_add(1, Ordering::Relaxed);
-        let answered = self.questions.add(request)?;
+    pub async fn ask(&self, question: &Question, wait: Duration) -> Result<Answer, String> {
+        let (request, answered) = self.questions.add()?;
         let asked = FromJobManager::Ask { request, question: Box::new(question.clone()) };
-        let pushed = tokio::time::timeout(timeout, self.push(asked)).await;
-        pushed.map_err(|_| "it takes no messages".to_owned())?.map_err(|error| error.to_string())?;
-        self.answer(answered, timeout).await
-    }
-
-    async fn answer<T>(&self, answered: oneshot::Receiver<T>, timeout: Duration) -> Result<T, String> {
-        match tokio::time::timeout(timeout, answered).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(LinkClosed.to_string()),
-            Err(_) => Err(format!("it did not answer within {} ms", timeout.as_millis())),
+        let answer = async {
+            self.push(asked).await?;
+            answered.await.map_err(|_| LinkClosed)
+        };
+        match tokio::time::timeout(wait, answer).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("it did not answer within {} ms", wait.as_millis())),
         }
     }
 
@@ -141,7 +121,7 @@ impl TaskManagerLink {
 
     /// An answer to [`Self::task_log`]; whether somebody waits for it.
     pub(crate) fn log_answered(&self, request: u64, text: Result<String, String>) -> bool {
-        self.logs.answered(request, text)
+        self.waiters().remove(&request).is_some_and(|waiter| waiter.send(text).is_ok())
     }
 
     /// An answer to [`Self::ask`]; whether somebody waits for it.
@@ -152,7 +132,11 @@ impl TaskManagerLink {
     /// Nobody will answer any more.
     pub(crate) fn abandon(&self) {
         self.close("its connection has ended");
-        self.logs.lock().clear();
-        self.questions.lock().clear();
+        self.waiters().clear();
+        self.questions.clear();
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, LogWaiters> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
