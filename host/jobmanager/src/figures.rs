@@ -194,7 +194,8 @@ impl Dispatcher {
                 if let Some(detail) = detail {
                     running += 1;
                     of_vertex.add_rates(detail);
-                    let watermark = input_watermark(&view.graph, at, detail).unwrap_or_else(|| output_watermark(detail));
+                    let watermark =
+                        input_watermark(&view.graph, at, detail).unwrap_or_else(|| output_watermark(detail));
                     of_vertex.watermark = Some(of_vertex.watermark.map_or(watermark, |least| least.min(watermark)));
                 }
             }

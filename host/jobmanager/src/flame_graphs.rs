@@ -134,12 +134,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// If there is no such job or vertex.
-    pub fn flame_graph(
-        &self,
-        tenant: &TenantId,
-        job: JobId,
-        vertex: VertexId,
-    ) -> Result<FlameGraph, DispatcherError> {
+    pub fn flame_graph(&self, tenant: &TenantId, job: JobId, vertex: VertexId) -> Result<FlameGraph, DispatcherError> {
         let view = self.job(tenant, job)?.view;
         if view.graph.vertex_index(vertex).is_none() {
             return Err(DispatcherError::NotFound(format!("JobVertex {vertex} not found")));
@@ -168,12 +163,7 @@ impl Dispatcher {
 }
 
 /// Has the tasks of a vertex looked at, wherever they run.
-async fn sample(
-    services: &Services,
-    task_managers: &[TaskManagerId],
-    job: JobId,
-    vertex: VertexId,
-) -> SubtaskSamples {
+async fn sample(services: &Services, task_managers: &[TaskManagerId], job: JobId, vertex: VertexId) -> SubtaskSamples {
     let FlameOptions { samples, delay_ms, depth_max, .. } = services.options.flame_graphs;
     let question = Question::Flame(FlameRequest { job, vertex, samples, delay_ms, depth_max });
     let timeout = Duration::from_millis(delay_ms.saturating_mul(u64::from(samples))) + ANSWER_SLACK;

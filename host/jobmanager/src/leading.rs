@@ -26,6 +26,7 @@ use crate::recovery;
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
 use crate::warming::Warming;
+use millrace_sandbox::ProcessLoad;
 
 /// The threads of a tenure.
 const THREADS: usize = 2;
@@ -171,6 +172,7 @@ async fn services(
         planner,
         figures: FigureStore::new(gateways.clone()),
         flame_graphs: FlameGraphs::default(),
+        load: ProcessLoad::default(),
         gateways,
         registry,
         resources,

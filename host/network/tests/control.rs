@@ -12,7 +12,9 @@ use millrace_network::control::{
     ControlClient, ControlClientOptions, ControlError, ControlEvent, ControlHandler, ControlServer,
     ControlServerOptions, LeaderHandler, TaskManagerLink,
 };
-use millrace_protocol::{Answer, LogRequest, Question, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
+use millrace_protocol::{
+    Answer, LogRequest, Question, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager,
+};
 use millrace_types::{AllocationId, Digest, Failure, FailureKind, JobId, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -5,6 +5,8 @@
 //! - Paths work with and without `/v1`. Every error is `{"errors": [...]}`; a client's mistake is never a 500.
 //! - Handlers hold no state of their own: they ask the Dispatcher and shape its answer.
 
+mod accumulators;
+mod backpressure;
 mod body;
 mod bundles;
 mod checkpoint_figures;
@@ -12,12 +14,14 @@ mod checkpoints;
 mod cluster;
 mod error;
 mod figures;
+mod flame_graphs;
 mod gate;
 mod group;
 mod jobs;
 mod landing;
 mod metrics;
 mod path;
+mod prometheus;
 mod results;
 mod routes;
 mod savepoints;

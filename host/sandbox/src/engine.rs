@@ -16,7 +16,7 @@ const GUEST_STACK_BYTES: usize = 1024 * 1024;
 /// The whole stack of a call: the guest's frames and behind them the host's functions.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// The most frames that are read of a guest's stack, the innermost ones.
-const FRAMES_MAX: NonZeroUsize = NonZeroUsize::new(128).unwrap();
+const FRAMES_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 /// Core instances of a usual component: toolchains make its module, an adapter and two for wiring.
 const CORE_INSTANCES_PER_INSTANCE: u32 = 8;
 /// Memories of a usual component.

@@ -70,5 +70,5 @@ pub use host::{Clock, HostError, LogLevel, LogSource, OperatorHost};
 pub use inspect::{ComponentInfo, InspectLimits, inspect_component};
 pub use instance::{OpenSpec, OperatorInstance, OperatorSpec, PollStatus, Polled, StateDescriptor};
 pub use options::{BuilderLimits, CacheLimits, CompileLimits, CompilerCommand, SandboxOptions};
-pub use process::{ProcessUse, process_use};
+pub use process::{ProcessLoad, ProcessUse, process_use};
 pub use sandbox::Sandbox;

@@ -1,6 +1,8 @@
 //! What this process uses of its machine, guests included. Where the machine does not say, 0.
 
 use std::fs;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -31,6 +33,43 @@ pub fn process_use() -> ProcessUse {
         threads: number_behind(&status, "Threads:"),
         open_files: fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64),
         open_files_max: number_behind(&limits, "Max open files"),
+    }
+}
+
+/// How busy the process is, from one look to the next; cheap to clone, all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessLoad {
+    last: Arc<Mutex<Look>>,
+}
+
+/// A look at the process.
+#[derive(Debug, Default)]
+struct Look {
+    at: Option<Instant>,
+    cpu_ns: u64,
+    millionths: u64,
+}
+
+/// Whoever looks again so soon is told the same.
+const LOOK_INTERVAL: Duration = Duration::from_millis(400);
+
+impl ProcessLoad {
+    /// The share of the machine's processors that the process had up to the last look but for what is too recent, in
+    /// millionths. `cpu_ns` is what the process has used so far.
+    pub fn millionths(&self, cpu_ns: u64) -> u64 {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match last.at.map(|then| now.saturating_duration_since(then)) {
+            Some(elapsed) if elapsed < LOOK_INTERVAL => {}
+            elapsed => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from) as u128;
+                let available_ns = elapsed.unwrap_or_default().as_nanos() * cores;
+                let used_ns = u128::from(cpu_ns.saturating_sub(last.cpu_ns));
+                let share = (used_ns * 1_000_000).checked_div(available_ns).unwrap_or(0).min(1_000_000);
+                *last = Look { at: Some(now), cpu_ns, millionths: u64::try_from(share).unwrap_or(0) };
+            }
+        }
+        last.millionths
     }
 }
 

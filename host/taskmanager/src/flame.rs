@@ -64,9 +64,8 @@ pub(crate) async fn sample(tasks: Vec<(AttemptId, Arc<TaskMetrics>)>, request: &
             }
         }
     }
-    let stacks = |stacks: Stacks| {
-        stacks.into_iter().map(|((kind, frames), count)| FlameStack { kind, frames, count }).collect()
-    };
+    let stacks =
+        |stacks: Stacks| stacks.into_iter().map(|((kind, frames), count)| FlameStack { kind, frames, count }).collect();
     let subtasks = tasks.iter().zip(found).map(|((attempt, _), found)| (attempt.subtask, stacks(found))).collect();
     FlameSamples { names: names.in_order, subtasks }
 }

@@ -1,11 +1,9 @@
 //! What a TaskManager has at the moment: for its heartbeats, and for whoever holds its handle.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use millrace_network::{DataPlane, Exchange};
-use millrace_sandbox::{Sandbox, process_use};
+use millrace_sandbox::{ProcessLoad, Sandbox, process_use};
 use millrace_storage::{LocalCopies, LocalFigures};
 use millrace_types::BATCH_BYTES;
 
@@ -50,25 +48,7 @@ pub(crate) struct Gauges {
     pub local_state: Option<LocalCopies>,
     pub stale: StaleCounts,
     pub tasks: LiveTasks,
-    pub load: Load,
-}
-
-/// How busy the process is, from one look to the next; cheap to clone, all clones are one.
-#[derive(Clone, Default)]
-pub(crate) struct Load(Arc<Mutex<Option<(Instant, u64)>>>);
-
-impl Load {
-    /// The share of the machine's processors that the process has had since the last look, in millionths.
-    fn millionths(&self, cpu_ns: u64) -> u64 {
-        let now = Instant::now();
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace((now, cpu_ns));
-        let Some((then, before_ns)) = last else { return 0 };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from) as u128;
-        let available_ns = now.saturating_duration_since(then).as_nanos() * cores;
-        let used_ns = u128::from(cpu_ns.saturating_sub(before_ns));
-        let share = (used_ns * 1_000_000).checked_div(available_ns).unwrap_or(0);
-        u64::try_from(share.min(1_000_000)).unwrap_or(0)
-    }
+    pub load: ProcessLoad,
 }
 
 impl Gauges {

@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use millrace_protocol::{
-    Counts, OperatorCounter, OperatorDetail, TaskCounter, TaskDetail, TaskFigures, TaskGauge,
-};
+use millrace_protocol::{Counts, OperatorCounter, OperatorDetail, TaskCounter, TaskDetail, TaskFigures, TaskGauge};
 use millrace_types::{AttemptId, EventTime, MIN_EVENT_TIME, NodeId};
 
 use crate::rates::Rates;
@@ -248,7 +246,8 @@ mod tests {
         assert_eq!((total(TaskCounter::RecordsIn), total(TaskCounter::BytesInRemote)), (11, 10));
         assert_eq!((total(TaskCounter::BuffersInLocal), total(TaskCounter::BytesInLocal)), (1, 100));
         assert_eq!(detail.gauge(TaskGauge::InputQueue), 4);
-        let nodes: Vec<_> = detail.operators.iter().map(|operator| (operator.node.0, operator.input_watermark)).collect();
+        let nodes: Vec<_> =
+            detail.operators.iter().map(|operator| (operator.node.0, operator.input_watermark)).collect();
         assert_eq!(nodes, [(1, 1), (3, 3)]);
         assert_eq!(detail.operator(NodeId(1)).unwrap().counts.total(OperatorCounter::RecordsOut), 2);
         assert_eq!(detail.operator(NodeId(3)).unwrap().counts.total(OperatorCounter::BytesIn), 70);

@@ -10,7 +10,7 @@ use millrace_protocol::{
     SlotRequest, TaskDeployment, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager,
     ToTaskManager,
 };
-use millrace_sandbox::Sandbox;
+use millrace_sandbox::{ProcessLoad, Sandbox};
 use millrace_state::ScratchOptions;
 use millrace_types::{AllocationId, ExecutionState, Failure, FailureKind, LeaderEpoch};
 use tokio::sync::{mpsc, watch};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::components::{ComponentSource, Components};
 use crate::error::TaskManagerError;
-use crate::gauges::{Gauges, Load};
+use crate::gauges::Gauges;
 use crate::handle::{Inbound, Inner, TaskManagerHandle};
 use crate::inquiry::LiveTasks;
 use crate::log::TaskLogs;
@@ -97,7 +97,7 @@ impl TaskManager {
         let prefetches = Prefetches::start(Arc::clone(&environment));
         let tasks = TaskTable::new(environment, logs.clone(), runtime, live.clone());
         let local_state = options.local_state.clone();
-        let (stale_counts, load) = (stale.clone(), Load::default());
+        let (stale_counts, load) = (stale.clone(), ProcessLoad::default());
         let gauges = Gauges { logs, exchange, data, sandbox, local_state, stale: stale_counts, tasks: live, load };
         let (inbound, messages) = mpsc::channel(INBOUND_MAX);
         let (stopping, stopped) = watch::channel(false);

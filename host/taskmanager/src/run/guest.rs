@@ -81,7 +81,7 @@ impl GuestSegment {
 
     /// Keeps account of a call for a node, or for all of them: then the first one has it.
     fn count(&mut self, node: Option<NodeId>) {
-        let first = self.plan.spec.operators.first().map(|operator| operator.node);
+        let first = self.plan.spec.operators.iter().map(|operator| operator.node).min();
         let (Some(instance), Some(first)) = (&self.instance, first) else { return };
         let cpu = instance.cpu_time();
         let more = u64::try_from(cpu.saturating_sub(self.cpu_counted).as_nanos()).unwrap_or(u64::MAX);
