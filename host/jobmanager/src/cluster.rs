@@ -7,13 +7,15 @@ use std::time::Duration;
 use millrace_metadata::{MetadataHandle, PEER_PATH, PeerEndpoint};
 use millrace_network::control::{ControlServer, ControlServerFigures, ControlServerOptions, Mounted};
 use millrace_protocol::ToJobManager;
-use millrace_sandbox::Sandbox;
+use millrace_sandbox::{ProcessLoad, Sandbox};
 use millrace_storage::BlobStore;
 use millrace_types::{LeaderEpoch, TaskManagerId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::DispatcherError;
+use crate::figures::FigureStore;
+use crate::flame_graphs::FlameGraphs;
 use crate::gateway::{Gateways, TaskManagerGateway};
 use crate::group::Group;
 use crate::leading::{self, Lead};
@@ -43,6 +45,9 @@ pub(crate) struct Services {
     pub(crate) operations: Operations,
     pub(crate) warming: Warming,
     pub(crate) door: DoorFigures,
+    pub(crate) figures: FigureStore,
+    pub(crate) flame_graphs: FlameGraphs,
+    pub(crate) load: ProcessLoad,
     /// What is spawned here ends with the lead.
     pub(crate) runtime: tokio::runtime::Handle,
 }

@@ -17,6 +17,8 @@ use tokio::sync::oneshot;
 use crate::cluster::{Member, Services};
 use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
+use crate::figures::FigureStore;
+use crate::flame_graphs::FlameGraphs;
 use crate::gateway::Gateways;
 use crate::operations::Operations;
 use crate::planner::Planner;
@@ -24,6 +26,7 @@ use crate::recovery;
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
 use crate::warming::Warming;
+use millrace_sandbox::ProcessLoad;
 
 /// The threads of a tenure.
 const THREADS: usize = 2;
@@ -167,6 +170,9 @@ async fn services(
         blobs: blobs.clone(),
         sandbox: sandbox.clone(),
         planner,
+        figures: FigureStore::new(gateways.clone()),
+        flame_graphs: FlameGraphs::default(),
+        load: ProcessLoad::default(),
         gateways,
         registry,
         resources,

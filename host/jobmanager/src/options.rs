@@ -11,6 +11,7 @@ use millrace_storage::{BundleLimits, S3Roots, StorageAccess, StorageLocation};
 use millrace_types::{BUFFER_TIMEOUT_MS, CrashPoints, SandboxLimits, StateBackendKind};
 
 use crate::driver::ResourceDriver;
+use crate::flame_graphs::FlameOptions;
 
 /// How a JobManager is set up.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub struct JobManagerOptions {
     /// How long a new leader waits for reports of tasks that outlived the one before, in milliseconds; `None`: there are
     /// none, as TaskManagers end with their leader.
     pub adoption_timeout_ms: Option<u64>,
+    /// How flame graphs are made: Flink's `rest.flamegraph.*`.
+    pub flame_graphs: FlameOptions,
     /// Rows of `collect` sinks that wait for their client, per job, in bytes; then the job waits.
     pub results_bytes_max: usize,
     /// Where the process is to die, for tests of recovery.
@@ -91,6 +94,7 @@ impl Default for JobManagerOptions {
             resources: ResourceOptions::default(),
             driver: None,
             adoption_timeout_ms: None,
+            flame_graphs: FlameOptions::default(),
             results_bytes_max: 8 * 1024 * 1024,
             crash_points: CrashPoints::default(),
         }

@@ -12,7 +12,9 @@ use millrace_network::control::{
     ControlClient, ControlClientOptions, ControlError, ControlEvent, ControlHandler, ControlServer,
     ControlServerOptions, LeaderHandler, TaskManagerLink,
 };
-use millrace_protocol::{LogRequest, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
+use millrace_protocol::{
+    Answer, LogRequest, Question, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager,
+};
 use millrace_types::{AllocationId, Digest, Failure, FailureKind, JobId, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -209,6 +211,13 @@ async fn logs_are_asked_for_and_components_fetched() {
             }
             other => panic!("{other:?}"),
         }
+        match client.recv().await.unwrap() {
+            ControlEvent::Ask { request, question } => {
+                assert_eq!(*question, Question::Figures);
+                client.log_answers().answer_question(request, Answer::Figures(Vec::new())).await;
+            }
+            other => panic!("{other:?}"),
+        }
         client
     });
     let tenant = TenantId::default_tenant();
@@ -216,7 +225,12 @@ async fn logs_are_asked_for_and_components_fetched() {
     let wanted = LogRequest { tenant: tenant.clone(), job, vertex: None, subtask: None, bytes_max: 99 };
     let log = link.task_log(&wanted).await;
     assert_eq!(log.unwrap(), "99 bytes at most");
+    let answer = link.ask(&Question::Figures, Duration::from_secs(10)).await;
+    assert_eq!(answer, Ok(Answer::Figures(Vec::new())));
     let _client = answering.await.unwrap();
+    // It does not look at its messages any more.
+    let error = link.ask(&Question::Figures, Duration::from_millis(20)).await.unwrap_err();
+    assert!(error.contains("20 ms"), "{error}");
 
     let bytes = vec![7u8; 3_000_000];
     let digest = self::digest(7);

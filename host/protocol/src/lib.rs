@@ -9,6 +9,7 @@
 
 mod checkpoint;
 mod deployment;
+mod figures;
 mod job_manager;
 mod presence;
 mod task_manager;
@@ -21,6 +22,10 @@ pub use checkpoint::{
 pub use deployment::{
     ChannelId, CheckpointSettings, ComponentRef, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment,
     TaskSettings,
+};
+pub use figures::{
+    Answer, Counts, FlameKind, FlameRequest, FlameSamples, FlameStack, OperatorCounter, OperatorDetail, Question,
+    TaskCounter, TaskDetail, TaskGauge,
 };
 pub use job_manager::{
     CollectedRows, SplitId, SplitRequest, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, TaskReport,

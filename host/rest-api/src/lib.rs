@@ -10,6 +10,7 @@ mod cluster;
 mod group;
 mod job_details;
 mod jobs;
+mod metrics;
 mod savepoints;
 mod upgrades;
 mod vertices;
@@ -31,6 +32,10 @@ pub use job_details::{
     ExceptionEntry, ExceptionHistory, ExecutionConfig, IoFigures, JobConfig, JobDetails, JobExceptions, VertexSummary,
 };
 pub use jobs::{JobIdWithStatus, JobList, JobStatusInfo, JobSummary, JobsOverview, TaskCounts};
+pub use metrics::{
+    AggregatedMetric, FlameGraph, FlameNode, JobAccumulators, SubtaskAccumulators, SubtaskBackpressure,
+    SubtasksAccumulators, VertexAccumulators, VertexBackpressure,
+};
 pub use savepoints::{
     CheckpointOutcome, CheckpointTriggerRequest, DisposalOutcome, DisposalRequest, FailureCause, OperationState,
     OperationStatus, SavepointOutcome, SavepointTriggerRequest, StopRequest, TriggerResponse,

@@ -5,6 +5,8 @@
 //! - Paths work with and without `/v1`. Every error is `{"errors": [...]}`; a client's mistake is never a 500.
 //! - Handlers hold no state of their own: they ask the Dispatcher and shape its answer. [`events`] remembers what it told.
 
+mod accumulators;
+mod backpressure;
 mod body;
 mod bundles;
 mod checkpoint_figures;
@@ -13,12 +15,14 @@ mod cluster;
 mod error;
 mod events;
 mod figures;
+mod flame_graphs;
 mod gate;
 mod group;
 mod jobs;
 mod metrics;
 mod page;
 mod path;
+mod prometheus;
 mod results;
 mod routes;
 mod savepoints;

@@ -11,7 +11,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::RestError;
 use crate::server::RestState;
-use crate::{bundles, checkpoints, cluster, events, group, jobs, metrics, results, savepoints, upgrades, vertices};
+use crate::{
+    accumulators, backpressure, bundles, checkpoints, cluster, events, flame_graphs, group, jobs, metrics, prometheus,
+    results, savepoints, upgrades, vertices,
+};
 
 /// How many times the largest upload is read before the connection is cut.
 const UPLOAD_DRAINED_FACTOR: usize = 8;
@@ -44,6 +47,7 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/taskmanagers/{id}", get(cluster::task_manager))
         .route("/taskmanagers/{id}/metrics", get(metrics::task_manager))
         .route("/jobmanager/metrics", get(metrics::job_manager))
+        .merge(figure_routes())
         .route("/jobs", get(jobs::list))
         .route("/jobs/overview", get(jobs::overview))
         .route("/jobs/{id}", get(jobs::details).patch(jobs::cancel))
@@ -71,6 +75,7 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jobs/{id}/vertices/{vertex}/taskmanagers", get(vertices::task_managers))
         .route("/jobs/{id}/vertices/{vertex}/subtasks/{subtask}", get(vertices::subtask));
     Router::new()
+        .route("/metrics", get(prometheus::exposition))
         .merge(api.clone())
         .nest("/v1", api)
         .fallback(no_such_path)
@@ -78,6 +83,24 @@ pub(crate) fn router(state: RestState) -> Router {
         .layer(DefaultBodyLimit::max(JSON_BODY_BYTES_MAX))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(state)
+}
+
+/// What people look at while a job runs.
+fn figure_routes() -> Router<RestState> {
+    Router::new()
+        .route("/taskmanagers/metrics", get(metrics::task_managers))
+        .route("/jobs/metrics", get(metrics::jobs))
+        .route("/jobs/{id}/metrics", get(metrics::job))
+        .route("/jobs/{id}/accumulators", get(accumulators::job))
+        .route("/jobs/{id}/vertices/{vertex}/metrics", get(metrics::vertex))
+        .route("/jobs/{id}/vertices/{vertex}/subtasks/metrics", get(metrics::subtasks))
+        .route("/jobs/{id}/vertices/{vertex}/subtasks/{subtask}/metrics", get(metrics::subtask))
+        .route("/jobs/{id}/vertices/{vertex}/jm-operator-metrics", get(metrics::coordinators))
+        .route("/jobs/{id}/vertices/{vertex}/watermarks", get(metrics::watermarks))
+        .route("/jobs/{id}/vertices/{vertex}/backpressure", get(backpressure::backpressure))
+        .route("/jobs/{id}/vertices/{vertex}/flamegraph", get(flame_graphs::flame_graph))
+        .route("/jobs/{id}/vertices/{vertex}/accumulators", get(accumulators::vertex))
+        .route("/jobs/{id}/vertices/{vertex}/subtasks/accumulators", get(accumulators::subtasks))
 }
 
 /// A process that runs one application takes no other.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millrace_network::DataPlane;
-use millrace_protocol::{LogRequest, ToTaskManager};
+use millrace_protocol::{Answer, LogRequest, Question, ToTaskManager};
 use millrace_types::TaskManagerId;
 use tokio::sync::{mpsc, watch};
 
@@ -53,6 +53,11 @@ impl TaskManagerHandle {
     /// If the TaskManager has stopped.
     pub async fn task_log(&self, wanted: LogRequest) -> Result<String, TaskManagerError> {
         self.0.gauges.logs.read(wanted).await
+    }
+
+    /// Answers what is asked beside the work; a flame graph takes as long as it says.
+    pub async fn ask(&self, question: Question) -> Answer {
+        self.0.gauges.tasks.answer(question).await
     }
 
     /// Where other TaskManagers send records to, as `host:port`, if it exchanges any.

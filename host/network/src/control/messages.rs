@@ -1,12 +1,12 @@
 //! What travels on the control RPC, around the messages of [`millrace_protocol`].
 
 use bytes::Bytes;
-use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
+use millrace_protocol::{Answer, LogRequest, Question, ToJobManager, ToTaskManager};
 use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// The version of the messages. Both sides must have the same one: a cluster runs one version of Millrace.
-pub const CONTROL_VERSION: u32 = 3;
+pub const CONTROL_VERSION: u32 = 4;
 
 /// The path of the stream of messages.
 pub(crate) const CONNECT_PATH: &str = "/millrace.Control/Connect";
@@ -38,6 +38,13 @@ pub(crate) enum FromTaskManager {
         request: u64,
         /// The lines, or why there are none.
         text: Result<String, String>,
+    },
+    /// The answer to [`FromJobManager::Ask`].
+    Answered {
+        /// Which one.
+        request: u64,
+        /// The answer.
+        answer: Box<Answer>,
     },
 }
 
@@ -71,6 +78,13 @@ pub(crate) enum FromJobManager {
     NotLeader {
         /// Where the leader takes TaskManagers, `HOST:PORT`, if that is known.
         leader: Option<String>,
+    },
+    /// The JobManager wants to know something that no decision rests on.
+    Ask {
+        /// Names the answer.
+        request: u64,
+        /// What.
+        question: Box<Question>,
     },
 }
 
