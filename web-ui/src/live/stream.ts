@@ -50,7 +50,7 @@ export function openStream(path: string, makeHandlers: () => StreamHandlers, onL
     deadline = setTimeout(lose, FIRST_EVENT_MS_MAX);
     source = new EventSource(eventsUrl(path));
     source.onerror = lose;
-    source.addEventListener("keep-alive", heard);
+    source.addEventListener("alive", heard);
     for (const [name, handle] of Object.entries(makeHandlers())) {
       source.addEventListener(name, (event: MessageEvent<string>) => {
         heard();
