@@ -28,6 +28,7 @@ mod jobs;
 mod leading;
 mod operations;
 mod options;
+mod peeks;
 mod planner;
 mod processes;
 mod recovery;
@@ -64,6 +65,7 @@ pub use millrace_metadata::{GroupStatus, MemberAddresses, MemberId, MemberRole, 
 pub use millrace_resource_core::{WORKER_OPTIONS, WorkerId, WorkerOption, WorkerOptionError, WorkerOptions};
 pub use operations::Outcome;
 pub use options::JobManagerOptions;
+pub use peeks::PeekedRecords;
 pub use planner::{Plan, Planner};
 pub use processes::{ProcessDriver, ProcessOptions};
 pub use results::{ResultRows, ResultsError};

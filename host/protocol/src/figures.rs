@@ -6,6 +6,8 @@
 use millrace_types::{AttemptId, EventTime, JobId, NodeId, VertexId};
 use serde::{Deserialize, Serialize};
 
+use crate::peek::{PeekRequest, PeekedRecord};
+
 /// Declares what a list of numbers holds.
 macro_rules! numbers {
     ($(#[$of:meta])* $list:ident { $($(#[$doc:meta])* $number:ident,)* }) => {
@@ -226,6 +228,8 @@ pub enum Question {
     Figures,
     /// What some tasks are doing.
     Flame(FlameRequest),
+    /// The next records that some tasks send.
+    Peek(PeekRequest),
 }
 
 /// Its answer.
@@ -235,4 +239,6 @@ pub enum Answer {
     Figures(Vec<TaskDetail>),
     /// To [`Question::Flame`].
     Flame(FlameSamples),
+    /// To [`Question::Peek`].
+    Records(Vec<PeekedRecord>),
 }

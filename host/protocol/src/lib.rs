@@ -11,6 +11,7 @@ mod checkpoint;
 mod deployment;
 mod figures;
 mod job_manager;
+mod peek;
 mod presence;
 mod task_manager;
 mod upgrade;
@@ -31,6 +32,7 @@ pub use job_manager::{
     CollectedRows, SplitId, SplitRequest, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, TaskReport,
     ToJobManager,
 };
+pub use peek::{PEEK_RECORD_BYTES_MAX, PEEK_RECORDS_MAX, PEEK_WAIT_MS_MAX, PeekRequest, PeekedRecord};
 pub use presence::{ACKNOWLEDGED_TOLD_MAX, PRESENCE_TASKS_MAX, Presence, ReaderPresence, TaskPresence, split_digest};
 pub use task_manager::{LogRequest, SlotRequest, SplitAssignment, ToTaskManager};
 pub use upgrade::{DeclaredStates, StateDeclaration, TaskCode, TaskUpgrade, UpgradeAnswer, UpgradeId};

@@ -11,6 +11,7 @@ mod group;
 mod job_details;
 mod jobs;
 mod metrics;
+mod peek;
 mod savepoints;
 mod upgrades;
 mod vertices;
@@ -36,6 +37,7 @@ pub use metrics::{
     AggregatedMetric, FlameGraph, FlameNode, JobAccumulators, SubtaskAccumulators, SubtaskBackpressure,
     SubtasksAccumulators, VertexAccumulators, VertexBackpressure,
 };
+pub use peek::{PeekedRecord, PeekedRecords};
 pub use savepoints::{
     CheckpointOutcome, CheckpointTriggerRequest, DisposalOutcome, DisposalRequest, FailureCause, OperationState,
     OperationStatus, SavepointOutcome, SavepointTriggerRequest, StopRequest, TriggerResponse,

@@ -6,6 +6,7 @@
 //!   between, and nothing gathers for it.
 //! - There are [`STREAMS_MAX`] streams at most. All end with the tenure whose state they tell.
 
+mod flow;
 mod picture;
 mod topic;
 

@@ -22,6 +22,7 @@ mod jobs;
 mod metrics;
 mod page;
 mod path;
+mod peek;
 mod prometheus;
 mod results;
 mod routes;

@@ -12,7 +12,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::error::RestError;
 use crate::server::RestState;
 use crate::{
-    accumulators, backpressure, bundles, checkpoints, cluster, events, flame_graphs, group, jobs, metrics, prometheus,
+    accumulators, backpressure, bundles, checkpoints, cluster, events, flame_graphs, group, jobs, metrics, peek,
+    prometheus,
     results, savepoints, upgrades, vertices,
 };
 
@@ -71,6 +72,7 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jobs/{id}/results", get(results::results))
         .route("/jobs/{id}/log", get(results::log))
         .route("/jobs/{id}/vertices/{vertex}", get(vertices::details))
+        .route("/jobs/{id}/vertices/{vertex}/peek", get(peek::peek))
         .route("/jobs/{id}/vertices/{vertex}/subtasktimes", get(vertices::subtask_times))
         .route("/jobs/{id}/vertices/{vertex}/taskmanagers", get(vertices::task_managers))
         .route("/jobs/{id}/vertices/{vertex}/subtasks/{subtask}", get(vertices::subtask));

@@ -8,6 +8,7 @@ use millrace_types::AttemptId;
 
 use crate::flame;
 use crate::metrics::TaskMetrics;
+use crate::peek;
 
 /// The figures of the tasks that run; cheap to clone, all clones are one.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +40,7 @@ impl LiveTasks {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().for_each(|metrics| metrics.note_rates());
     }
 
-    /// Answers a question. A flame graph takes as long as it says.
+    /// Answers a question. A flame graph and a look at records take as long as they say.
     pub(crate) async fn answer(&self, question: Question) -> Answer {
         match question {
             Question::Figures => {
@@ -49,6 +50,10 @@ impl LiveTasks {
             Question::Flame(request) => {
                 let of = |attempt: &AttemptId| attempt.job == request.job && attempt.vertex == request.vertex;
                 Answer::Flame(flame::sample(self.which(of), &request).await)
+            }
+            Question::Peek(request) => {
+                let of = |attempt: &AttemptId| attempt.job == request.job && attempt.vertex == request.vertex;
+                Answer::Records(peek::look(self.which(of), &request).await)
             }
         }
     }

@@ -21,6 +21,7 @@ mod log;
 mod machine;
 mod metrics;
 mod options;
+mod peek;
 mod prefetch;
 mod rates;
 mod remote;

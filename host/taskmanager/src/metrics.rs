@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use millrace_protocol::{Counts, OperatorCounter, OperatorDetail, TaskCounter, TaskDetail, TaskFigures, TaskGauge};
 use millrace_types::{AttemptId, EventTime, MIN_EVENT_TIME, NodeId};
 
+use crate::peek::Peeks;
 use crate::rates::Rates;
 use crate::sampler::Sampler;
 use crate::time_account::{Activity, TimeAccount};
@@ -58,6 +59,8 @@ pub(crate) struct TaskMetrics {
     rates: Mutex<Rates>,
     /// Asks the task's guests what they do.
     pub sampler: Sampler,
+    /// Those who look at the records that the task sends.
+    pub peeks: Peeks,
 }
 
 impl TaskMetrics {
@@ -70,6 +73,7 @@ impl TaskMetrics {
             operators: operators.into_iter().map(|node| (node, OperatorMetrics::new())).collect(),
             rates: Mutex::default(),
             sampler: Sampler::default(),
+            peeks: Peeks::default(),
         }
     }
 

@@ -73,10 +73,13 @@ async fn events_follow_what_a_job_does_through_every_member_and_end_with_the_lea
     events.wait_for("jobs", |event| job_is(event, &job, "RUNNING")).await?;
     let mut of_job = Events::listen(&address, &format!("/jobs/{job}/events")).await?;
     let mut first = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..4 {
         first.push(of_job.next().await?.context("an event")?.0);
     }
-    assert_eq!(first, ["job", "checkpoints", "exceptions"]);
+    assert_eq!(first, ["job", "figures", "checkpoints", "exceptions"]);
+    let passes = |told: &Value| told["vertices"].as_object().is_some_and(|vertices| vertices.len() == 1);
+    let busy = |told: &Value| told["vertices"].as_object().into_iter().flatten().any(|(_, vertex)| vertex["busy"].as_f64() > Some(0.1));
+    of_job.wait_for("figures", |told| passes(told) && busy(told)).await?;
     of_job.wait_for("checkpoints", |told| told["counts"]["completed"].as_u64() >= Some(1)).await?;
     cluster.client.cancel(&job).await?;
     of_job.wait_for("job", |told| told["state"] == "CANCELED").await?;

@@ -25,6 +25,7 @@ mod native;
 mod nexmark;
 mod object_storage;
 mod partitions;
+mod peek;
 mod processes;
 mod recovery;
 mod rest_shapes;

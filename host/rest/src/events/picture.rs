@@ -69,6 +69,13 @@ impl Picture {
         Ok(())
     }
 
+    /// Draws the body of an event as it was; whether there is one.
+    pub(super) fn keep(&mut self, before: &Self, name: &'static str) -> bool {
+        let before = before.bodies.iter().find(|(known, _)| *known == name);
+        self.bodies.extend(before.cloned());
+        before.is_some()
+    }
+
     /// Draws the jobs, whose entries may be those of the picture before.
     pub(super) fn draw_jobs(&mut self, jobs: BTreeMap<JobId, Arc<Seen>>) {
         self.jobs = Some(Arc::new(jobs));

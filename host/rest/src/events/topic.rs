@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::Topic;
+use super::flow::flow;
 use super::picture::{Picture, Seen};
 use crate::error::RestError;
 use crate::server::{RestState, now};
@@ -83,16 +84,17 @@ async fn cluster_now(
 }
 
 async fn job_now(state: &RestState, tenant: &TenantId, job: JobId, before: &Picture) -> Result<Picture, RestError> {
-    let asked = || (State(state.clone()), Tenant(tenant.clone()), Path(job.to_string()));
+    let (asked, of, id) = (|| State(state.clone()), || Tenant(tenant.clone()), || Path(job.to_string()));
     let mut picture = Picture::default();
-    let (state, tenant, path) = asked();
-    let Json(details) = jobs::details(state, tenant, path).await?;
+    let Json(details) = jobs::details(asked(), of(), id()).await?;
     picture.draw(before, "job", &details)?;
-    let (state, tenant, path) = asked();
-    let Json(statistics) = checkpoints::statistics(state, tenant, path).await?;
+    // Through what has ended nothing passes any more.
+    if !(details.state.is_terminal() && picture.keep(before, "figures")) {
+        picture.draw(before, "figures", &flow(&state.dispatcher.job_flow(tenant, job).await?))?;
+    }
+    let Json(statistics) = checkpoints::statistics(asked(), of(), id()).await?;
     picture.draw(before, "checkpoints", &statistics)?;
-    let (state, tenant, path) = asked();
-    let Json(exceptions) = jobs::exceptions(state, tenant, path).await?;
+    let Json(exceptions) = jobs::exceptions(asked(), of(), id()).await?;
     picture.draw(before, "exceptions", &exceptions)?;
     Ok(picture)
 }

@@ -118,7 +118,11 @@ impl Outlet {
             return Ok(());
         }
         let now = Instant::now();
+        let is_looked_at = self.shared.metrics.peeks.is_wanted();
         for edge in &route.edges {
+            if is_looked_at && let Some(reader) = self.readers.get(*edge) {
+                self.shared.metrics.peeks.copy(&reader.uid, reader.port, &batch);
+            }
             let (_, writer) = &mut self.edges[*edge];
             writer.push_batch(&batch, now).map_err(write_error)?;
             writer.flush_due(now);
