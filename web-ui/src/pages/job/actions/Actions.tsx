@@ -23,7 +23,7 @@ export function Actions({ job }: { job: JobDetails }) {
       {ACTIONS.map(({ label, danger, whileRunning, Dialog }) => (
         <span key={label}>
           <Button variant={danger ? "outline" : "default"} color={danger ? "danger" : "mill"} disabled={whileRunning && job.state !== "RUNNING"}
-            aria-haspopup="dialog" onClick={() => setOpen(label)} className={danger ? "danger" : undefined}>
+            aria-haspopup="dialog" onClick={() => setOpen(label)}>
             {label}
           </Button>
           <Dialog job={job} opened={open === label} onClose={() => setOpen(null)} />

@@ -1,0 +1,38 @@
+/** What a bundle says of itself, and what it asks the host for. */
+import { usePath } from "../../api/queries";
+import type { Bundle, Manifest } from "../../api/types";
+import { formatDateTime } from "../../format/times";
+import { KeyValues, Panel } from "../../ui/parts";
+import { Shown } from "../../ui/states";
+
+export function ManifestView({ bundle }: { bundle: Bundle }) {
+  const manifest = usePath<Manifest>(`/jars/${encodeURIComponent(bundle.id)}/manifest`, { pollMs: false });
+  return (
+    <Panel title={bundle.name} testid="manifest" aside={<span className="dim small">uploaded {formatDateTime(bundle.uploaded)}</span>}>
+      <Shown of={manifest} what="Manifest">
+        {(found) => (
+          <div className="stack">
+            <KeyValues entries={[
+              ["Application", `${found.name} ${found.version}`],
+              ...(found.sdk === undefined ? [] : [["SDK", found.sdk] as [string, string]]),
+              ["Entries", found.entries.map(({ name, description }) => (description ? `${name}: ${description}` : name)).join(", ") || "stated in the manifest"],
+              ...Object.entries(found.options ?? {}).map(([key, value]): [string, string] => [key, typeof value === "string" ? value : JSON.stringify(value)]),
+            ]} />
+            <Capabilities capabilities={found.capabilities} />
+          </div>
+        )}
+      </Shown>
+    </Panel>
+  );
+}
+
+function Capabilities({ capabilities }: { capabilities: readonly string[] }) {
+  return (
+    <div>
+      <h3>Requested capabilities</h3>
+      {capabilities.length === 0
+        ? <p className="dim">None: its code reaches records, state and timers, and nothing else.</p>
+        : <ul className="capabilities" data-testid="capabilities">{capabilities.map((name) => <li key={name}><span className="chip mono">{name}</span></li>)}</ul>}
+    </div>
+  );
+}
