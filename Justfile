@@ -39,7 +39,7 @@ test: guests
     npm --prefix web-ui test --silent
     node --test --test-concurrency=1 web-ui/e2e/*.test.js
 
-# Measure the dashboard with a large job and many jobs in Chromium.
+# Measure the dashboard in Chromium, with a large job and many jobs.
 ui-bench: guests
     node --test web-ui/e2e/bench/*.js
 
