@@ -35,7 +35,7 @@ const STREAMS_MAX: usize = 256;
 
 /// How often a stream says at least that it is alive. As an event of its own: browsers hide comments from the page.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-const ALIVE: Bytes = Bytes::from_static(b"event: keep-alive\ndata: {}\n\n");
+const ALIVE: Bytes = Bytes::from_static(b"event: alive\ndata: {}\n\n");
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/event-stream");
 
