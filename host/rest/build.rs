@@ -15,7 +15,9 @@ fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed={DIST}");
     let dist = Path::new(DIST);
     if !dist.join("index.html").is_file() {
-        println!("cargo::error=the dashboard is not built: run scripts/page (scripts/setup does, and so does `just build`)");
+        println!(
+            "cargo::error=the dashboard is not built: run scripts/page (scripts/setup does, and so does `just build`)"
+        );
         return Ok(());
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());

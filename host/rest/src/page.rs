@@ -169,6 +169,9 @@ mod tests {
             assert!(asked(Method::GET, path, &[]).is_none(), "{path}");
         }
         assert!(asked(Method::POST, "/", &[]).is_none());
-        assert_eq!(header_of(&asked(Method::HEAD, "/", &[]).unwrap(), header::CONTENT_TYPE), "text/html; charset=utf-8");
+        assert_eq!(
+            header_of(&asked(Method::HEAD, "/", &[]).unwrap(), header::CONTENT_TYPE),
+            "text/html; charset=utf-8"
+        );
     }
 }

@@ -13,8 +13,7 @@ use crate::error::RestError;
 use crate::server::RestState;
 use crate::{
     accumulators, backpressure, bundles, checkpoints, cluster, events, flame_graphs, group, jobs, metrics, peek,
-    prometheus,
-    results, savepoints, upgrades, vertices,
+    prometheus, results, savepoints, upgrades, vertices,
 };
 
 /// How many times the largest upload is read before the connection is cut.

@@ -147,7 +147,14 @@ mod tests {
     fn wanted(records_max: u32) -> PeekRequest {
         let (attempt, _) = task(0);
         let target_uid = "sink".to_owned();
-        PeekRequest { job: attempt.job, vertex: attempt.vertex, target_uid, target_port: 1, records_max, wait_ms: 5_000 }
+        PeekRequest {
+            job: attempt.job,
+            vertex: attempt.vertex,
+            target_uid,
+            target_port: 1,
+            records_max,
+            wait_ms: 5_000,
+        }
     }
 
     #[tokio::test(start_paused = true)]

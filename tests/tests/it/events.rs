@@ -20,7 +20,8 @@ async fn loads_the_page(http: &Client, address: &str) -> Result<()> {
     let policy = page.headers().get("content-security-policy").context("no policy")?.to_str()?.to_owned();
     ensure!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"), "{policy}");
     let text = page.text().await?;
-    let script = text.split('"').find(|part| part.contains("assets/") && part.ends_with(".js")).context(text.clone())?;
+    let script =
+        text.split('"').find(|part| part.contains("assets/") && part.ends_with(".js")).context(text.clone())?;
     let script = format!("http://{address}/{}", script.trim_start_matches("./").trim_start_matches('/'));
     let script = http.get(script).header("accept-encoding", "gzip").send().await?.error_for_status()?;
     ensure!(script.headers().get("content-encoding").is_some_and(|coding| coding == "gzip"));
@@ -78,7 +79,9 @@ async fn events_follow_what_a_job_does_through_every_member_and_end_with_the_lea
     }
     assert_eq!(first, ["job", "figures", "checkpoints", "exceptions"]);
     let passes = |told: &Value| told["vertices"].as_object().is_some_and(|vertices| vertices.len() == 1);
-    let busy = |told: &Value| told["vertices"].as_object().into_iter().flatten().any(|(_, vertex)| vertex["busy"].as_f64() > Some(0.1));
+    let busy = |told: &Value| {
+        told["vertices"].as_object().into_iter().flatten().any(|(_, vertex)| vertex["busy"].as_f64() > Some(0.1))
+    };
     of_job.wait_for("figures", |told| passes(told) && busy(told)).await?;
     of_job.wait_for("checkpoints", |told| told["counts"]["completed"].as_u64() >= Some(1)).await?;
     cluster.client.cancel(&job).await?;

@@ -37,8 +37,9 @@ const ONCE_INTERVAL: Duration = Duration::from_millis(1_500);
 /// The width of what is printed where no terminal says how wide it is.
 const PRINTED_WIDTH: u16 = 120;
 
-/// How long a request may take before the screen says so.
+/// How long a request may take, and be sent again while nobody leads, before the screen says so.
 const REQUEST_TIMEOUT_MS: u64 = 5_000;
+const RETRY_TIMEOUT_MS: u64 = 2_000;
 
 /// Keys that were pressed and not looked at.
 const KEYS_MAX: usize = 64;
@@ -47,7 +48,11 @@ const KEYS_MAX: usize = 64;
 const KEY_POLL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(options: Top) -> Result<()> {
-    let patience = ClientOptions { request_timeout_ms: REQUEST_TIMEOUT_MS, ..ClientOptions::default() };
+    let patience = ClientOptions {
+        request_timeout_ms: REQUEST_TIMEOUT_MS,
+        retry_timeout_ms: RETRY_TIMEOUT_MS,
+        ..ClientOptions::default()
+    };
     let client = Client::new(&options.cluster.jobmanager, &patience)?;
     let selected = match &options.job {
         Some(job) => Some(resolve_job(&client, job).await?),
@@ -58,7 +63,8 @@ pub(crate) async fn run(options: Top) -> Result<()> {
     // Before the terminal is taken: whoever mistyped the address reads why.
     looks.add(Look::take(&client, shown.selected.as_deref()).await?);
     if options.cluster.json {
-        let jobs: Vec<_> = looks.newest().into_iter().flat_map(|look| look.details.values()).map(|of| &of.job).collect();
+        let jobs: Vec<_> =
+            looks.newest().into_iter().flat_map(|look| look.details.values()).map(|of| &of.job).collect();
         let look = looks.newest().context("nothing was seen")?;
         return print_json(&serde_json::json!({
             "overview": look.overview, "members": look.group, "taskmanagers": look.task_managers, "jobs": jobs

@@ -94,13 +94,15 @@ fn head_lines(look: &Look, shown: &Shown) -> Vec<Line<'static>> {
     let (overview, group) = (&look.overview, &look.group);
     let from = look.from.trim_start_matches("http://").to_owned();
     let leader = group.leader.map_or_else(|| "nobody leads".to_owned(), |leader| format!("member {leader} leads"));
-    let members = if group.members.len() > 1 { format!("   {leader}, of {}", group.members.len()) } else { String::new() };
+    let members =
+        if group.members.len() > 1 { format!("   {leader}, of {}", group.members.len()) } else { String::new() };
     let slots = format!(
         "   {} TaskManagers   {} of {} slots free",
         overview.taskmanagers, overview.slots_available, overview.slots_total
     );
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    let first = Line::from(vec![Span::styled("Millrace ", bold), Span::raw(from), Span::raw(members), Span::raw(slots)]);
+    let first =
+        Line::from(vec![Span::styled("Millrace ", bold), Span::raw(from), Span::raw(members), Span::raw(slots)]);
     let second = match &shown.trouble {
         Some(trouble) => {
             let text = trouble.lines().next().unwrap_or_default().to_owned();
@@ -128,14 +130,7 @@ fn right(text: impl Into<String>) -> Cell<'static> {
     Cell::from(Line::raw(text.into()).right_aligned())
 }
 
-fn draw_jobs(
-    frame: &mut Frame<'_>,
-    area: Rect,
-    looks: &Looks,
-    look: &Look,
-    jobs: &[&JobSummary],
-    at: Option<usize>,
-) {
+fn draw_jobs(frame: &mut Frame<'_>, area: Rect, looks: &Looks, look: &Look, jobs: &[&JobSummary], at: Option<usize>) {
     if jobs.is_empty() {
         let text = "No job runs: `millrace run BUNDLE` starts one.";
         frame.render_widget(Paragraph::new(text).block(block(" Jobs ".to_owned())), area);

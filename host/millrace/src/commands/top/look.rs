@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use millrace_client::api::{
-    CheckpointCounts, ClusterOverview, GroupInfo, JobDetails, JobSummary, TaskManagerInfo,
-};
+use millrace_client::api::{CheckpointCounts, ClusterOverview, GroupInfo, JobDetails, JobSummary, TaskManagerInfo};
 use millrace_client::{Client, ClientError};
 use tokio::task::JoinSet;
 

@@ -84,8 +84,7 @@ mod tests {
             ..IoFigures::default()
         };
         let found = rates(&before, &now, 4, Duration::from_secs(2));
-        let expected =
-            Rates { busy: 0.5, backpressured: 1.0, records_in: 2_000.0, records_out: 0.0, bytes_out: 400.0 };
+        let expected = Rates { busy: 0.5, backpressured: 1.0, records_in: 2_000.0, records_out: 0.0, bytes_out: 400.0 };
         assert_eq!(found, expected);
         // It was restarted.
         assert_eq!(rates(&now, &before, 4, Duration::from_secs(2)), Rates::default());

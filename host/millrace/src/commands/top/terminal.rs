@@ -33,7 +33,8 @@ impl Taken {
         enable_raw_mode().context("the terminal does not give single keys: use --once")?;
         let guard = Guard;
         execute!(stdout(), EnterAlternateScreen).context("the terminal cannot be drawn on: use --once")?;
-        let terminal = Terminal::new(CrosstermBackend::new(stdout())).context("the terminal has no size: use --once")?;
+        let terminal =
+            Terminal::new(CrosstermBackend::new(stdout())).context("the terminal has no size: use --once")?;
         Ok(Self { terminal, _guard: guard })
     }
 }

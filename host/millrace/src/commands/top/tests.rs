@@ -17,7 +17,17 @@ const JOBS: [(&str, &str, &str); 3] = [
 ];
 
 fn counts(running: u32) -> Value {
-    let states = ["canceling", "canceled", "created", "scheduled", "deploying", "reconciling", "finished", "initializing", "failed"];
+    let states = [
+        "canceling",
+        "canceled",
+        "created",
+        "scheduled",
+        "deploying",
+        "reconciling",
+        "finished",
+        "initializing",
+        "failed",
+    ];
     let mut counts: BTreeMap<&str, u32> = states.map(|state| (state, 0)).into();
     counts.extend([("running", running), ("total", 4)]);
     json!(counts)
@@ -116,7 +126,8 @@ fn any_size_of_a_terminal_will_do() {
 fn keys_select_a_job_show_the_ended_ones_and_end() {
     let (looks, mut shown) = (looks(), Shown::default());
     let selected = |shown: &Shown| shown.selected.as_deref().and_then(|id| id.get(..1).map(str::to_owned));
-    for (code, expected) in [(KeyCode::Down, "b"), (KeyCode::Down, "b"), (KeyCode::Char('k'), "a"), (KeyCode::Up, "a")] {
+    for (code, expected) in [(KeyCode::Down, "b"), (KeyCode::Down, "b"), (KeyCode::Char('k'), "a"), (KeyCode::Up, "a")]
+    {
         assert_eq!(obey(&key(code), &looks, &mut shown), Next::Draw);
         assert_eq!(selected(&shown).as_deref(), Some(expected));
     }
