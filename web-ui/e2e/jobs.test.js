@@ -10,7 +10,8 @@ const OPTIONS = {
   "execution.checkpointing.interval": "500 ms",
   "restart-strategy.type": "fixed-delay",
   "restart-strategy.fixed-delay.attempts": "100",
-  "restart-strategy.fixed-delay.delay": "1 s",
+  // Long enough to be seen on the page.
+  "restart-strategy.fixed-delay.delay": "3 s",
   "jobmanager.scheduler": "adaptive",
 };
 
@@ -32,7 +33,7 @@ after(async () => {
 });
 
 afterEach(async (context) => {
-  if (context.error !== undefined && context.error !== null) await screenshot(page, `failed-${context.name.replaceAll(" ", "-")}`);
+  if (context.error !== undefined && context.error !== null) await screenshot(page, `failed-${context.name.replaceAll(/\W+/g, "-")}`);
 });
 
 /** Waits until the job on the page is in a state. */
@@ -48,6 +49,11 @@ function numberOf(locator, attribute, isWanted) {
   });
 }
 
+/** The label of an edge out of a vertex, which has its rate. */
+function edgeFrom({ id }) {
+  return page.locator(`[data-testid^="edge-${id}-"]`);
+}
+
 /** Opens a dialog of the job's actions and returns it. */
 async function dialogOf(action) {
   await page.getByRole("group", { name: "Actions" }).getByRole("button", { name: action }).click();
@@ -60,7 +66,7 @@ test("a bundle that is dropped shows what it is and what it would do, and runs",
   await page.getByRole("link", { name: "Submit" }).click();
   await drop(page, page.getByTestId("drop-zone"), exampleBundle("nexmark"), "nexmark.mrb");
   await page.getByTestId("manifest").getByText("nexmark").first().waitFor();
-  await page.getByLabel("Arguments").fill("--query q5 --rate 5000");
+  await page.getByLabel("Arguments").fill("--query q5 --rate 5000 --events-per-second 500");
   await page.getByLabel("Parallelism").fill("2");
   await page.getByLabel("Options").fill(Object.entries(OPTIONS).map((option) => option.join("=")).join("\n"));
   await page.getByTestId("plan").getByText("Source: events").first().waitFor();
@@ -72,11 +78,10 @@ test("a bundle that is dropped shows what it is and what it would do, and runs",
 
 test("the graph moves: records flow, and watermarks with them", async () => {
   const { vertices } = await cluster.get(`/jobs/${job}`);
-  const rate = page.locator('[data-testid^="edge-"][data-rate]').first();
-  await numberOf(rate, "data-rate", (found) => found > 1_000);
-  const sink = page.getByTestId(`vertex-${vertices.at(-1).id}`);
-  const watermark = () => sink.getByText(/\d\d:\d\d:\d\d/).first().textContent();
-  const first = await watermark();
+  await numberOf(edgeFrom(vertices[0]), "data-rate", (found) => found > 1_000);
+  const consumer = page.getByTestId(`vertex-${vertices[1].id}`);
+  const watermark = async () => /watermark\D*(\d.*)$/.exec(await consumer.textContent())?.[1];
+  const first = await until("there is a watermark", watermark);
   await until("the watermark moves", async () => (await watermark()) !== first);
   assert.equal(await page.getByTestId("connection").getAttribute("data-state"), "live");
 });
@@ -109,7 +114,8 @@ test("a job whose TaskManager dies fails, recovers and tells why", async () => {
   await page.getByRole("tab", { name: /Exceptions/ }).click();
   await page.getByTestId("root-exception").getByText(/TaskManager/).first().waitFor();
   await page.getByRole("tab", { name: "Graph" }).click();
-  await numberOf(page.locator('[data-testid^="edge-"][data-rate]').first(), "data-rate", (found) => found > 0);
+  const { vertices } = await cluster.get(`/jobs/${job}`);
+  await numberOf(edgeFrom(vertices[0]), "data-rate", (found) => found > 0);
   await page.getByRole("link", { name: "TaskManagers" }).click();
   await page.getByText(/2 TaskManagers/).first().waitFor();
 });
