@@ -23,12 +23,12 @@ export function VertexList({ job, figures, selected, onSelect }: VertexListProps
               <th scope="col">Name</th>
               <th scope="col">State</th>
               <th scope="col" className="num">Parallelism</th>
-              <th scope="col">Load</th>
+              <th scope="col">Busy / backpressured</th>
               <th scope="col" className="num">Records in</th>
               <th scope="col" className="num">Records out</th>
-              <th scope="col" className="num">Bytes in</th>
-              <th scope="col" className="num">Bytes out</th>
-              <th scope="col" className="num">Duration</th>
+              <th scope="col" className="num extra">Bytes in</th>
+              <th scope="col" className="num extra">Bytes out</th>
+              <th scope="col" className="num extra">Duration</th>
             </tr>
           </thead>
           <tbody>
@@ -43,15 +43,15 @@ export function VertexList({ job, figures, selected, onSelect }: VertexListProps
                     {current === undefined ? "–" : (
                       <>
                         <LoadBar busy={current.busy} pressed={current.backPressured} />
-                        <span className="small dim">{formatShare(current.busy)} busy, {formatShare(current.backPressured)} backpr.</span>
+                        <span className="small dim nowrap">{formatShare(current.busy)} / {formatShare(current.backPressured)}</span>
                       </>
                     )}
                   </td>
                   <td className="num"><Total value={formatShort(vertex.metrics["read-records"])} rate={current?.recordsInPerSecond} /></td>
                   <td className="num"><Total value={formatShort(vertex.metrics["write-records"])} rate={current?.recordsOutPerSecond} /></td>
-                  <td className="num">{formatBytes(vertex.metrics["read-bytes"])}</td>
-                  <td className="num">{formatBytes(vertex.metrics["write-bytes"])}</td>
-                  <td className="num">{formatDuration(elapsed(vertex["start-time"], vertex["end-time"], now))}</td>
+                  <td className="num extra">{formatBytes(vertex.metrics["read-bytes"])}</td>
+                  <td className="num extra">{formatBytes(vertex.metrics["write-bytes"])}</td>
+                  <td className="num extra">{formatDuration(elapsed(vertex["start-time"], vertex["end-time"], now))}</td>
                 </tr>
               );
             })}

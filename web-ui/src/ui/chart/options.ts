@@ -63,7 +63,7 @@ export function optionsOf(spec: ChartSpec, width: number, height: number): uPlot
       y: { range: (_: uPlot, __: number, max: number) => [0, Math.max(max * 1.08, spec.maxAtLeast ?? 0) || 1] },
     },
     axes: [
-      { ...look, space: 70, ...(spec.axis === "time" ? { values: times } : {}) },
+      { ...look, size: 24, space: 70, ...(spec.axis === "time" ? { values: times } : {}) },
       { ...look, size: 58, space: 34, values: (_: uPlot, ticks: number[]) => ticks.map((tick) => spec.format(tick)) },
     ],
     series: [{}, ...series],
