@@ -57,7 +57,6 @@ export function VertexPanel({ job, vertex, history, panel, onPanel, onClose }: V
       <header>
         <h2 ref={heading} tabIndex={-1} className="wrap-anywhere">{vertex.name}</h2>
         <StateBadge state={vertex.status} />
-        <span className="spread" />
         <ActionIcon variant="subtle" color="gray" aria-label="Close the vertex" onClick={onClose}><Icon name="close" /></ActionIcon>
       </header>
       <RouteTabs label="Parts of the vertex" tabs={TABS} value={tab} onChange={onPanel}>
