@@ -16,7 +16,7 @@ export function VertexList({ job, figures, selected, onSelect }: VertexListProps
   const now = useNow();
   return (
     <Panel title="Vertices" flush testid="vertices">
-      <div className="scroll-x" tabIndex={0} role="group" aria-label="Vertices: scrolls">
+      <div className="scroll-x tall" tabIndex={0} role="group" aria-label="Vertices: scrolls">
         <table className="table vertices">
           <thead>
             <tr>
