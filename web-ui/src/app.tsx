@@ -62,6 +62,11 @@ function pageOf(route: Route) {
     case "jobmanagers":
       return <JobManagersPage route={route} />;
     default:
-      return <Notice title="There is no such page">The address may be mistyped. The navigation leads to all pages.</Notice>;
+      return (
+        <>
+          <h1 className="visually-hidden">No such page</h1>
+          <Notice title="There is no such page">The address may be mistyped. The navigation leads to all pages.</Notice>
+        </>
+      );
   }
 }

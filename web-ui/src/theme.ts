@@ -10,11 +10,16 @@ const danger: MantineColorsTuple = [
   "#fdecec", "#f9d6d6", "#f0aaaa", "#e87b7b", "#e15353", "#dd3a3a", "#db2d2d", "#b42323", "#a01e1e", "#8c1717",
 ];
 
+/** The neutrals of tokens.css, where Mantine looks for its own. */
+const dark: MantineColorsTuple = [
+  "#e4e9ee", "#c2cad3", "#9ba7b4", "#7b8794", "#4a5664", "#39434f", "#222a33", "#181e25", "#141a20", "#11151a",
+];
+
 const sans = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'Liberation Sans', sans-serif";
 
 export const theme = createTheme({
   primaryColor: "mill",
-  colors: { mill, danger },
+  colors: { mill, danger, dark },
   primaryShade: { light: 7, dark: 7 },
   fontFamily: sans,
   fontFamilyMonospace: "ui-monospace, 'SF Mono', 'Cascadia Mono', 'Liberation Mono', monospace",

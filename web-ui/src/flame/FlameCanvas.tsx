@@ -1,9 +1,9 @@
 /** The picture of a flame graph. A click looks at a frame; the list of functions beside it says the same in words. */
 import { useComputedColorScheme, useMantineTheme } from "@mantine/core";
-import { useElementSize } from "@mantine/hooks";
 import { useEffect, useMemo, useRef, useState } from "react";
 import type { FlameNode } from "../api/types";
 import { formatCount, formatShare } from "../format/numbers";
+import { useWidth } from "../ui/useWidth";
 import { type Frame, frameAt, hueOf, layFlame } from "./fold";
 
 const ROW_PX = 20;
@@ -18,7 +18,8 @@ interface FlameCanvasProps {
 }
 
 export function FlameCanvas({ root, focus, onFocus, search }: FlameCanvasProps) {
-  const { ref: box, width } = useElementSize();
+  const box = useRef<HTMLDivElement>(null);
+  const width = useWidth(box);
   const canvas = useRef<HTMLCanvasElement>(null);
   const dark = useComputedColorScheme("light", { getInitialValueInEffect: false }) === "dark";
   const font = `11px ${useMantineTheme().fontFamilyMonospace ?? "monospace"}`;

@@ -24,12 +24,11 @@ export const GraphNode = memo(function GraphNode({ node, laid, vertex, figures, 
   const parallelism = vertex?.parallelism ?? node.parallelism;
   const desired = vertex?.["desired-parallelism"];
   const name = vertex?.name ?? operators.map((operator) => operator.name).join(" -> ");
-  const load = figures === undefined ? "" : `, busy ${formatShare(busy)}, backpressured ${formatShare(pressed)}`;
   const style = { left: laid.x, top: laid.y, width: laid.width, height: laid.height, "--busy": `${busy * 48}%`, "--pressed": `${pressed * 62}%` };
   const content = (
     <>
       <span className={`gnode-head ${vertex === undefined ? "" : `tone-${toneOf(vertex.status)}`}`}>
-        {vertex !== undefined && <span className={`dot tone-${toneOf(vertex.status)}`} title={vertex.status} />}
+        {vertex !== undefined && <span className={`dot tone-${toneOf(vertex.status)}`} title={vertex.status}><span className="visually-hidden">{vertex.status}</span></span>}
         <strong className="ellipsis">{shortName(operators, name)}</strong>
         <span className="gnode-parallelism">×{parallelism}{desired !== undefined && desired !== parallelism ? `/${desired}` : ""}</span>
       </span>
@@ -49,7 +48,7 @@ export const GraphNode = memo(function GraphNode({ node, laid, vertex, figures, 
       <span className="gnode-foot">
         {figures !== undefined && (
           <>
-            <LoadBar busy={busy} pressed={pressed} />
+            <span aria-hidden="true"><LoadBar busy={busy} pressed={pressed} /></span>
             <span className="gnode-line"><span>{formatShare(busy)} busy</span><span>{formatShare(pressed)} backpressured</span></span>
             <span className="gnode-line dim"><span>watermark</span><span className="ellipsis">{formatWatermark(figures.watermark)}</span></span>
           </>
@@ -60,8 +59,7 @@ export const GraphNode = memo(function GraphNode({ node, laid, vertex, figures, 
   if (onSelect === undefined) return <div className="gnode" role="img" aria-label={`${name}, parallelism ${parallelism}`} style={style}>{content}</div>;
   return (
     <button type="button" className="gnode" style={style} aria-pressed={selected} data-testid={`vertex-${node.id}`}
-      data-status={vertex?.status} data-busy={busy.toFixed(3)} data-backpressured={pressed.toFixed(3)} data-load={loadWord(figures)}
-      aria-label={`${name}, ${vertex?.status ?? ""}, parallelism ${parallelism}${load}`} onClick={() => onSelect(node.id)}>
+      data-status={vertex?.status} data-busy={busy.toFixed(3)} data-backpressured={pressed.toFixed(3)} data-load={loadWord(figures)} title={name} onClick={() => onSelect(node.id)}>
       {content}
     </button>
   );

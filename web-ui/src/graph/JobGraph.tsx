@@ -3,7 +3,6 @@
  * Vertices are buttons, in the order of the data's way.
  */
 import { ActionIcon, useComputedColorScheme } from "@mantine/core";
-import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useEffect, useMemo, useRef, useState } from "react";
 import type { FiguresEvent, Plan, VertexSummary } from "../api/types";
 import { formatRate } from "../format/numbers";
@@ -13,6 +12,7 @@ import { GraphNode } from "./GraphNode";
 import "./graph.css";
 import { type Direction, edgePath, type Layout } from "./layout";
 import { type EdgeRates, edgeRates, edgeWidth } from "./rates";
+import { useWidth } from "../ui/useWidth";
 import { useDragScroll } from "./useDragScroll";
 import { useLayout } from "./useLayout";
 
@@ -34,9 +34,8 @@ interface JobGraphProps {
 }
 
 export function JobGraph({ plan, vertices = [], figures, selected = null, onSelect }: JobGraphProps) {
-  const { ref: sizeRef, width } = useElementSize();
   const scroller = useRef<HTMLDivElement>(null);
-  const ref = useMergedRef(sizeRef, scroller);
+  const width = useWidth(scroller);
   const direction: Direction = width === 0 || width >= WIDE_PX_MIN ? "LR" : "TB";
   const layout = useLayout(plan, direction);
   const [chosen, setChosen] = useState<number | null>(null);
@@ -50,7 +49,7 @@ export function JobGraph({ plan, vertices = [], figures, selected = null, onSele
   const fitAll = () => layout !== null && setChosen(Math.max(ZOOM_MIN, Math.min(1, width / layout.width, HEIGHT_PX_MAX / layout.height)));
   return (
     <div className="graph" data-testid="graph" role="group" aria-label="Graph of the job">
-      <div ref={ref} className="graph-scroll" tabIndex={0} aria-label="Graph: scrolls" role="group"
+      <div ref={scroller} className="graph-scroll" tabIndex={0} aria-label="Graph: scrolls" role="group"
         style={{ height: layout === null ? 240 : Math.min(HEIGHT_PX_MAX, Math.max(180, layout.height * scale + 2)) }}>
         {layout === null ? <Loading label="Laying the graph out" /> : (
           <Layer plan={plan} layout={layout} direction={direction} scale={scale} vertices={vertices} figures={figures} selected={selected} onSelect={onSelect} width={width} />

@@ -50,7 +50,7 @@ function Charts({ path, names, wanted, aggregation }: ChartsProps) {
         placeholder={chosen.length === 0 ? "choose metrics" : ""} nothingFoundMessage="no such metric" clearButtonProps={{ "aria-label": "Choose none" }} />
       <div className="grid" style={{ "--column": "260px" } as React.CSSProperties}>
         {chosen.map((name) => (
-          <Chart key={name} title={name} x={history[name]?.at ?? []} axis="time" format={formatOf(name)} height={96}
+          <Chart key={name} title={name} x={history[name]?.at ?? []} axis="time" format={formatOf(name)} binary={formatOf(name) === formatBytes} height={96}
             series={[{ label: aggregation ?? "", color: "accent", values: history[name]?.values ?? [], area: true }]} />
         ))}
       </div>

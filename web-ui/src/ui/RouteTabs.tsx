@@ -1,6 +1,6 @@
 /** Tabs whose choice stands in the route. */
 import { Tabs } from "@mantine/core";
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
 
 export interface Tab {
   value: string;
@@ -17,9 +17,17 @@ interface RouteTabsProps {
 }
 
 export function RouteTabs({ label, tabs, value, onChange, children }: RouteTabsProps) {
+  const list = useRef<HTMLDivElement>(null);
+  // Where the tabs scroll the chosen one is in sight.
+  useEffect(() => {
+    const chosen = list.current?.querySelector<HTMLElement>('[aria-selected="true"]');
+    if (list.current !== null && chosen !== null && chosen !== undefined) {
+      list.current.scrollLeft = chosen.offsetLeft - (list.current.clientWidth - chosen.offsetWidth) / 2;
+    }
+  }, [value]);
   return (
     <Tabs value={value} onChange={(chosen) => chosen !== null && onChange(chosen)} keepMounted={false} className="tabs">
-      <Tabs.List aria-label={label}>
+      <Tabs.List aria-label={label} ref={list}>
         {tabs.map((tab) => (
           <Tabs.Tab key={tab.value} value={tab.value}>{tab.label}</Tabs.Tab>
         ))}

@@ -29,7 +29,12 @@ export default function JobPage({ id, route }: { id: string; route: Route }) {
   if (over !== ended) setEnded(over);
   useDerivedFigures(job.data, live);
   usePageTitle(job.data?.name ?? "Job");
-  return <Shown of={job} what={`Job ${id}`}>{(found) => <Found job={found} route={route} pollMs={pollMs} />}</Shown>;
+  return (
+    <>
+      {job.data === undefined && <h1 className="visually-hidden">Job {id}</h1>}
+      <Shown of={job} what={`Job ${id}`}>{(found) => <Found job={found} route={route} pollMs={pollMs} />}</Shown>
+    </>
+  );
 }
 
 interface FoundProps {

@@ -1,5 +1,6 @@
 /** The states of the job, of its vertices and of their subtasks over time, on one scale. */
 import { useQueries } from "@tanstack/react-query";
+import { SegmentedControl } from "@mantine/core";
 import { useState } from "react";
 import { getJson } from "../../api/client";
 import { keys } from "../../api/keys";
@@ -31,6 +32,7 @@ export function TimelineTab({ job }: { job: JobDetails }) {
   const clock = useNow();
   const now = over ? job["end-time"] : Math.max(job.now, clock);
   const [open, setOpen] = useState<string | null>(null);
+  const [scale, setScale] = useState("life");
   const pollMs = over || job.vertices.length > LIVE_VERTICES_MAX ? false : 3_000;
   const times = useQueries({
     queries: job.vertices.map(({ id }) => {
@@ -52,14 +54,27 @@ export function TimelineTab({ job }: { job: JobDetails }) {
   });
   const failed = times.find((look) => look.error !== null)?.error;
   const from = job["start-time"];
+  const to = scale === "start" ? startedAt(rows, now) : now;
   const states = [...new Set(rows.flatMap((row) => row.phases.map((phase) => phase.state)))];
   return (
-    <Panel title="Timeline" aside={<Legend states={states} />}>
+    <Panel title="Timeline" aside={
+      <>
+        <Legend states={states} />
+        <SegmentedControl size="xs" aria-label="Scale" value={scale} onChange={setScale} data={[{ value: "life", label: "whole life" }, { value: "start", label: "start" }]} />
+      </>
+    }>
       {failed != null && <Failed error={failed} what="Times of subtasks" />}
-      <Gantt rows={rows} from={from} span={Math.max(1, now - from)} />
-      <div className="gantt-scale dim small"><span>{formatTime(from)}</span><span>{formatTime(now)}</span></div>
+      <Gantt rows={rows} from={from} span={Math.max(1, to - from)} />
+      <div className="gantt-scale dim small"><span>{formatTime(from)}</span><span>{scale === "start" ? `${formatDuration(to - from)} later` : formatTime(now)}</span></div>
     </Panel>
   );
+}
+
+/** When all that is shown runs, and a little later, so that one sees that it does. */
+function startedAt(rows: readonly Row[], now: number): number {
+  const running = rows.flatMap((row) => row.phases.filter((phase) => phase.state === "RUNNING").map((phase) => phase.from));
+  const first = Math.min(...rows.flatMap((row) => row.phases.map((phase) => phase.from)));
+  return running.length === 0 ? now : Math.min(now, Math.max(...running) + (Math.max(...running) - first) * 0.15);
 }
 
 function Gantt({ rows, from, span }: { rows: readonly Row[]; from: number; span: number }) {

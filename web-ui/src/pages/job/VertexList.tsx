@@ -16,19 +16,19 @@ export function VertexList({ job, figures, selected, onSelect }: VertexListProps
   const now = useNow();
   return (
     <Panel title="Vertices" flush testid="vertices">
-      <div className="scroll-x" tabIndex={0} role="group" aria-label="Vertices: scrolls">
+      <div className="scroll-x tall" tabIndex={0} role="group" aria-label="Vertices: scrolls">
         <table className="table vertices">
           <thead>
             <tr>
               <th scope="col">Name</th>
               <th scope="col">State</th>
               <th scope="col" className="num">Parallelism</th>
-              <th scope="col">Load</th>
+              <th scope="col">Busy / backpressured</th>
               <th scope="col" className="num">Records in</th>
               <th scope="col" className="num">Records out</th>
-              <th scope="col" className="num">Bytes in</th>
-              <th scope="col" className="num">Bytes out</th>
-              <th scope="col" className="num">Duration</th>
+              <th scope="col" className="num extra">Bytes in</th>
+              <th scope="col" className="num extra">Bytes out</th>
+              <th scope="col" className="num extra">Duration</th>
             </tr>
           </thead>
           <tbody>
@@ -43,15 +43,15 @@ export function VertexList({ job, figures, selected, onSelect }: VertexListProps
                     {current === undefined ? "–" : (
                       <>
                         <LoadBar busy={current.busy} pressed={current.backPressured} />
-                        <span className="small dim">{formatShare(current.busy)} busy, {formatShare(current.backPressured)} backpr.</span>
+                        <span className="small dim nowrap">{formatShare(current.busy)} / {formatShare(current.backPressured)}</span>
                       </>
                     )}
                   </td>
                   <td className="num"><Total value={formatShort(vertex.metrics["read-records"])} rate={current?.recordsInPerSecond} /></td>
                   <td className="num"><Total value={formatShort(vertex.metrics["write-records"])} rate={current?.recordsOutPerSecond} /></td>
-                  <td className="num">{formatBytes(vertex.metrics["read-bytes"])}</td>
-                  <td className="num">{formatBytes(vertex.metrics["write-bytes"])}</td>
-                  <td className="num">{formatDuration(elapsed(vertex["start-time"], vertex["end-time"], now))}</td>
+                  <td className="num extra">{formatBytes(vertex.metrics["read-bytes"])}</td>
+                  <td className="num extra">{formatBytes(vertex.metrics["write-bytes"])}</td>
+                  <td className="num extra">{formatDuration(elapsed(vertex["start-time"], vertex["end-time"], now))}</td>
                 </tr>
               );
             })}

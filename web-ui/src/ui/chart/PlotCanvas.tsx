@@ -1,7 +1,8 @@
 /** The drawing of a chart. Loaded with the first chart. */
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { useWidth } from "../useWidth";
 import { type ChartSpec, optionsOf } from "./options";
 
 export interface PlotCanvasProps {
@@ -17,19 +18,11 @@ export interface PlotCanvasProps {
 export default function PlotCanvas({ spec, x, height, scheme, onPoint }: PlotCanvasProps) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const [width, setWidth] = useState(0);
+  const width = useWidth(host);
   const shape = `${scheme} ${spec.axis} ${spec.series.map((one) => `${one.label}/${one.color}`).join()}`;
   const data: uPlot.AlignedData = [x as number[], ...spec.series.map((one) => one.values as (number | null)[])];
   const latest = useRef({ spec, data, onPoint });
   latest.current = { spec, data, onPoint };
-
-  useEffect(() => {
-    const element = host.current;
-    if (element === null) return undefined;
-    const observer = new ResizeObserver(([entry]) => setWidth(Math.floor(entry?.contentRect.width ?? 0)));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
 
   useEffect(() => {
     const element = host.current;

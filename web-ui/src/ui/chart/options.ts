@@ -18,6 +18,8 @@ export interface ChartSpec {
   format: (value: number | null) => string;
   /** What the horizontal axis counts: seconds since 1970, or just numbers. */
   axis: "time" | "number";
+  /** Values are bytes: the axis counts in powers of two. */
+  binary?: boolean;
   /** The top of the vertical axis at least. */
   maxAtLeast?: number;
 }
@@ -25,6 +27,10 @@ export interface ChartSpec {
 const VARIABLES: Record<ChartColor, string> = {
   accent: "--m-accent", busy: "--m-busy", pressed: "--m-pressed", idle: "--m-line-strong", dim: "--m-dim", bad: "--m-bad", ok: "--m-ok",
 };
+
+/** Steps of axes: whole numbers, and powers of two. */
+const DECIMAL = [1, 2, 5].flatMap((step) => [0, 1, 2, 3, 4, 5, 6].map((power) => step * 10 ** power)).sort((a, b) => a - b);
+const BINARY = Array.from({ length: 45 }, (_, power) => 2 ** power);
 
 const FONT = "11px system-ui, sans-serif";
 
@@ -59,12 +65,13 @@ export function optionsOf(spec: ChartSpec, width: number, height: number): uPlot
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     scales: {
-      x: { time: spec.axis === "time" },
+      // Bars at the ends are as wide as the others.
+      x: spec.axis === "time" ? { time: true } : { time: false, range: (_: uPlot, min: number, max: number) => [min - 0.6, max + 0.6] },
       y: { range: (_: uPlot, __: number, max: number) => [0, Math.max(max * 1.08, spec.maxAtLeast ?? 0) || 1] },
     },
     axes: [
-      { ...look, space: 70, ...(spec.axis === "time" ? { values: times } : {}) },
-      { ...look, size: 58, space: 34, values: (_: uPlot, ticks: number[]) => ticks.map((tick) => spec.format(tick)) },
+      { ...look, size: 24, space: 70, ...(spec.axis === "time" ? { values: times } : { incrs: DECIMAL }) },
+      { ...look, size: 58, space: 30, ...(spec.binary ? { incrs: BINARY } : {}), values: (_: uPlot, ticks: number[]) => ticks.map((tick) => spec.format(tick)) },
     ],
     series: [{}, ...series],
   };

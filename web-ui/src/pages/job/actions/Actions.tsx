@@ -19,7 +19,7 @@ export function Actions({ job }: { job: JobDetails }) {
   const [open, setOpen] = useState<string | null>(null);
   if (isTerminal(job.state)) return null;
   return (
-    <div className="row" role="group" aria-label="Actions">
+    <div className="row jobactions" role="group" aria-label="Actions">
       {ACTIONS.map(({ label, danger, whileRunning, Dialog }) => (
         <span key={label}>
           <Button variant={danger ? "outline" : "default"} color={danger ? "danger" : "mill"} disabled={whileRunning && job.state !== "RUNNING"}

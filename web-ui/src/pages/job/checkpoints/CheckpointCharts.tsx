@@ -18,7 +18,7 @@ export function CheckpointCharts({ history }: { history: readonly Checkpoint[] }
         <div className="stack">
           <Chart title="Duration" x={x} axis="number" format={formatDuration} height={92} describe={describe}
             series={[{ label: "end to end", color: "accent", values: of("end_to_end_duration"), bars: true }]} />
-          <Chart title="Size" x={x} axis="number" format={formatBytes} height={92} describe={describe} series={[
+          <Chart title="Size" x={x} axis="number" format={formatBytes} binary height={92} describe={describe} series={[
             { label: "state", color: "dim", values: of("state_size") },
             { label: "written", color: "accent", values: of("checkpointed_size"), bars: true },
           ]} />

@@ -30,7 +30,7 @@ export function LoadPart({ vertex, history, node }: LoadPartProps) {
         { label: "in", color: "dim", values: of("recordsInPerSecond") },
         { label: "out", color: "accent", values: of("recordsOutPerSecond"), area: true },
       ]} />
-      <Chart title="Bytes" x={x} axis="time" format={bytes} height={100} series={[
+      <Chart title="Bytes" x={x} axis="time" format={bytes} binary height={100} series={[
         { label: "in", color: "dim", values: of("bytesInPerSecond") },
         { label: "out", color: "accent", values: of("bytesOutPerSecond"), area: true },
       ]} />

@@ -45,8 +45,9 @@ export function VertexPanel({ job, vertex, history, panel, onPanel, onClose }: V
   const heading = useRef<HTMLHeadingElement>(null);
   const tab = tabOf(TABS, panel);
   const node = job.plan.nodes.find((found) => found.id === vertex.id);
-  // Whoever chose the vertex goes on here.
+  // Whoever chose the vertex goes on here; whoever came by a link begins at the top.
   useEffect(() => {
+    if (document.activeElement === document.body) return;
     heading.current?.focus({ preventScroll: true });
     heading.current?.scrollIntoView({ block: "nearest" });
   }, []);
@@ -56,7 +57,6 @@ export function VertexPanel({ job, vertex, history, panel, onPanel, onClose }: V
       <header>
         <h2 ref={heading} tabIndex={-1} className="wrap-anywhere">{vertex.name}</h2>
         <StateBadge state={vertex.status} />
-        <span className="spread" />
         <ActionIcon variant="subtle" color="gray" aria-label="Close the vertex" onClick={onClose}><Icon name="close" /></ActionIcon>
       </header>
       <RouteTabs label="Parts of the vertex" tabs={TABS} value={tab} onChange={onPanel}>
