@@ -56,7 +56,7 @@ export const GraphNode = memo(function GraphNode({ node, laid, vertex, figures, 
       </span>
     </>
   );
-  if (onSelect === undefined) return <div className="gnode" role="img" aria-label={`${name}, parallelism ${parallelism}`} style={style}>{content}</div>;
+  if (onSelect === undefined) return <div className="gnode" style={style} title={name}>{content}</div>;
   return (
     <button type="button" className="gnode" style={style} aria-pressed={selected} data-testid={`vertex-${node.id}`}
       data-status={vertex?.status} data-busy={busy.toFixed(3)} data-backpressured={pressed.toFixed(3)} data-load={loadWord(figures)} title={name} onClick={() => onSelect(node.id)}>
