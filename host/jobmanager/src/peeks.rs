@@ -49,16 +49,17 @@ impl Dispatcher {
         let index = graph.vertex_index(vertex);
         let index = index.ok_or_else(|| DispatcherError::NotFound(format!("JobVertex {vertex} not found")))?;
         let edge = edge_of(graph, index, output)?;
-        let target = graph.vertices.get(edge.target_vertex).into_iter().flat_map(|vertex| &vertex.nodes);
-        let target = target.clone().find(|(node, _)| *node == edge.target);
+        let mut operators = graph.vertices.get(edge.target_vertex).into_iter().flat_map(|vertex| &vertex.nodes);
+        let target = operators.find(|(node, _)| *node == edge.target);
         let target_uid = target.map(|(_, node)| node.uid.clone()).unwrap_or_default();
-        let limit = limit.clamp(1, PEEK_RECORDS_MAX);
+        let limit = limit.clamp(1, PEEK_RECORDS_MAX - 1);
         let question = Question::Peek(PeekRequest {
             job,
             vertex,
             target_uid,
             target_port: edge.target_port,
-            records_max: limit,
+            // One more tells whether there are more.
+            records_max: limit + 1,
             wait_ms: PEEK_WAIT_MS_MAX,
         });
         let tasks = live_tasks(&view).into_iter().filter(|(attempt, _)| attempt.vertex == vertex);
