@@ -13,7 +13,10 @@ export interface Operator {
 export function operatorsOf(node: Pick<PlanNode, "description" | "millrace">): Operator[] {
   const told = node.millrace?.operators;
   if (told !== undefined && told.length > 0) {
-    return told.map(({ name, uid, kind, component, segment }) => ({ name, uid, kind, component: component ?? null, segment: segment ?? null }));
+    // The description says of each what it is: "Source: lines".
+    const described = chainOf(node.description);
+    const named = (name: string, at: number) => (described.length === told.length && described[at]?.endsWith(name) ? described[at] : name);
+    return told.map(({ name, uid, kind, component, segment }, at) => ({ name: named(name, at), uid, kind, component: component ?? null, segment: segment ?? null }));
   }
   return chainOf(node.description).map((name) => ({ name, uid: null, kind: null, component: null, segment: null }));
 }
