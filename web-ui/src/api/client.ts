@@ -54,11 +54,15 @@ async function request(method: string, path: string, body?: BodyInit, headers?: 
   return response;
 }
 
+/** What Flink's servers say of a path that they do not have. */
+const NO_SUCH_PATH = "Unable to load requested file";
+
 async function errorText(response: Response): Promise<string> {
   const fallback = `The cluster answered ${response.status}.`;
   try {
     const body = (await response.json()) as Partial<ErrorBody>;
-    return body.errors?.length ? body.errors.join("\n") : fallback;
+    const text = body.errors?.length ? body.errors.join("\n") : fallback;
+    return text.startsWith(NO_SUCH_PATH) ? "This cluster does not offer it." : text;
   } catch {
     return fallback;
   }

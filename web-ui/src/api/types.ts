@@ -6,4 +6,5 @@ export type * from "./types/common";
 export type * from "./types/events";
 export type * from "./types/jobs";
 export type * from "./types/operations";
+export type * from "./types/rescales";
 export type * from "./types/vertices";

@@ -45,15 +45,13 @@ export const GraphNode = memo(function GraphNode({ node, laid, vertex, figures, 
         ))}
         {operators.length > shown.length && <span className="operator dim">and {operators.length - shown.length} more</span>}
       </span>
-      <span className="gnode-foot">
-        {figures !== undefined && (
-          <>
-            <span aria-hidden="true"><LoadBar busy={busy} pressed={pressed} /></span>
-            <span className="gnode-line"><span>{formatShare(busy)} busy</span><span>{formatShare(pressed)} backpressured</span></span>
-            <span className="gnode-line dim"><span>watermark</span><span className="ellipsis">{formatWatermark(figures.watermark)}</span></span>
-          </>
-        )}
-      </span>
+      {figures !== undefined && (
+        <span className="gnode-foot">
+          <span aria-hidden="true"><LoadBar busy={busy} pressed={pressed} /></span>
+          <span className="gnode-line"><span>{formatShare(busy)} busy</span><span>{formatShare(pressed)} backpressured</span></span>
+          <span className="gnode-line dim"><span>watermark</span><span className="ellipsis">{formatWatermark(figures.watermark)}</span></span>
+        </span>
+      )}
     </>
   );
   if (onSelect === undefined) return <div className="gnode" style={style} title={name}>{content}</div>;

@@ -31,8 +31,18 @@ describe("operators", () => {
     ]);
   });
 
+  it("of the host are not fused, though they stand in one segment", () => {
+    const operators = ["a", "b"].map((name) => ({ uid: name, name, kind: "native" as const, segment: 0 }));
+    expect(segmentsOf(operatorsOf({ description: "unused", millrace: { operators } })).map(({ fused }) => fused)).toEqual([false]);
+  });
+
+  it("are named as the description has them", () => {
+    const operators = ["lines", "split"].map((name) => ({ uid: name, name, kind: "native" as const, segment: 0 }));
+    expect(operatorsOf({ description: "Source: lines<br/>+- split<br/>", millrace: { operators } }).map(({ name }) => name)).toEqual(["Source: lines", "split"]);
+  });
+
   it("that are many do not make a vertex higher and higher", () => {
-    const chain = (length: number) => nodeHeight(Array.from({ length }, (_, at) => ({ name: `o${at}`, uid: null, kind: null, segment: null })));
+    const chain = (length: number) => nodeHeight(Array.from({ length }, (_, at) => ({ name: `o${at}`, uid: null, kind: null, component: null, segment: null })));
     expect(chain(3)).toBeGreaterThan(chain(1));
     expect(chain(30)).toBe(chain(7));
   });

@@ -16,6 +16,8 @@ const HEAD_HEIGHT = 34;
 const OPERATOR_HEIGHT = 19;
 const SEGMENT_GAP = 4;
 const FOOT_HEIGHT = 58;
+/** Below the operators of a plan, which has no figures. */
+const PLAIN_FOOT_HEIGHT = 10;
 
 export type Direction = "LR" | "TB";
 
@@ -43,18 +45,19 @@ export interface Layout {
   height: number;
 }
 
-export function nodeHeight(operators: readonly Operator[]): number {
+export function nodeHeight(operators: readonly Operator[], plain = false): number {
   const shown = operators.slice(0, OPERATORS_SHOWN_MAX);
   const rows = shown.length + (operators.length > shown.length ? 1 : 0);
-  return HEAD_HEIGHT + rows * OPERATOR_HEIGHT + segmentsOf(shown).length * SEGMENT_GAP + FOOT_HEIGHT;
+  return HEAD_HEIGHT + rows * OPERATOR_HEIGHT + segmentsOf(shown).length * SEGMENT_GAP + (plain ? PLAIN_FOOT_HEIGHT : FOOT_HEIGHT);
 }
 
-export function layoutPlan(plan: Plan, direction: Direction): Layout {
+/** `plain`: of a plan that does not run. */
+export function layoutPlan(plan: Plan, direction: Direction, plain = false): Layout {
   const graph = new graphlib.Graph({ multigraph: true });
   const wide = direction === "LR";
   graph.setGraph({ rankdir: direction, nodesep: wide ? 26 : 30, ranksep: wide ? 112 : 62, marginx: 12, marginy: 12 });
   for (const node of plan.nodes) {
-    graph.setNode(node.id, { width: NODE_WIDTH, height: nodeHeight(operatorsOf(node)) });
+    graph.setNode(node.id, { width: NODE_WIDTH, height: nodeHeight(operatorsOf(node), plain) });
   }
   const known = new Set(plan.nodes.map((node) => node.id));
   const strategies = new Map<string, string>();

@@ -6,8 +6,9 @@ export interface LayoutRequest {
   id: number;
   plan: Plan;
   direction: Direction;
+  plain: boolean;
 }
 
 self.onmessage = ({ data }: MessageEvent<LayoutRequest>) => {
-  self.postMessage({ id: data.id, layout: layoutPlan(data.plan, data.direction) });
+  self.postMessage({ id: data.id, layout: layoutPlan(data.plan, data.direction, data.plain) });
 };

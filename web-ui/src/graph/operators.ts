@@ -5,6 +5,7 @@ export interface Operator {
   name: string;
   uid: string | null;
   kind: "native" | "wasm" | null;
+  component: string | null;
   /** Operators with the same number run fused in one instance. */
   segment: number | null;
 }
@@ -12,9 +13,12 @@ export interface Operator {
 export function operatorsOf(node: Pick<PlanNode, "description" | "millrace">): Operator[] {
   const told = node.millrace?.operators;
   if (told !== undefined && told.length > 0) {
-    return told.map(({ name, uid, kind, segment }) => ({ name, uid, kind, segment: segment ?? null }));
+    // The description says of each what it is: "Source: lines".
+    const described = chainOf(node.description);
+    const named = (name: string, at: number) => (described.length === told.length && described[at]?.endsWith(name) ? described[at] : name);
+    return told.map(({ name, uid, kind, component, segment }, at) => ({ name: named(name, at), uid, kind, component: component ?? null, segment: segment ?? null }));
   }
-  return chainOf(node.description).map((name) => ({ name, uid: null, kind: null, segment: null }));
+  return chainOf(node.description).map((name) => ({ name, uid: null, kind: null, component: null, segment: null }));
 }
 
 /** Flink's description draws the chain as a tree: "Source: lines<br/>+- split<br/>   +- pair<br/>". */
@@ -31,7 +35,7 @@ function unescape(text: string): string {
 
 export interface Segment {
   operators: Operator[];
-  /** Several operators in one instance. */
+  /** Several operators in one Wasm instance. */
   fused: boolean;
 }
 
@@ -43,7 +47,7 @@ export function segmentsOf(operators: readonly Operator[]): Segment[] {
     const open = segments.at(-1);
     if (open !== undefined && operator.segment !== null && operator.segment === last) {
       open.operators.push(operator);
-      open.fused = true;
+      open.fused = operator.kind === "wasm";
     } else {
       segments.push({ operators: [operator], fused: false });
     }

@@ -16,10 +16,10 @@ export function shapeOf(plan: Plan): string {
   ]));
 }
 
-export function useLayout(plan: Plan, direction: Direction): Layout | null {
+export function useLayout(plan: Plan, direction: Direction, plain: boolean): Layout | null {
   const shape = useMemo(() => shapeOf(plan), [plan]);
   const [found, setFound] = useState<{ of: string; layout: Layout } | null>(null);
-  const wanted = `${direction} ${shape}`;
+  const wanted = `${direction} ${String(plain)} ${shape}`;
   useEffect(() => {
     worker ??= new Worker(new URL("./layout.worker.ts", import.meta.url), { type: "module" });
     const current = worker;
@@ -29,7 +29,7 @@ export function useLayout(plan: Plan, direction: Direction): Layout | null {
       if (data.id === id) setFound({ of: wanted, layout: data.layout });
     };
     current.addEventListener("message", answered);
-    current.postMessage({ id, plan, direction });
+    current.postMessage({ id, plan, direction, plain });
     return () => current.removeEventListener("message", answered);
     // The shape says of the plan what matters here.
   }, [wanted]);

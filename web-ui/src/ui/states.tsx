@@ -22,14 +22,10 @@ export function Loading({ label, lines = 3 }: { label: string; lines?: number })
   );
 }
 
-/** What Flink's servers say of a path that they do not have. */
-const NO_SUCH_PATH = "Unable to load requested file";
-
 /** A server that is older than the page, or lacks what was asked for, is no fault. */
 export function Failed({ error, what, retry }: { error: Error; what: string; retry?: (() => unknown) | undefined }) {
   if (error instanceof ApiError && error.isMissing) {
-    const text = error.message.startsWith(NO_SUCH_PATH) ? "This cluster does not offer it." : error.message;
-    return <Notice title={`${what}: not available`}>{text}</Notice>;
+    return <Notice title={`${what}: not available`}>{error.message}</Notice>;
   }
   return (
     <div role="alert" className="stack" style={{ alignItems: "center", gap: 0, paddingBottom: retry === undefined ? 0 : 20 }}>

@@ -21,10 +21,13 @@ export interface BundleUploaded {
 export interface Manifest {
   name: string;
   version: string;
-  sdk?: string;
+  sdk: string | null;
   entries: { name: string; description?: string | null }[];
   capabilities: string[];
-  options?: Record<string, unknown>;
+  /** What it says of its runs. */
+  options: Record<string, string>;
+  /** Its Wasm components; `null`: the cluster's default. */
+  components?: Record<string, { digest: string; "memory-bytes": number | null; "call-deadline-ms": number | null }>;
 }
 
 export interface PlanAnswer {

@@ -21,6 +21,8 @@ export interface PlanOperator {
   uid: string;
   name: string;
   kind: "native" | "wasm";
+  /** The component that runs it, if one does. */
+  component?: string;
   /** Operators of a chain with the same number run fused in one instance. */
   segment: number | null;
 }

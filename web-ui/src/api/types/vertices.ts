@@ -94,8 +94,11 @@ export interface FlameGraphAnswer {
 export interface PeekRecord {
   subtask: number;
   timestamp: number | null;
+  /** `text`, `json`, `fields` (a list of texts, as JSON), or `bytes` in hexadecimal digits. */
   format: string;
   value: string;
+  /** Of bytes what can be read of them. */
+  printable?: string;
 }
 
 export interface PeekAnswer {

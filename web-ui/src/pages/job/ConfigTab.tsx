@@ -4,6 +4,7 @@ import type { JobConfig, JobDetails } from "../../api/types";
 import { formatDateTime } from "../../format/times";
 import { KeyValues, Panel } from "../../ui/parts";
 import { Notice, Shown } from "../../ui/states";
+import { RescalesPanel } from "./RescalesPanel";
 
 export function ConfigTab({ job }: { job: JobDetails }) {
   const found = usePath<JobConfig>(`/jobs/${job.jid}/config`, { pollMs: false });
@@ -26,6 +27,7 @@ export function ConfigTab({ job }: { job: JobDetails }) {
             <Panel title="Arguments" flush={args.length > 0}>
               {args.length === 0 ? <Notice title="No arguments" /> : <pre className="log" tabIndex={0} aria-label="Arguments">{args.join("\n")}</pre>}
             </Panel>
+            <RescalesPanel job={job} />
             <Panel title="Options of this job">
               {options.length === 0
                 ? <Notice title="No options of its own">The cluster's apply.</Notice>

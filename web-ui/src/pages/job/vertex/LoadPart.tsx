@@ -66,7 +66,7 @@ function Chain({ node }: { node: PlanNode }) {
             {segment.operators.map((operator, index) => (
               <div key={index} className="row">
                 <span>{operator.name}</span>
-                {operator.kind !== null && <span className="chip">{operator.kind === "wasm" ? "Wasm" : "native"}</span>}
+                {operator.kind !== null && <span className="chip">{operator.kind === "wasm" ? (operator.component ?? "Wasm") : "native"}</span>}
                 {operator.uid !== null && <span className="mono dim small">{operator.uid}</span>}
               </div>
             ))}

@@ -48,16 +48,20 @@ function Record({ record }: { record: PeekRecord }) {
   return (
     <li>
       <span className="dim small nowrap">subtask {record.subtask}{record.timestamp === null ? "" : ` · ${formatDateTime(record.timestamp)}`} <span className="chip">{record.format}</span></span>
-      <code>{record.format === "json" ? pretty(record.value) : record.value}</code>
+      <code>{readable(record)}</code>
+      {record.printable !== undefined && <code className="dim">{record.printable}</code>}
     </li>
   );
 }
 
-function pretty(text: string): string {
+/** JSON indented, fields side by side. What was cut off in the middle stays as it is. */
+function readable({ format, value }: PeekRecord): string {
+  if (format !== "json" && format !== "fields") return value;
   try {
-    return JSON.stringify(JSON.parse(text), null, 1);
+    const parsed = JSON.parse(value) as unknown;
+    return format === "fields" && Array.isArray(parsed) ? parsed.join("  |  ") : JSON.stringify(parsed, null, 1);
   } catch {
-    return text;
+    return value;
   }
 }
 
