@@ -13,6 +13,7 @@ mod damaged_checkpoints;
 mod drained;
 mod exactly_once;
 mod examples;
+mod figures;
 mod fuzz_targets;
 mod group;
 mod kubernetes;
