@@ -76,7 +76,9 @@ async fn figures_follow_a_job_that_is_held_up() -> Result<()> {
 
     let held_up = until(&cluster, &format!("{source}/backpressure"), |answer| answer["backpressureLevel"] == "high");
     let held_up = held_up.await?;
-    let busy = |answer: &Value| answer["subtasks"].as_array().into_iter().flatten().all(|task| task["busyRatio"].as_f64() > Some(0.7));
+    let busy = |answer: &Value| {
+        answer["subtasks"].as_array().into_iter().flatten().all(|task| task["busyRatio"].as_f64() > Some(0.7))
+    };
     let working = until(&cluster, &format!("{sink}/backpressure"), busy).await?;
     assert_eq!(working["backpressureLevel"], "ok", "{working:#}");
     assert!(held_up["subtasks"][0]["idleRatio"].as_f64() < Some(0.2), "{held_up:#}");
@@ -182,14 +184,24 @@ async fn shapes(cluster: &Processes, job: &str, source: &str, sink: &str) -> Res
     };
     let without = ["numRescales", "lastCheckpointMetadataSize"];
     let recorded = std::fs::read_to_string(repository::root().join("tests/flink/job-metrics.json"))?;
-    let missing: Vec<String> =
-        names(&serde_json::from_str(&recorded)?).difference(&names(&get(cluster, &format!("/jobs/{job}/metrics")).await?)).cloned().collect();
+    let missing: Vec<String> = names(&serde_json::from_str(&recorded)?)
+        .difference(&names(&get(cluster, &format!("/jobs/{job}/metrics")).await?))
+        .cloned()
+        .collect();
     assert!(missing.iter().all(|name| without.contains(&name.as_str())), "{missing:?}");
     let recorded = std::fs::read_to_string(repository::root().join("tests/flink/vertex1-subtasks-metrics.json"))?;
     let here = names(&get(cluster, &format!("{sink}/subtasks/metrics")).await?);
     let missing = names(&serde_json::from_str(&recorded)?).difference(&here).cloned().collect::<Vec<_>>();
     // There is no mailbox, no memory segment, and of what waits the longest nobody keeps account; operators have other names.
-    let meaningless = ["mailbox", "count-reduce", "discard__Writer", "max", "inputExclusiveBuffersUsage", "inputQueueSize", "outputQueueSize"];
+    let meaningless = [
+        "mailbox",
+        "count-reduce",
+        "discard__Writer",
+        "max",
+        "inputExclusiveBuffersUsage",
+        "inputQueueSize",
+        "outputQueueSize",
+    ];
     let missing: Vec<_> = missing.iter().filter(|name| !meaningless.iter().any(|part| name.contains(part))).collect();
     assert!(missing.is_empty(), "{missing:?}");
     Ok(())
@@ -233,7 +245,8 @@ async fn prometheus(cluster: &Processes, job: &str) -> Result<()> {
     let distinct: BTreeSet<&str> = names.iter().copied().collect();
     let turns = names.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert_eq!(turns + 1, distinct.len(), "the series of a name stand together");
-    let distinct_lines: BTreeSet<&str> = lines.iter().filter_map(|line| line.rsplit_once(' ')).map(|(id, _)| id).collect();
+    let distinct_lines: BTreeSet<&str> =
+        lines.iter().filter_map(|line| line.rsplit_once(' ')).map(|(id, _)| id).collect();
     assert_eq!(distinct_lines.len(), lines.len(), "no series twice");
     let sample = |metric: &str| {
         let found = parsed.samples.iter().find(|sample| sample.metric == metric);
@@ -243,7 +256,8 @@ async fn prometheus(cluster: &Processes, job: &str) -> Result<()> {
     assert!(matches!(running.value, prometheus_parse::Value::Gauge(jobs) if jobs == 1.0), "{running:?}");
     let records = sample("flink_taskmanager_job_task_numRecordsIn")?;
     assert_eq!(records.labels.get("job_id"), Some(job));
-    let labels = ["host", "tm_id", "job_name", "task_id", "task_name", "task_attempt_id", "task_attempt_num", "subtask_index"];
+    let labels =
+        ["host", "tm_id", "job_name", "task_id", "task_name", "task_attempt_id", "task_attempt_num", "subtask_index"];
     assert!(labels.iter().all(|label| records.labels.get(label).is_some()), "{records:?}");
     let operator = sample("flink_taskmanager_job_task_operator_sandbox_cpuTimeMs")?;
     assert_eq!(operator.labels.get("operator_name"), Some("breaks"));

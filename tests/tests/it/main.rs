@@ -30,6 +30,7 @@ mod recovery;
 mod rest_shapes;
 mod savepoints;
 mod slow_consumer;
+mod spans;
 mod stated_graphs;
 mod style;
 mod survival;
