@@ -8,6 +8,7 @@ pub mod checkpoints;
 pub mod cluster;
 pub mod deployment;
 pub mod expected;
+pub mod exposition;
 pub mod fuzz_targets;
 pub mod jobs;
 pub mod metrics;
