@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod deployment;
 pub mod events;
 pub mod expected;
+pub mod exposition;
 pub mod fuzz_targets;
 pub mod jobs;
 pub mod metrics;

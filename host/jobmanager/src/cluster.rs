@@ -25,6 +25,7 @@ use crate::planner::Planner;
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
 use crate::task_managers::Door;
+use crate::traces::Traces;
 use crate::warming::Warming;
 use crate::{Dispatcher, router};
 
@@ -48,6 +49,7 @@ pub(crate) struct Services {
     pub(crate) figures: FigureStore,
     pub(crate) flame_graphs: FlameGraphs,
     pub(crate) load: ProcessLoad,
+    pub(crate) traces: Traces,
     /// What is spawned here ends with the lead.
     pub(crate) runtime: tokio::runtime::Handle,
 }

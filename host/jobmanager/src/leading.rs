@@ -25,6 +25,7 @@ use crate::planner::Planner;
 use crate::recovery;
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
+use crate::traces::Traces;
 use crate::warming::Warming;
 use millrace_sandbox::ProcessLoad;
 
@@ -173,6 +174,7 @@ async fn services(
         figures: FigureStore::new(gateways.clone()),
         flame_graphs: FlameGraphs::default(),
         load: ProcessLoad::default(),
+        traces: Traces::start(&options.traces),
         gateways,
         registry,
         resources,

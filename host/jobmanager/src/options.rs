@@ -12,6 +12,7 @@ use millrace_types::{BUFFER_TIMEOUT_MS, CrashPoints, SandboxLimits, StateBackend
 
 use crate::driver::ResourceDriver;
 use crate::flame_graphs::FlameOptions;
+use crate::traces::TraceOptions;
 
 /// How a JobManager is set up.
 #[derive(Debug, Clone)]
@@ -64,6 +65,8 @@ pub struct JobManagerOptions {
     pub adoption_timeout_ms: Option<u64>,
     /// How flame graphs are made: Flink's `rest.flamegraph.*`.
     pub flame_graphs: FlameOptions,
+    /// Where traces are sent: Flink's `traces.reporter.*`.
+    pub traces: TraceOptions,
     /// Rows of `collect` sinks that wait for their client, per job, in bytes; then the job waits.
     pub results_bytes_max: usize,
     /// Where the process is to die, for tests of recovery.
@@ -95,6 +98,7 @@ impl Default for JobManagerOptions {
             driver: None,
             adoption_timeout_ms: None,
             flame_graphs: FlameOptions::default(),
+            traces: TraceOptions::default(),
             results_bytes_max: 8 * 1024 * 1024,
             crash_points: CrashPoints::default(),
         }

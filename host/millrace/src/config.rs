@@ -91,6 +91,9 @@ pub(crate) const FLAME_DELAY: &str = "rest.flamegraph.delay-between-samples";
 pub(crate) const FLAME_REFRESH: &str = "rest.flamegraph.refresh-interval";
 pub(crate) const FLAME_CLEANUP: &str = "rest.flamegraph.cleanup-interval";
 pub(crate) const FLAME_DEPTH: &str = "rest.flamegraph.stack-depth";
+pub(crate) const TRACES_ENDPOINT: &str = "traces.reporter.otel.exporter.endpoint";
+pub(crate) const TRACES_TIMEOUT: &str = "traces.reporter.otel.exporter.timeout";
+pub(crate) const TRACES_SERVICE: &str = "traces.reporter.otel.service.name";
 pub(crate) const SANDBOX_MEMORY: &str = "taskmanager.sandbox.memory";
 pub(crate) const SANDBOX_DEADLINE: &str = "taskmanager.sandbox.call-deadline";
 pub(crate) const SANDBOX_OUTPUT: &str = "taskmanager.sandbox.output-per-call";
@@ -140,6 +143,14 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(FLAME_REFRESH, Kind::Duration, "1 min", "how long a flame graph is shown before another one is made"),
     option(FLAME_CLEANUP, Kind::Duration, "10 min", "how long a flame graph is kept that nobody asks for"),
     option(FLAME_DEPTH, Kind::Count, "100", "the most functions of a stack, the innermost ones, at most 128"),
+    option(
+        TRACES_ENDPOINT,
+        Kind::Text,
+        "",
+        "where traces of jobs are sent by OTLP over HTTP, http://HOST:4318; else nowhere",
+    ),
+    option(TRACES_TIMEOUT, Kind::Duration, "10 s", "how long whoever takes them may take"),
+    option(TRACES_SERVICE, Kind::Text, "millrace", "the service that traces name"),
     option(DATA_DIR, Kind::Text, "millrace-data", "where bundles, jobs and logs are kept"),
     option(
         FILE_ROOTS,

@@ -25,7 +25,7 @@ fn type_of(value: &Value) -> &'static str {
 }
 
 /// What a recording has and an answer has not.
-fn compare(path: &str, recorded: &Value, answer: &Value, wrong: &mut Vec<String>) {
+pub(crate) fn compare(path: &str, recorded: &Value, answer: &Value, wrong: &mut Vec<String>) {
     match (recorded, answer) {
         (Value::Object(recorded), Value::Object(answer)) => {
             for (key, value) in recorded {
