@@ -1,14 +1,19 @@
 //! Checkpoints and savepoints of a job, by REST: Flink's paths and fields.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use millrace_client::Client;
+use millrace_types::JobStatus;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::jobs::Jobs;
 use crate::process::{PATIENCE, POLL};
+
+/// How often a stop is tried: a task that fails, or another leader, ends it.
+const STOPS_MAX: usize = 5;
 
 /// How a job's checkpoints fare.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +114,36 @@ async fn stop_with(client: &Client, job: &str, folder: &str, drain: bool) -> Res
     ensure!(status == StatusCode::ACCEPTED, "the stop of job {job} is answered by {status}: {text}");
     let answer: Value = serde_json::from_str(&text)?;
     Ok(answer["request-id"].as_str().context("no request-id")?.to_owned())
+}
+
+/// Stops a job with a savepoint below that folder, and says where it is.
+pub async fn stop_at_last(jobs: &Jobs, job: &str, folder: &Path) -> Result<String> {
+    let mut outcome = None;
+    for number in 0..STOPS_MAX {
+        let state = jobs.wait_running(job).await?.state;
+        ensure!(!state.is_terminal(), "job {job} is {state} already: it was to last until it is stopped");
+        let folder = folder.join(number.to_string());
+        outcome = Some(match stop(&jobs.client, job, &folder.to_string_lossy()).await {
+            Ok(request) => ended(&jobs.client, job, &request).await,
+            Err(error) => Err(error),
+        });
+        // Another leader knows nothing of the request, but how the job ended.
+        if jobs.client.status(job).await?.status == JobStatus::Finished {
+            return savepoint_in(&folder);
+        }
+    }
+    bail!("job {job} could not be stopped with a savepoint in {STOPS_MAX} attempts: {outcome:?}")
+}
+
+/// The savepoint in a folder that was made for it.
+fn savepoint_in(folder: &Path) -> Result<String> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.join("_metadata").exists() {
+            return Ok(path.to_string_lossy().into_owned());
+        }
+    }
+    bail!("there is no savepoint in {}", folder.display())
 }
 
 /// What became of such a request.

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
@@ -13,6 +14,9 @@ use crate::repository;
 
 /// How many missing and surplus rows are named.
 const NAMED_MAX: usize = 5;
+
+/// Held while rows are computed.
+static COMPUTING: Mutex<()> = Mutex::new(());
 
 /// The rows of a query over so many records.
 pub struct Expected {
@@ -28,9 +32,13 @@ impl Expected {
         let version: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         let folder = repository::programs()?.with_file_name("tmp").join("expected");
         let cached = folder.join(format!("{query}-{records}-{events_per_second}-{version}"));
-        if !cached.exists() {
-            fs::create_dir_all(&folder)?;
-            compute(&program, query, records, events_per_second, &cached)?;
+        {
+            // Several tests want the same rows, and one of them computes them.
+            let _one_at_a_time = COMPUTING.lock().unwrap_or_else(PoisonError::into_inner);
+            if !cached.exists() {
+                fs::create_dir_all(&folder)?;
+                compute(&program, query, records, events_per_second, &cached)?;
+            }
         }
         let rows: Vec<String> = fs::read_to_string(&cached)?.lines().map(str::to_owned).collect();
         ensure!(!rows.is_empty(), "{query} has no rows over {records} records: nothing could be compared");

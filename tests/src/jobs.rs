@@ -59,13 +59,17 @@ impl Jobs {
         }
     }
 
-    /// Waits until all tasks of a job run.
+    /// Waits until all tasks of a job run, or it has ended well; a failure's text is the error.
     pub async fn wait_running(&self, job: &str) -> Result<JobDetails> {
         let runs = |details: &JobDetails| {
             details.state == JobStatus::Running
                 && details.vertices.iter().all(|vertex| vertex.status == ExecutionState::Running)
         };
-        self.wait_for(job, |details| runs(details) || details.state.is_terminal()).await
+        let details = self.wait_for(job, |details| runs(details) || details.state.is_terminal()).await?;
+        if details.state.is_terminal() && details.state != JobStatus::Finished {
+            bail!("job {job} is {} and should run: {}", details.state, self.failure(job).await?);
+        }
+        Ok(details)
     }
 
     /// Waits until a job has ended well; a failure's text is the error.

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::processes::free_address;
+use crate::ports::free_address;
 
 /// What a relay reads at once.
 const CHUNK_BYTES: usize = 64 * 1024;

@@ -1,13 +1,15 @@
 //! A cluster of several processes: a JobManager, or a group of them, and as many TaskManagers as a test wants.
 
-use std::net::TcpListener;
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::jobs::Jobs;
+use crate::ports::free_address;
 use crate::process::{PATIENCE, POLL, Process};
+use crate::wait;
 
 /// JobManagers and TaskManagers; killed when dropped.
 pub struct Processes {
@@ -223,9 +225,19 @@ impl Processes {
         self.leader_that(|found| found != silent).await
     }
 
-    /// Waits until whoever is spoken to takes this JobManager for the leader.
-    pub async fn is_led_by(&mut self, which: usize) -> Result<()> {
-        self.leader_that(|found| found == which).await.map(drop)
+    /// Waits until all JobManagers that live, and none of which stands still, name the same leader.
+    pub async fn agree(&mut self) -> Result<()> {
+        wait::until("the JobManagers to name one leader", async || {
+            let mut named = BTreeSet::new();
+            for member in self.job_managers.iter_mut() {
+                if member.is_alive() {
+                    // While another one takes over, nobody may answer.
+                    named.insert(Jobs::at(&member.rest)?.client.members().await.ok().and_then(|group| group.leader));
+                }
+            }
+            Ok((named.len() == 1 && !named.contains(&None)).then_some(()))
+        })
+        .await
     }
 
     async fn leader_that(&mut self, is_meant: impl Fn(usize) -> bool) -> Result<usize> {
@@ -307,11 +319,6 @@ impl Processes {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
-}
-
-/// An address of this machine at which nobody listens. Whoever is given it has to be quick.
-pub fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 fn addresses_of(job_managers: &[JobManager]) -> String {

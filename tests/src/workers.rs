@@ -1,4 +1,4 @@
-//! The TaskManagers that a JobManager in native mode has started, as the machine's table of processes shows them.
+//! The processes that a JobManager in native mode has started, as the machine's table of processes shows them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,22 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::{PATIENCE, POLL};
 
-/// The processes of one cluster's TaskManagers. Those that are left are killed when this is dropped.
+/// The processes of one cluster that play one role. Those that are left are killed when this is dropped.
 pub struct Workers {
+    role: &'static str,
+    /// Each has its data in a folder of its own in this one.
     folder: PathBuf,
 }
 
 impl Workers {
-    /// Those of the JobManager whose data are in a folder, which need not be there yet.
+    /// The TaskManagers of the JobManager whose data are in a folder, which need not be there yet.
     pub fn of(data_dir: &Path) -> Self {
-        Self { folder: data_dir.join("taskmanagers") }
+        Self { role: "taskmanager", folder: data_dir.join("taskmanagers") }
+    }
+
+    /// The JobManagers whose data are in folders in this one.
+    pub fn job_managers(folder: &Path) -> Self {
+        Self { role: "jobmanager", folder: folder.to_owned() }
     }
 
     /// Their numbers, by name.
@@ -30,10 +37,11 @@ impl Workers {
             // One that ends meanwhile has no arguments any more.
             let arguments = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
             let mut arguments = arguments.split('\0').skip(1);
-            if arguments.next() != Some("taskmanager") {
+            if arguments.next() != Some(self.role) {
                 continue;
             }
-            let own = arguments.map(Path::new).find(|argument| argument.parent() == Some(&folder));
+            let behind = arguments.skip_while(|argument| *argument != "--data-dir").nth(1);
+            let own = behind.map(Path::new).filter(|data| data.parent() == Some(&folder));
             if let Some(name) = own.and_then(Path::file_name) {
                 found.insert(name.to_string_lossy().into_owned(), pid);
             }

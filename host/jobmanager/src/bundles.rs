@@ -154,10 +154,12 @@ pub(crate) async fn component_bytes(blobs: &BlobStore, tenant: &TenantId, digest
 }
 
 fn lost_blob(error: &StorageError) -> Failure {
-    let failure = Failure::new(FailureKind::Internal, error.to_string());
     match error {
-        StorageError::Missing { .. } | StorageError::Corrupt { .. } => failure.with_remedy("upload the bundle again"),
-        _ => failure,
+        StorageError::Missing { .. } | StorageError::Corrupt { .. } => {
+            Failure::new(FailureKind::Internal, error.to_string()).with_remedy("upload the bundle again")
+        }
+        // It may well be there.
+        _ => Failure::new(FailureKind::Storage, error.to_string()),
     }
 }
 

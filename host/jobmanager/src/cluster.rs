@@ -22,6 +22,7 @@ use crate::leading::{self, Lead};
 use crate::operations::Operations;
 use crate::options::JobManagerOptions;
 use crate::planner::Planner;
+use crate::recovery::Unready;
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
 use crate::task_managers::Door;
@@ -44,6 +45,8 @@ pub(crate) struct Services {
     pub(crate) registry: JobRegistry,
     pub(crate) resources: ResourceManager,
     pub(crate) operations: Operations,
+    /// The unfinished jobs that have no JobMaster yet.
+    pub(crate) unready: Unready,
     pub(crate) warming: Warming,
     pub(crate) door: DoorFigures,
     pub(crate) figures: FigureStore,

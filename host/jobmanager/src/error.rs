@@ -33,6 +33,7 @@ impl From<Failure> for DispatcherError {
     fn from(failure: Failure) -> Self {
         match failure.kind {
             FailureKind::Internal => Self::Internal(failure.to_string()),
+            FailureKind::Storage => Self::Unavailable(failure.to_string()),
             _ => Self::Application(Box::new(failure)),
         }
     }

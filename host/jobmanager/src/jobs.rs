@@ -97,7 +97,7 @@ impl Dispatcher {
             Err(MetadataError::Rejected(Rejection::JobExists(_))) if self.is_run_again(tenant, &again) => {
                 tracing::info!(%tenant, %job, "a job was submitted again");
                 let ended = self.job(tenant, job)?.record.status.is_terminal();
-                if ended || services.registry.get(job).is_some() {
+                if ended || services.unready.because(job).is_some() || services.registry.get(job).is_some() {
                     return Ok(job);
                 }
                 // It was stored without this leader's learning of it: nobody runs it yet.
@@ -182,7 +182,14 @@ impl Dispatcher {
         let submission = &record.submission;
         let live = self.services.registry.of_tenant(tenant, submission.id).map(|entry| entry.view.borrow().clone());
         let archived = || record.details.as_ref().and_then(|details| postcard::from_bytes::<JobView>(details).ok());
+        let unready = if live.is_none() { self.services.unready.because(submission.id) } else { None };
         let mut view = live.or_else(archived).unwrap_or_else(|| view_of_record(tenant, record));
+        if let Some(because) = unready {
+            if view.status != JobStatus::Cancelling {
+                view.status = JobStatus::Initializing;
+            }
+            note_earlier(&mut view, &because);
+        }
         if let Some(failure) = &record.failure
             && !view.status.is_terminal()
         {
@@ -227,7 +234,11 @@ impl Dispatcher {
             if status.is_terminal() {
                 return Ok(status);
             }
+            self.services.unready.wait_for(job).await;
             let Some(mut entry) = self.services.registry.of_tenant(tenant, job) else {
+                if self.job(tenant, job)?.record.status.is_terminal() {
+                    continue;
+                }
                 return Err(DispatcherError::Internal(format!("job {job} has no JobMaster and has not ended")));
             };
             // An error means that the JobMaster is gone: then the record tells.
@@ -247,10 +258,11 @@ impl Dispatcher {
         wait_ms: u64,
     ) -> Result<ResultRows, DispatcherError> {
         self.job(tenant, job)?;
-        let Some(entry) = self.services.registry.of_tenant(tenant, job) else {
-            return Ok(ResultRows { rows: Vec::new(), next: from, end: true });
-        };
         let deadline = Instant::now() + Duration::from_millis(wait_ms.min(RESULTS_WAIT_MS_MAX));
+        let ready = tokio::time::timeout_at(deadline, self.services.unready.wait_for(job)).await;
+        let Some(entry) = self.services.registry.of_tenant(tenant, job) else {
+            return Ok(ResultRows { rows: Vec::new(), next: from, end: ready.is_ok() });
+        };
         let found = entry.results.fetch(from, deadline).await;
         let found = found.map_err(|error| match error {
             ResultsError::Gone { .. } => DispatcherError::Invalid(error.to_string()),

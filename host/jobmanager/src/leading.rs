@@ -4,13 +4,13 @@
 //! - All that a leader does runs on a runtime of its tenure. The tenure ends with the runtime: nothing of it goes on.
 //! - A tenure has one epoch. What it writes is refused once a later epoch has begun; what it sends to TaskManagers waits
 //!   while its lease is not valid (`gateway.rs`), which is before a successor can be elected.
-//! - A lease that is lost for a moment suspends a tenure, and ends it only if it stays away.
+//! - A lease that is lost for a moment suspends a tenure, and ends it only if it stays away and another member can lead.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_connectors::Reach;
-use millrace_metadata::{Leadership, Lease, MemberAddresses, MemberId, Tenure};
+use millrace_metadata::{GroupStatus, Leadership, Lease, MemberAddresses, MemberId, MemberRole, Tenure};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -22,7 +22,7 @@ use crate::flame_graphs::FlameGraphs;
 use crate::gateway::Gateways;
 use crate::operations::Operations;
 use crate::planner::Planner;
-use crate::recovery;
+use crate::recovery::{self, Unready};
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
 use crate::traces::Traces;
@@ -31,6 +31,10 @@ use millrace_sandbox::ProcessLoad;
 
 /// The threads of a tenure.
 const THREADS: usize = 2;
+
+/// How many files a leader works on at a time. A thousand jobs that all write their checkpoints at once would leave the
+/// metadata's own writes no turn at the disk, and the leader would lose its lead by its own work.
+const BLOCKING_THREADS_MAX: usize = 16;
 
 /// How long a leader without a lease waits for it, with its TaskManagers, before it gives up.
 const SUSPENSION_MAX: Duration = Duration::from_millis(500);
@@ -84,8 +88,10 @@ pub(crate) async fn run(member: Arc<Member>) {
             Leadership::NoLeader => end(&member, None, Lead::Nowhere),
         }
         let wait = if suspended { SUSPENSION_MAX } else { RETRY_DELAY };
-        // A leader that waits for nothing needs no clock.
-        let waits = suspended || (term.is_none() && matches!(leadership.current(), Leadership::Leader { .. }));
+        // A leader that waits for nothing needs no clock. One that is alone, and whose disk stands still, waits for as long as
+        // that takes: nobody can lead in its place, and a TaskManager of its own process would know no other tenure.
+        let replaceable = suspended && !is_alone(&member.metadata.status());
+        let waits = replaceable || (term.is_none() && matches!(leadership.current(), Leadership::Leader { .. }));
         tokio::select! {
             changed = leadership.changed() => if changed.is_none() {
                 end(&member, term.take(), Lead::Nowhere);
@@ -115,6 +121,11 @@ pub(crate) async fn run(member: Arc<Member>) {
     }
 }
 
+/// Whether no other member can be elected.
+fn is_alone(group: &GroupStatus) -> bool {
+    group.members.iter().all(|member| member.id == group.member || member.role == MemberRole::Learner)
+}
+
 /// Waits until a tenure has begun.
 async fn begun(term: &mut Option<Term>) -> Result<Arc<Services>, DispatcherError> {
     let Some(Term { beginning: Some(beginning), .. }) = term else { return std::future::pending().await };
@@ -127,8 +138,12 @@ async fn begun(term: &mut Option<Term>) -> Result<Arc<Services>, DispatcherError
 
 /// Begins a tenure; nothing if this process cannot.
 fn begin(member: &Arc<Member>, tenure: Tenure, lease: Lease) -> Option<Term> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).thread_name("leader").enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("leader")
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -160,6 +175,9 @@ async fn services(
     if let Some(driver) = options.driver.clone() {
         resources.drive(driver);
     }
+    if let Some(keeper) = options.keeper.clone() {
+        tokio::spawn(keeper.run(metadata.clone()));
+    }
     let reach = Reach { files: options.file_roots.clone(), http: options.http_origins.clone() };
     let planner = Planner::new(sandbox.clone(), options.sandbox_limits.clone(), reach);
     let warming = Warming::default();
@@ -179,13 +197,13 @@ async fn services(
         registry,
         resources,
         operations: Operations::default(),
+        unready: Unready::default(),
         warming,
         door: door.clone(),
         runtime,
     });
-    recovery::delete_condemned(&services).await;
-    recovery::delete_leftovers(&services).await;
     recovery::resume_jobs(&services).await;
+    recovery::clean_up(&services);
     Ok(services)
 }
 
@@ -210,5 +228,42 @@ impl Drop for Term {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_metadata::MemberStatus;
+
+    use super::*;
+
+    fn group(roles: &[MemberRole]) -> GroupStatus {
+        let members = (1..).zip(roles).map(|(id, role)| MemberStatus {
+            id,
+            addresses: MemberAddresses::default(),
+            role: *role,
+            matched_index: None,
+            lag: None,
+            last_answer: None,
+            reachable: None,
+        });
+        GroupStatus {
+            member: 1,
+            leader: None,
+            term: 1,
+            last_log_index: None,
+            applied_index: None,
+            snapshot_index: None,
+            syncs: 0,
+            members: members.collect(),
+        }
+    }
+
+    #[test]
+    fn whoever_has_no_other_voter_is_alone() {
+        use MemberRole::{Learner, Voter};
+        assert!(is_alone(&group(&[Voter])));
+        assert!(is_alone(&group(&[Voter, Learner])));
+        assert!(!is_alone(&group(&[Voter, Voter])));
     }
 }

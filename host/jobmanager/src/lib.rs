@@ -68,7 +68,7 @@ pub use operations::Outcome;
 pub use options::JobManagerOptions;
 pub use peeks::PeekedRecords;
 pub use planner::{Plan, Planner};
-pub use processes::{ProcessDriver, ProcessOptions};
+pub use processes::{MemberKeeper, MemberNote, ProcessDriver, ProcessOptions};
 pub use results::{ResultRows, ResultsError};
 pub use run_settings::{ClaimMode, RUN_OPTIONS, RunSettings, inline_bytes, recovery_options, state_backend};
 pub use savepoints::SavepointRequest;

@@ -12,6 +12,7 @@ use millrace_types::{BUFFER_TIMEOUT_MS, CrashPoints, SandboxLimits, StateBackend
 
 use crate::driver::ResourceDriver;
 use crate::flame_graphs::FlameOptions;
+use crate::processes::MemberKeeper;
 use crate::traces::TraceOptions;
 
 /// How a JobManager is set up.
@@ -60,6 +61,8 @@ pub struct JobManagerOptions {
     pub resources: ResourceOptions,
     /// What starts and stops TaskManagers where `resources.workers` says how many; `None`: nobody does.
     pub driver: Option<Arc<dyn ResourceDriver>>,
+    /// Starts JobManagers of this machine again that have died; `None`: that is for others to do.
+    pub keeper: Option<Arc<MemberKeeper>>,
     /// How long a new leader waits for reports of tasks that outlived the one before, in milliseconds; `None`: there are
     /// none, as TaskManagers end with their leader.
     pub adoption_timeout_ms: Option<u64>,
@@ -96,6 +99,7 @@ impl Default for JobManagerOptions {
             retention: JobRetention::default(),
             resources: ResourceOptions::default(),
             driver: None,
+            keeper: None,
             adoption_timeout_ms: None,
             flame_graphs: FlameOptions::default(),
             traces: TraceOptions::default(),

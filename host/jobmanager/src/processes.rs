@@ -11,6 +11,7 @@
 //! - Nothing here ends a process because a JobManager ends, unless that is asked for.
 
 mod folders;
+mod members;
 mod spawner;
 mod table;
 
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 
 use crate::driver::{DriverError, ResourceDriver};
 use crate::processes::folders::Folders;
+pub use crate::processes::members::{MemberKeeper, MemberNote};
 use crate::processes::spawner::Spawner;
 
 /// How long a process that was told to end may take before it is killed.

@@ -1,23 +1,52 @@
 //! What a JobManager does when it starts: finish what an earlier life left undone.
+//!
+//! Invariant: a job does not fail because its bundle, its checkpoints or what it began with cannot be read for a while.
+//! Such a job waits for its JobMaster ([`unready`]).
+
+mod unready;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt;
 use millrace_graph::JobGraph;
 use millrace_job_core::{AdoptionOptions, JobSpec, Retention};
+use millrace_metadata::MetadataError;
 use millrace_metadata_core::{Applied, Command, JobRecord};
 use millrace_protocol::ComponentRef;
 use millrace_types::{Digest, Failure, FailureKind, JobStatus, TenantId};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::cluster::Services;
 use crate::error::DispatcherError;
 use crate::run_settings::RunSettings;
 use crate::{bundles, clock, job_master, start};
+pub(crate) use unready::Unready;
+use unready::UnreadyJob;
+
+/// Jobs that are made ready to run again at once.
+const RESUMED_AT_ONCE: usize = 32;
+
+/// How long a new leader waits for its jobs to be ready before it begins without the others: less than TaskManagers wait
+/// for it (`taskmanager.leader-loss.timeout`) before they stop all tasks.
+const READY_WITHIN: Duration = Duration::from_secs(15);
+
+/// How long to wait before the end of a job that could not be written is written again.
+const WRITE_RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Deletes what an earlier leader left. Nobody waits for that: it takes long where storage does not answer.
+pub(crate) fn clean_up(services: &Arc<Services>) {
+    let services = services.clone();
+    tokio::spawn(async move {
+        delete_condemned(&services).await;
+        delete_leftovers(&services).await;
+    });
+}
 
 /// Deletes blobs whose deletion was decided but perhaps not carried out.
-pub(crate) async fn delete_condemned(services: &Services) {
+async fn delete_condemned(services: &Services) {
     let condemned: Vec<_> = services.metadata.state().condemned().cloned().collect();
     bundles::delete_blobs(services, condemned).await;
 }
@@ -41,7 +70,7 @@ pub(crate) async fn settle(services: &Services, applied: Applied) {
 
 /// Deletes the checkpoints of jobs that had finished or were cancelled and keep none. Those of a job that failed are left
 /// where a crash came between its end and their deletion: they may be all that is left of its state.
-pub(crate) async fn delete_leftovers(services: &Services) {
+async fn delete_leftovers(services: &Services) {
     let state = services.metadata.state();
     for tenant in state.tenants() {
         for record in state.jobs(tenant).filter(|record| !record.checkpoints.is_empty()) {
@@ -62,20 +91,30 @@ pub(crate) async fn delete_leftovers(services: &Services) {
 
 /// Runs every job again that had not ended, from its newest checkpoint if it has any.
 ///
-/// All of them have their JobMasters when this returns: what a TaskManager says of a job that has none is taken for a
-/// stray's. Clients wait for this, so it is done for many jobs at once.
+/// All of them have their JobMasters when this returns, but for those whose storage does not answer: what a TaskManager says
+/// of a job that has none is taken for a stray's. Clients wait for this, so it is done for many jobs at once.
 pub(crate) async fn resume_jobs(services: &Arc<Services>) {
     let state = services.metadata.state();
     let known = Arc::new(KnownComponents::default());
+    let deadline = Instant::now() + READY_WITHIN;
     let jobs = state.unfinished_jobs().map(|(tenant, record)| {
         let (services, known) = (services.clone(), known.clone());
-        resume(services, known, tenant.clone(), record.clone())
+        let (tenant, record) = (tenant.clone(), record.clone());
+        async move {
+            let job = record.submission.id;
+            let resumed = tokio::time::timeout_at(deadline, resume(&services, &known, &tenant, &record)).await;
+            let late = || {
+                let message = format!("what it needs could not be read within {} s", READY_WITHIN.as_secs());
+                Failure::new(FailureKind::Storage, message)
+            };
+            let because = resumed.unwrap_or_else(|_| Err(late())).err()?;
+            Some(UnreadyJob { tenant, job, because })
+        }
     });
-    futures::stream::iter(jobs.collect::<Vec<_>>()).buffer_unordered(RESUMED_AT_ONCE).collect::<()>().await;
+    let unready = futures::stream::iter(jobs.collect::<Vec<_>>()).buffer_unordered(RESUMED_AT_ONCE);
+    let unready: Vec<_> = unready.filter_map(std::future::ready).collect().await;
+    unready::resume_later(services, unready);
 }
-
-/// Jobs that are made ready to run again at once.
-const RESUMED_AT_ONCE: usize = 32;
 
 /// What is known of a bundle's components, by their names.
 type Components = BTreeMap<String, ComponentRef>;
@@ -101,29 +140,51 @@ impl KnownComponents {
     }
 }
 
-async fn resume(services: Arc<Services>, known: Arc<KnownComponents>, tenant: TenantId, record: Arc<JobRecord>) {
+/// Makes a job run again, or ends it if it cannot.
+///
+/// # Errors
+/// What keeps it from either for now.
+async fn resume(
+    services: &Arc<Services>,
+    known: &KnownComponents,
+    tenant: &TenantId,
+    record: &JobRecord,
+) -> Result<(), Failure> {
     let job = record.submission.id;
     if record.status == JobStatus::Cancelling {
-        end(&services, &tenant, &record, JobStatus::Canceled, None).await;
-        return;
+        end(services, tenant, record, JobStatus::Canceled, None).await;
+        return Ok(());
     }
-    match spec_of(&services, &known, &tenant, &record).await {
+    match spec_of(services, known, tenant, record).await {
         Ok(spec) => {
             tracing::info!(%job, name = %spec.name, "an unfinished job runs again");
-            job_master::spawn(&services, spec);
+            job_master::spawn(services, spec);
         }
+        Err(failure) if may_pass(&failure) => return Err(failure),
         Err(failure) => {
             tracing::error!(%job, %failure, "an unfinished job cannot run again");
-            end(&services, &tenant, &record, JobStatus::Failed, Some(failure)).await;
+            end(services, tenant, record, JobStatus::Failed, Some(failure)).await;
         }
     }
+    Ok(())
 }
 
+/// Whether what was to be read may well be there. What is missing or damaged is of other kinds.
+fn may_pass(failure: &Failure) -> bool {
+    matches!(failure.kind, FailureKind::Storage | FailureKind::Checkpoint)
+}
+
+/// Writes the end of a job that has no JobMaster: nobody else would.
 async fn end(services: &Services, tenant: &TenantId, record: &JobRecord, status: JobStatus, failure: Option<Failure>) {
-    let (tenant, job) = (tenant.clone(), record.submission.id);
-    let command = Command::SetJobStatus { tenant, job, status, at: clock::now(), failure };
-    if let Err(error) = services.metadata.propose(command).await {
+    let (at, job) = (clock::now(), record.submission.id);
+    let command = Command::SetJobStatus { tenant: tenant.clone(), job, status, at, failure };
+    // The tenure ends this if the group does not come back.
+    while let Err(error) = services.metadata.propose(command.clone()).await {
         tracing::error!(%job, %error, "the end of a job could not be written");
+        if matches!(error, MetadataError::Rejected(_)) {
+            return;
+        }
+        tokio::time::sleep(WRITE_RETRY_DELAY).await;
     }
 }
 
@@ -158,6 +219,9 @@ async fn spec_of(
     let folder = start::checkpoint_folder(services, &settings, submission.id).await.map_err(unusable)?;
     let (restored, lost) = start::retained(&services.options.storage, record).await?;
     let start_from = match start::start_from(services, tenant, &settings).await {
+        Err(DispatcherError::Unavailable(reason)) if restored.is_empty() => {
+            return Err(Failure::new(FailureKind::Storage, reason));
+        }
         Err(error) if restored.is_empty() => return Err(unreadable(error)),
         // A job with checkpoints of its own needs it only if none of them can be restored.
         Err(error) => {

@@ -38,7 +38,11 @@ pub(crate) async fn named(
     let missing =
         |why: String| DispatcherError::Invalid(format!("there is no savepoint or checkpoint at {path}: {why}"));
     let found = checkpoint_files::read_foreign(&services.options.storage, &folder).await;
-    let found = found.map_err(|failure| missing(failure.to_string()))?;
+    let found = found.map_err(|failure| match (&folder, failure.kind) {
+        // It may well be there.
+        (StorageLocation::S3 { .. }, FailureKind::Checkpoint) => DispatcherError::Unavailable(failure.to_string()),
+        _ => missing(failure.to_string()),
+    })?;
     if own_only && found.tenant != *tenant {
         // As if it were not there.
         return Err(missing(format!("{folder}/_metadata is missing")));

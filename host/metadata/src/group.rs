@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::error::{CheckIsLeaderError, ClientWriteError, Fatal, ForwardToLeader, RaftError};
@@ -35,6 +35,8 @@ pub(crate) struct Group {
     pub(crate) lease: Duration,
     /// Whether something that was proposed here was decided.
     pub(crate) has_decided: Arc<AtomicBool>,
+    /// How often this member's file was synced.
+    pub(crate) syncs: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Group {
@@ -189,6 +191,7 @@ impl Group {
             last_log_index: metrics.last_log_index,
             applied_index: metrics.last_applied.index(),
             snapshot_index: metrics.snapshot.index(),
+            syncs: self.syncs.load(Ordering::Relaxed),
             members: members.collect(),
         }
     }

@@ -19,6 +19,8 @@ pub struct GroupStatus {
     pub applied_index: Option<u64>,
     /// The newest entry in this member's snapshot.
     pub snapshot_index: Option<u64>,
+    /// How often this member has synced its file since it was started.
+    pub syncs: u64,
     /// The members, by id.
     pub members: Vec<MemberStatus>,
 }

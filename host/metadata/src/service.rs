@@ -247,6 +247,7 @@ impl Starting {
         let appended = Arc::new(AtomicU64::new(loaded.log_bytes));
         let snapshots = Arc::new(Snapshots::new(disk.clone(), &loaded));
         let log = LogStorage::new(disk.clone(), &loaded, snapshots.covered(), Arc::clone(&appended));
+        let syncs = Arc::clone(&disk.store.syncs);
         let machine = Machine::new(disk, Arc::clone(&snapshots), loaded, published);
         let peers = Peers { transport, acks: Arc::clone(&acks) };
         let unnamed = |error: &dyn std::fmt::Display| MetadataError::Internal(format!("Raft did not start: {error}"));
@@ -278,6 +279,7 @@ impl Starting {
             leadership: leadership.clone(),
             lease,
             has_decided: Arc::default(),
+            syncs,
         };
         if is_alone(options.member, &raft).await {
             let leads = wait_to_lead(&raft, &fault, leadership.clone(), last_index);

@@ -4,6 +4,7 @@
 //! the entries by index; `snapshot` the pieces of the state by generation. Each change is one transaction that is on
 //! disk when it returns.
 
+mod counting;
 mod create;
 mod load;
 mod snapshot;
@@ -12,11 +13,13 @@ mod write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use millrace_metadata_core::MetadataState;
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend, TableDefinition, WriteTransaction};
 
+use counting::Counting;
 #[cfg(test)]
 pub(crate) use create::{create_on, unfinished};
 pub(crate) use load::read_entries;
@@ -53,6 +56,8 @@ const FORMAT: u8 = 2;
 pub(crate) struct Store {
     pub(crate) db: Arc<Database>,
     pub(crate) path: PathBuf,
+    /// How often the file was synced since it was opened.
+    pub(crate) syncs: Arc<AtomicU64>,
 }
 
 /// What the file held when it was opened.
@@ -96,8 +101,9 @@ impl Store {
         backend: impl StorageBackend,
         options: &MetadataOptions,
     ) -> Result<(Self, Loaded), MetadataError> {
-        let db = builder(options).create_with_backend(backend);
-        Self::load(db.map_err(|cause| MetadataError::while_opening(&options.path, cause))?, options)
+        let syncs = Arc::default();
+        let db = builder(options).create_with_backend(Counting::new(backend, Arc::clone(&syncs)));
+        Self::load(db.map_err(|cause| MetadataError::while_opening(&options.path, cause))?, options, syncs)
     }
 
     /// The file.

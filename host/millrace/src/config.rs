@@ -16,7 +16,7 @@ use millrace_jobmanager::{
 };
 use millrace_types::{parse_bytes, parse_duration_ms};
 
-pub(crate) use native::{DRIVER, PROCESS_DIR, PROCESS_DRIVER, PROCESS_ENDS};
+pub(crate) use native::{DRIVER, PROCESS_DIR, PROCESS_DRIVER, PROCESS_ENDS, REPLACES};
 
 /// What kind of value an option takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +191,7 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     native::OPTIONS[7],
     native::OPTIONS[8],
     native::OPTIONS[9],
+    native::OPTIONS[10],
     option(SLOTS, Kind::Count, "0", "the slots of a TaskManager; 0: the processor cores"),
     option(PARALLELISM, Kind::Count, "1", "the parallelism of operators and runs that state none"),
     option(BUFFER_TIMEOUT, Kind::Duration, "5 ms", "how long a partly filled batch waits for more rows"),

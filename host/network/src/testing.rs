@@ -21,7 +21,14 @@ pub(crate) fn channel_id(source_subtask: u32, target_subtask: u32) -> ChannelId 
 
 pub(crate) fn barrier(checkpoint: u64, alignment: Alignment) -> Arc<Barrier> {
     let (kind, triggered_at) = (SnapshotKind::Checkpoint, Timestamp(1));
-    Arc::new(Barrier { checkpoint: CheckpointId(checkpoint), triggered_at, kind, alignment, folder: None })
+    Arc::new(Barrier {
+        checkpoint: CheckpointId(checkpoint),
+        triggered_at,
+        kind,
+        drain: false,
+        alignment,
+        folder: None,
+    })
 }
 
 pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {

@@ -2,6 +2,8 @@
 //!
 //! Invariants:
 //! - A handler runs on its leader's tenure and ends with it: nothing is changed by a leader that has been replaced.
+//! - A handler that changes something is finished, also if its client hangs up: else a job could be stored that nobody
+//!   runs, or a wish to cancel that no JobMaster hears of.
 //! - A request travels once at most. Without a leader it is answered with 503 and `Retry-After`, and nothing has been
 //!   done; a request that was on its way to a leader that died is answered with 502, since nobody knows what was done.
 //! - A stream of events ends with the lead of whoever answers it and when the server stops, so that its client asks anew;
@@ -116,8 +118,10 @@ impl Gate {
 
     async fn lead(&self, dispatcher: &Dispatcher, request: Request) -> Response {
         let router = self.routes_of(dispatcher);
-        let work = AbortOnDrop(dispatcher.spawn(router.oneshot(request)));
-        match work.finished().await {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let work = dispatcher.spawn(router.oneshot(request));
+        let finished = if reads { AbortOnDrop(work).finished().await } else { work.await.ok() };
+        match finished {
             Some(Ok(response)) => {
                 let epoch = dispatcher.epoch();
                 self.bounded(response, move |lead| matches!(lead, Lead::Here(leader) if leader.epoch() == epoch))
@@ -219,7 +223,7 @@ fn unknown(reason: &str) -> Response {
     RestError::new(StatusCode::BAD_GATEWAY, text).into_response()
 }
 
-/// A task that ends with whoever waits for it, as a client that hangs up ends its handler.
+/// A task that ends with whoever waits for it: nobody reads on for a client that has hung up.
 struct AbortOnDrop<T>(JoinHandle<T>);
 
 impl<T> AbortOnDrop<T> {

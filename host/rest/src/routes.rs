@@ -35,9 +35,10 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jars/{id}", delete(bundles::remove))
         .route("/jars/{id}/plan", get(bundles::plan_get).post(bundles::plan_post))
         .route("/jars/{id}/run", post(bundles::run));
-    let bundles = if state.options.submissions { bundles } else { bundles.layer(from_fn(no_submissions)) };
+    let code = bundles.route("/jobs/{id}/upgrade", post(upgrades::trigger));
+    let code = if state.options.submissions { code } else { code.layer(from_fn(no_submissions)) };
     let api = Router::new()
-        .merge(bundles)
+        .merge(code)
         .route("/config", get(cluster::config))
         .route("/overview", get(cluster::overview))
         .route("/events", get(events::cluster))
@@ -59,7 +60,6 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jobs/{id}/savepoints", post(savepoints::trigger))
         .route("/jobs/{id}/savepoints/{trigger}", get(savepoints::outcome))
         .route("/jobs/{id}/stop", post(savepoints::stop))
-        .route("/jobs/{id}/upgrade", post(upgrades::trigger))
         .route("/jobs/{id}/upgrade/{trigger}", get(upgrades::outcome))
         .route("/jobs/{id}/checkpoints", get(checkpoints::statistics).post(savepoints::trigger_checkpoint))
         .route("/jobs/{id}/checkpoints/config", get(checkpoints::config))
@@ -104,7 +104,7 @@ fn figure_routes() -> Router<RestState> {
         .route("/jobs/{id}/vertices/{vertex}/subtasks/accumulators", get(accumulators::subtasks))
 }
 
-/// A process that runs one application takes no other.
+/// A process that runs one application takes no other, nor other code for it.
 async fn no_submissions(request: Request, next: Next) -> Response {
     if request.method() == Method::GET {
         return next.run(request).await;
@@ -119,7 +119,7 @@ async fn no_submissions(request: Request, next: Next) -> Response {
         }
     }
     let text =
-        "this cluster runs one application alone and takes no bundles: submit to a cluster of `millrace jobmanager`";
+        "this cluster runs one application alone and takes no other code: submit to a cluster of `millrace jobmanager`";
     RestError::new(StatusCode::FORBIDDEN, text).into_response()
 }
 

@@ -1,9 +1,9 @@
 //! The REST server: listens, serves, stops.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_jobmanager::{Dispatcher, JobManager};
 use millrace_types::Timestamp;
@@ -11,6 +11,9 @@ use tokio::net::TcpListener;
 
 use crate::events::Hub;
 use crate::gate::Gate;
+
+/// How long a server that was told to stop waits for its requests. A client that waits for results waits longer.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// How the REST server is set up.
 #[derive(Debug, Clone)]
@@ -21,8 +24,8 @@ pub struct RestOptions {
     pub upload_bytes_max: u64,
     /// Millrace's own version.
     pub version: String,
-    /// Whether clients may upload, run and delete bundles: Flink's `web.submit.enable`. Not where a process runs one
-    /// application alone.
+    /// Whether clients may upload, run and delete bundles, and upgrade jobs: Flink's `web.submit.enable`. Not where a
+    /// process runs one application alone.
     pub submissions: bool,
 }
 
@@ -57,14 +60,27 @@ impl RestServer {
         self.address
     }
 
-    /// Serves until `stop` completes, then finishes the requests under way; streams of events end.
+    /// Serves until `stop` completes, then finishes the requests under way, but for those that take some seconds more;
+    /// streams of events end at once.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
         let stopping = self.gate.stopping();
+        let mut told = stopping.subscribe();
         let stop = async move {
             stop.await;
             stopping.send_replace(true);
         };
-        axum::serve(self.listener, self.gate.router()).with_graceful_shutdown(stop).await
+        let late = async {
+            // Without a word the server has ended by itself.
+            let _ = told.wait_for(|stopping| *stopping).await;
+            tokio::time::sleep(DRAIN_MAX).await;
+        };
+        tokio::select! {
+            served = axum::serve(self.listener, self.gate.router()).with_graceful_shutdown(stop).into_future() => served,
+            () = late => {
+                tracing::warn!("requests that took more than {} s were cut off: the process stops", DRAIN_MAX.as_secs());
+                Ok(())
+            }
+        }
     }
 }
 

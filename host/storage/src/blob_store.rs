@@ -177,6 +177,34 @@ impl BlobStore {
         keys.sort();
         Ok(keys)
     }
+
+    /// Moves all blobs of another store into this one, one after the other, each deleted there when it is durable here.
+    /// What is damaged or no blob stays behind. Returns how many were moved.
+    ///
+    /// # Errors
+    /// [`StorageError::List`], [`StorageError::Read`], [`StorageError::Write`] or [`StorageError::Delete`]: the rest is
+    /// where it was, and doing it again goes on with it.
+    pub async fn take_over(&self, other: &Self) -> Result<usize, StorageError> {
+        let failed = |cause| StorageError::List { prefix: other.location.to_string(), cause: Box::new(cause) };
+        let folders = other.store.list_with_delimiter(Some(&other.prefix)).await.map_err(failed)?.common_prefixes;
+        let tenants = folders.iter().filter_map(|folder| TenantId::new(folder.filename()?).ok());
+        let mut moved = 0;
+        for (tenant, kind) in tenants.flat_map(|tenant| BlobKind::ALL.map(|kind| (tenant.clone(), kind))) {
+            for key in other.list(&tenant, kind).await? {
+                match other.get(&key).await {
+                    Ok(bytes) => self.put(&tenant, kind, bytes).await?,
+                    Err(damaged @ (StorageError::Corrupt { .. } | StorageError::Missing { .. })) => {
+                        tracing::warn!(%damaged, "a blob is left where it is");
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                other.delete(&key).await?;
+                moved += 1;
+            }
+        }
+        Ok(moved)
+    }
 }
 
 /// Hashing a large blob takes too long for a thread of the runtime.

@@ -80,7 +80,8 @@ impl Leaders {
         }
     }
 
-    /// Asks everyone once. Gives the leader, or why the last one is not. What the user has to put right is an error.
+    /// Asks everyone once. Gives the leader, or why the last one is not. What the user has to put right is an error: an
+    /// address that was stated here, and not one that a leader has told.
     async fn ask_all(
         &mut self,
         id: &TaskManagerId,
@@ -92,7 +93,9 @@ impl Leaders {
             let Some(asked) = self.candidates.back() else { break };
             let error = match self.connect(asked, id, newest).await {
                 Ok(connection) => return Ok(Ok(connection)),
-                Err(error @ ControlError::Address { .. }) => return Err(TaskManagerError::Registration(error)),
+                Err(error @ ControlError::Address { .. }) if self.remote.jobmanagers.contains(asked) => {
+                    return Err(TaskManagerError::Registration(error));
+                }
                 Err(error) => error,
             };
             if let ControlError::NotLeader { leader: Some(named), .. } = &error
@@ -209,7 +212,7 @@ mod tests {
     async fn a_leader_that_was_replaced_is_passed_by_and_members_that_came_later_are_known() {
         let (old, new) = (start(Ok(3)), start(Ok(4)));
         let mut leaders = leaders(&[&old], PATIENCE);
-        leaders.learn(vec![new.address().to_string()]);
+        leaders.learn(vec!["no address".to_owned(), new.address().to_string()]);
         for _ in 0..2 {
             let found = leaders.find(&id(), LeaderEpoch(4), PATIENCE, RETRY_MIN).await.unwrap();
             assert_eq!(found.jobmanager, new.address().to_string());

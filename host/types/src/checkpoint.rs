@@ -67,6 +67,9 @@ pub struct Barrier {
     pub triggered_at: Timestamp,
     /// What is taken.
     pub kind: SnapshotKind,
+    /// The sources were told to end in front of it, which stops the job: all that comes of what they read is to be in front
+    /// of it too.
+    pub drain: bool,
     /// How channels wait for each other.
     pub alignment: Alignment,
     /// The folder of a savepoint, an absolute path or `s3://bucket/prefix` of at most [`SAVEPOINT_FOLDER_BYTES_MAX`];

@@ -39,6 +39,8 @@ pub enum FailureKind {
     Checkpoint,
     /// Something that should not happen in Millrace itself.
     Internal,
+    /// What bundles are kept in cannot be read just now.
+    Storage,
 }
 
 impl FailureKind {
@@ -60,6 +62,7 @@ impl FailureKind {
             Self::StateUnreadable => "MR-STATE-UNREADABLE",
             Self::Checkpoint => "MR-CHECKPOINT",
             Self::Internal => "MR-INTERNAL",
+            Self::Storage => "MR-STORAGE",
         }
     }
 

@@ -13,9 +13,10 @@ use proptest::prelude::*;
 
 fn barrier() -> impl Strategy<Value = Barrier> {
     let kind = prop_oneof![
-        Just(SnapshotKind::Checkpoint),
-        any::<bool>().prop_map(|stop| SnapshotKind::Savepoint { stop }),
-        Just(SnapshotKind::Upgrade),
+        Just((SnapshotKind::Checkpoint, false)),
+        Just((SnapshotKind::Savepoint { stop: false }, false)),
+        any::<bool>().prop_map(|drain| (SnapshotKind::Savepoint { stop: true }, drain)),
+        Just((SnapshotKind::Upgrade, false)),
     ];
     let alignment = prop_oneof![
         Just(Alignment::None),
@@ -23,12 +24,8 @@ fn barrier() -> impl Strategy<Value = Barrier> {
         any::<u64>().prop_map(|timeout_ms| Alignment::Unaligned { timeout_ms }),
     ];
     let folder = prop::option::of("\\PC{0,40}".prop_map(String::into_boxed_str));
-    (any::<[u64; 2]>(), kind, alignment, folder).prop_map(|([checkpoint, at], kind, alignment, folder)| Barrier {
-        checkpoint: CheckpointId(checkpoint),
-        triggered_at: Timestamp(at),
-        kind,
-        alignment,
-        folder,
+    (any::<[u64; 2]>(), kind, alignment, folder).prop_map(|([checkpoint, at], (kind, drain), alignment, folder)| {
+        Barrier { checkpoint: CheckpointId(checkpoint), triggered_at: Timestamp(at), kind, drain, alignment, folder }
     })
 }
 
@@ -170,6 +167,7 @@ fn the_bytes_are_those_of_the_tables() {
         checkpoint: CheckpointId(7),
         triggered_at: Timestamp(0x0102),
         kind: SnapshotKind::Savepoint { stop: true },
+        drain: false,
         alignment: Alignment::Unaligned { timeout_ms: 5 },
         folder: Some("/s".into()),
     });
@@ -186,13 +184,14 @@ fn the_body_of_a_barrier_is_checked() {
         checkpoint: CheckpointId(7),
         triggered_at: Timestamp(1),
         kind: SnapshotKind::Checkpoint,
+        drain: false,
         alignment: Alignment::Aligned,
         folder: None,
     });
     let right = encoded(&[Frame::Barrier { handle: 1, overtaking: false, barrier: Arc::clone(&barrier) }]);
     let wrong = Err(FrameError::Value { kind: FrameKind::Barrier });
     // A timeout without an alignment that has one, kinds and flags that do not exist.
-    for (at, value) in [(16, 1), (24, 4), (25, 3), (26, 2), (27, 2)] {
+    for (at, value) in [(16, 1), (24, 5), (25, 3), (26, 2), (27, 2)] {
         let mut bytes = right.to_vec();
         bytes[FRAME_HEADER_BYTES + at] = value;
         assert_eq!(Frame::decode(Bytes::from(bytes)), wrong, "offset {at}");

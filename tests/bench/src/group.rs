@@ -12,7 +12,8 @@ use millrace_client::{Client, ClientOptions};
 use millrace_metadata::{Formation, Leadership, MemberAddresses, MetadataHandle, MetadataOptions, MetadataService};
 use millrace_metadata_core::Command;
 use millrace_tests::jobs::Run;
-use millrace_tests::processes::{Processes, free_address};
+use millrace_tests::ports::free_address;
+use millrace_tests::processes::Processes;
 use millrace_tests::{checkpoints, repository};
 use millrace_types::JobStatus;
 use serde::Serialize;
@@ -51,6 +52,8 @@ pub struct Measured {
 pub struct Commits {
     clients: usize,
     per_s: f64,
+    /// Of the leader.
+    fsyncs_each: f64,
 }
 
 /// Many jobs of one task each, that take a checkpoint each second.
@@ -77,8 +80,9 @@ impl fmt::Display for Measured {
         )?;
         writeln!(f, "to a job that it has adopted: {} ms, at most {} ms", adoption.0, adoption.1)?;
         writeln!(f, "with a TaskManager, to the first record processed again: {} ms", self.resume_ms)?;
-        for Commits { clients, per_s } in &self.commits {
-            writeln!(f, "decisions of three members, {clients} clients: {per_s:.0} a second")?;
+        for Commits { clients, per_s, fsyncs_each } in &self.commits {
+            let what = "decisions of three members";
+            writeln!(f, "{what}, {clients} clients: {per_s:.0} a second, {fsyncs_each:.2} fsyncs of the leader each")?;
         }
         let Jobs { count, submitted_s, checkpoints_per_s, failed, leader_cpu, new_leader_ms } = &self.jobs;
         write!(
@@ -92,9 +96,12 @@ impl fmt::Display for Measured {
 
 /// Measures a group.
 pub async fn measure(folder: &Path) -> Result<Measured> {
+    eprintln!("group: killing leaders");
     let (new_leader_ms, adoption_ms) = takeover(&folder.join("takeover")).await?;
     let resume_ms = crate::recovery::measure_with_leader(folder).await?;
+    eprintln!("group: deciding");
     let commits = commits(&folder.join("commits")).await?;
+    eprintln!("group: running {JOBS} jobs");
     let jobs = jobs(&folder.join("jobs")).await?;
     Ok(Measured { new_leader_ms, adoption_ms, resume_ms, commits, jobs })
 }
@@ -188,7 +195,7 @@ async fn commits(folder: &Path) -> Result<Vec<Commits>> {
     let leader = members.iter().map(|(_, handle)| handle).find(|handle| leads(handle)).context("a leader")?;
     let mut measured = Vec::new();
     for clients in [1, 64] {
-        let began = Instant::now();
+        let (began, syncs) = (Instant::now(), leader.status().syncs);
         let clients_at_work = (0..clients).map(|_| {
             let handle = leader.clone();
             tokio::spawn(async move {
@@ -204,7 +211,8 @@ async fn commits(folder: &Path) -> Result<Vec<Commits>> {
         for client in clients_at_work.collect::<Vec<_>>() {
             made += client.await??;
         }
-        measured.push(Commits { clients, per_s: made as f64 / began.elapsed().as_secs_f64() });
+        let (seconds, syncs) = (began.elapsed().as_secs_f64(), leader.status().syncs - syncs);
+        measured.push(Commits { clients, per_s: made as f64 / seconds, fsyncs_each: syncs as f64 / made as f64 });
     }
     members.into_iter().for_each(|(service, _)| service.close());
     Ok(measured)
@@ -218,18 +226,13 @@ async fn jobs(folder: &Path) -> Result<Jobs> {
     let bundle = cluster.client.upload(&repository::bundle("nexmark")?).await?;
     let began = Instant::now();
     let mut ids = Vec::new();
-    for index in 0..JOBS {
-        let output = folder.join(format!("rows-{index}"));
-        let args = ["--query", "q0", "--events", "1000000000", "--rate", "10", "--output"];
-        let args = args.into_iter().chain([output.to_str().context("a path")?]).collect();
+    for _ in 0..JOBS {
+        let args = vec!["--query", "wc", "--events", "1000000000", "--rate", "10"];
         let options = vec![("execution.checkpointing.interval", "1 s")];
         let run = Run { args, parallelism: 1, options, ..Run::default() };
         ids.push(cluster.client.run(&bundle, &run.request()).await?.jobid);
     }
     until(async || Ok(cluster.client.overview().await?.jobs_running as usize == JOBS)).await?;
-    for id in &ids {
-        checkpoints::wait_for(&cluster, id, |figures| figures.completed >= 1).await?;
-    }
     let submitted_s = began.elapsed().as_secs_f64();
     let leader = cluster.leader().await?;
     let (process, watched) = (cluster.job_managers[leader].id(), Instant::now());

@@ -61,10 +61,10 @@ async fn once(folder: &Path, job_managers: usize) -> Result<u64> {
     metrics::wait_for(&cluster, 2, |all| all.iter().all(|metrics| metrics.get(metrics::COMPONENTS) == Some(&1)))
         .await?;
     let victim = cluster.running(&job).await?;
+    let leader = if job_managers > 1 { Some(cluster.leader().await?) } else { None };
     let killed_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     cluster.kill_task_manager(victim)?;
-    if job_managers > 1 {
-        let leader = cluster.leader().await?;
+    if let Some(leader) = leader {
         cluster.job_managers[leader].kill()?;
     }
     cluster.wait_finished(&job).await?;

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use millrace_tests::jobs::Jobs;
 use millrace_tests::process::Process;
-use millrace_tests::{repository, rows};
-use reqwest::Method;
+use millrace_tests::{repository, rows, wait};
+use reqwest::{Method, StatusCode};
 
 fn application(folder: &Path, bundle: &str, args: &[&str]) -> Result<Process> {
     let (bundle, data) = (repository::bundle(bundle)?, folder.join("application"));
@@ -34,6 +34,10 @@ async fn an_application_runs_alone_and_its_end_is_the_process_end() -> Result<()
     assert!(error.contains("one application alone"), "{error}");
     let (status, _) = jobs.client.raw(Method::GET, "/jars", None).await?;
     assert!(status.is_success());
+    let job = only_job(&application).await?;
+    let upgrade = format!("/jobs/{job}/upgrade");
+    let (status, text) = jobs.client.raw(Method::POST, &upgrade, Some("{}".to_owned())).await?;
+    assert!(status == StatusCode::FORBIDDEN && text.contains("one application alone"), "{status}: {text}");
     let _task_manager = task_manager(folder.path(), &application)?;
     assert!(application.wait()?, "{}", application.log()?);
     let program = repository::root().join("tests/expected/wordcount.py");
@@ -64,10 +68,8 @@ async fn an_application_that_fails_says_so_and_one_that_was_killed_goes_on() -> 
 /// The application's job, once it is there.
 async fn only_job(application: &Process) -> Result<String> {
     let jobs = Jobs::at(&application.announced("http://")?)?;
-    loop {
-        if let Some(job) = jobs.client.jobs().await?.jobs.into_iter().next() {
-            return Ok(job.jid);
-        }
-        tokio::task::yield_now().await;
-    }
+    wait::until("the application's job", async || {
+        Ok(jobs.client.jobs().await?.jobs.into_iter().next().map(|job| job.jid))
+    })
+    .await
 }

@@ -171,7 +171,7 @@ async fn each_record_has_one_answer_though_a_task_manager_is_killed() -> Result<
     for mode in ["ordered", "unordered"] {
         let options = format!("mode = \"{mode}\", capacity = 50");
         let output = folder.path().join(mode);
-        let job = Job { rows: 4_000, rate: 1_000, partitioning: "rebalance", options: &options, output };
+        let job = Job { rows: 6_000, rate: 1_000, partitioning: "rebalance", options: &options, output };
         let options = vec![
             ("execution.checkpointing.interval", "50 ms"),
             ("execution.checkpointing.dir", checkpoints.to_str().context("a path")?),
@@ -241,21 +241,25 @@ async fn a_drain_waits_for_the_last_answers() -> Result<()> {
     let cluster = Cluster::start(folder.path(), &["--slots", "3", "--http-origin", &service.origin])?;
     let savepoints = folder.path().join("savepoints");
     let options = "capacity = 20, timeout-ms = 600000";
-    let output = folder.path().join("rows");
-    let job = Job { rows: 1_000_000, rate: 300, partitioning: "forward", options, output };
-    let run = Run { options: vec![("execution.checkpointing.interval", "1 h")], ..Run::default() };
-    let id = cluster.run(&job.bundle(folder.path(), &service)?, run).await?;
-    service.wait_for(|asked| asked.waiting == 20).await?;
-    let request = checkpoints::drain(&cluster.client, &id, savepoints.to_str().context("a path")?).await?;
-    service.open.send_replace(true);
-    cluster.wait_finished(&id).await?;
-    let outcome = checkpoints::ended(&cluster.client, &id, &request).await?;
-    anyhow::ensure!(matches!(outcome, Savepoint::Complete(_)), "{outcome:?}");
-    let asked = std::mem::take(&mut service.state.lock().unwrap().times);
-    let mut numbers = job.numbers()?;
-    numbers.sort_unstable();
-    assert!(numbers.iter().copied().eq(asked.into_keys()), "{} rows", numbers.len());
-    assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "every row that was read");
+    // In the source's own task, and behind an exchange: there the source has ended while requests wait.
+    for (partitioning, parallelism) in [("forward", 1), ("rebalance", 2)] {
+        service.open.send_replace(false);
+        let output = folder.path().join(partitioning);
+        let job = Job { rows: 1_000_000, rate: 300, partitioning, options, output };
+        let run = Run { parallelism, options: vec![("execution.checkpointing.interval", "1 h")], ..Run::default() };
+        let id = cluster.run(&job.bundle(folder.path(), &service)?, run).await?;
+        service.wait_for(|asked| asked.waiting == 20 * parallelism as usize).await?;
+        let request = checkpoints::drain(&cluster.client, &id, savepoints.to_str().context("a path")?).await?;
+        service.open.send_replace(true);
+        cluster.wait_finished(&id).await?;
+        let outcome = checkpoints::ended(&cluster.client, &id, &request).await?;
+        anyhow::ensure!(matches!(outcome, Savepoint::Complete(_)), "{outcome:?}");
+        let asked = std::mem::take(&mut service.state.lock().unwrap().times);
+        let mut numbers = job.numbers()?;
+        numbers.sort_unstable();
+        assert!(numbers.iter().copied().eq(asked.into_keys()), "{partitioning}: {} rows", numbers.len());
+        assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{partitioning}: every row that was read");
+    }
     Ok(())
 }
 

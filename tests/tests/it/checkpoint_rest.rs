@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use millrace_client::api;
 use millrace_tests::cluster::{Cluster, Run};
-use millrace_tests::repository;
+use millrace_tests::{repository, wait};
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -92,11 +92,8 @@ async fn wrong_requests_are_refused_by_name() -> Result<()> {
     }
     let dispose = api::DisposalRequest { savepoint_path: savepoint.to_string_lossy().into_owned() };
     let trigger = cluster.client.dispose(&dispose).await?.request_id;
-    let cause = loop {
-        if let Some(outcome) = cluster.client.disposal_status(&trigger).await?.operation {
-            break outcome.failure_cause.unwrap().stack_trace;
-        }
-    };
+    let outcome = wait::until("the disposal", async || Ok(cluster.client.disposal_status(&trigger).await?.operation));
+    let cause = outcome.await?.failure_cause.unwrap().stack_trace;
     assert!(cause.contains("no savepoint or checkpoint"), "{cause}");
     cluster.client.cancel(&job).await?;
     cluster.wait_for(&job, |details| details.state.is_terminal()).await?;

@@ -6,12 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use millrace_tests::checkpoints;
-use millrace_tests::expected::{Expected, committed_rows};
-use millrace_tests::jobs::Run;
 use millrace_tests::processes::Processes;
-use millrace_tests::repository;
-
-const SENTENCES: u64 = 60_000;
+use millrace_tests::query::Query;
+use millrace_types::JobStatus;
 
 /// Checkpoints are taken when the test says so, and at the end; all state stands in files.
 const OPTIONS: [(&str, &str); 6] = [
@@ -51,18 +48,13 @@ fn flip_a_bit(path: &Path) -> Result<()> {
 
 /// Damages files of the newest checkpoint alone, has the job restored, and looks what from.
 async fn falls_back(damage: impl Fn(&Path) -> Result<()>, of_metadata: bool) -> Result<()> {
-    let expected = Expected::of("wc", SENTENCES, 100_000)?;
     let folder = tempfile::tempdir()?;
     let mut cluster = Processes::start(folder.path(), 2, 2, &["--file-root", "/"]).await?;
-    let (output, directory) = (folder.path().join("rows"), folder.path().join("checkpoints"));
-    let sentences = SENTENCES.to_string();
-    let mut args = vec!["--query", "wc", "--events", &sentences, "--rate", "10000"];
-    args.extend(["--output", output.to_str().context("a path")?]);
+    let directory = folder.path().join("checkpoints");
     let mut options = OPTIONS.to_vec();
     options.push(("execution.checkpointing.dir", directory.to_str().context("a path")?));
-    let job =
-        cluster.run(&repository::bundle("nexmark")?, Run { args, parallelism: 2, options, ..Run::default() }).await?;
-    cluster.wait_running(&job).await?;
+    let query = Query::start(&cluster, folder.path(), "wc", 2, &options).await?;
+    let job = query.job.clone();
     checkpoints::take(&cluster, &job).await?;
     let good = checkpoints::take(&cluster, &job).await?;
     let before = files(&directory)?;
@@ -82,13 +74,10 @@ async fn falls_back(damage: impl Fn(&Path) -> Result<()>, of_metadata: bool) -> 
         cluster.kill_task_manager(victim)?;
         cluster.add_task_manager()?;
     }
-    cluster.wait_finished(&job).await?;
-    let figures = checkpoints::figures(&cluster.client, &job).await?;
-    assert_eq!(figures.restored_id, Some(good), "{figures:?}");
+    checkpoints::wait_for(&cluster, &job, |figures| figures.restored_id == Some(good)).await?;
     let history = serde_json::to_string(&cluster.client.exceptions(&job).await?)?;
     assert!(history.contains(&format!("checkpoint {newest}")), "{history}");
-    expected.compare(committed_rows(&output)?)?;
-    Ok(())
+    query.is_exact(&cluster).await
 }
 
 #[tokio::test]
@@ -104,4 +93,47 @@ async fn a_missing_state_file_is_found() -> Result<()> {
 #[tokio::test]
 async fn metadata_with_a_wrong_bit_are_found() -> Result<()> {
     falls_back(flip_a_bit, true).await
+}
+
+/// Puts something in a file's place that no one can open, as where storage does not answer. What is there stays beside it.
+fn hide(path: &Path) -> Result<()> {
+    fs::rename(path, path.with_extension("hidden"))?;
+    // It leads to itself.
+    Ok(std::os::unix::fs::symlink(path, path)?)
+}
+
+fn show(path: &Path) -> Result<()> {
+    Ok(fs::rename(path.with_extension("hidden"), path)?)
+}
+
+#[tokio::test]
+async fn jobs_whose_checkpoints_cannot_be_read_for_a_while_wait_for_them() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut cluster = Processes::start(folder.path(), 2, 2, &["--file-root", "/"]).await?;
+    let directory = folder.path().join("checkpoints");
+    let mut options = OPTIONS.to_vec();
+    options.push(("execution.checkpointing.dir", directory.to_str().context("a path")?));
+    let mut jobs = Vec::new();
+    for name in ["first", "second"] {
+        let query = Query::start(&cluster, &folder.path().join(name), "wc", 2, &options).await?;
+        let taken = checkpoints::take(&cluster, &query.job).await?;
+        let metadata = directory.join(&query.job).join(format!("chk-{taken}/_metadata"));
+        jobs.push((query, taken, metadata));
+    }
+    jobs.iter().try_for_each(|(_, _, metadata)| hide(metadata))?;
+    cluster.restart_job_manager().await?;
+    for (query, ..) in &jobs {
+        cluster.wait_for(&query.job, |details| details.state == JobStatus::Initializing).await?;
+        let why = cluster.failure(&query.job).await?;
+        assert!(why.contains("cannot read") && why.contains("_metadata"), "{why}");
+    }
+    // Their tasks have no JobMaster; and whoever does not want to wait need not.
+    cluster.wait_for_slots(2, 4).await?;
+    let (second, ..) = jobs.pop().context("two jobs")?;
+    cluster.client.cancel(&second.job).await?;
+    cluster.wait_for(&second.job, |details| details.state == JobStatus::Canceled).await?;
+    let (first, taken, metadata) = jobs.pop().context("two jobs")?;
+    show(&metadata)?;
+    checkpoints::wait_for(&cluster, &first.job, |figures| figures.restored_id == Some(taken)).await?;
+    first.is_exact(&cluster).await
 }

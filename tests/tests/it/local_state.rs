@@ -15,11 +15,12 @@ use millrace_tests::process::{PATIENCE, POLL};
 use millrace_tests::processes::Processes;
 use millrace_tests::repository;
 
-/// Keys, some 35 bytes of state each; those that come again; records in all, and in a second.
+/// Keys, some 35 bytes of state each; those that come again; records in all, and in a second: more than are read until the
+/// test is done.
 const KEYS: u64 = 100_000;
 const AGAIN: u64 = 1_000;
-const RECORDS: u64 = 1_000_000;
-const RATE: u64 = 50_000;
+const RECORDS: u64 = 1_500_000;
+const RATE: u64 = 25_000;
 
 /// Checkpoints when the test takes them alone, so that it knows what each restart begins with.
 const OPTIONS: [(&str, &str); 5] = [
@@ -93,12 +94,13 @@ async fn tasks_that_come_back_are_restored_from_their_copies_unless_these_are_da
     let mut cluster = Processes::start(folder.path(), 3, 1, &["--file-root", "/"]).await?;
     let (output, directory) = (folder.path().join("rows"), folder.path().join("checkpoints"));
     let numbers = [KEYS, AGAIN, RECORDS, RATE].map(|number| number.to_string());
-    let mut args = vec!["--query", "keys", "--keys", &numbers[0], "--again", &numbers[1], "--events", &numbers[2]];
-    args.extend(["--rate", &numbers[3], "--output", output.to_str().context("a path")?]);
+    let mut unlimited = vec!["--query", "keys", "--keys", &numbers[0], "--again", &numbers[1], "--events", &numbers[2]];
+    unlimited.extend(["--output", output.to_str().context("a path")?]);
+    let args = [unlimited.as_slice(), &["--rate", &numbers[3]]].concat();
     let mut options = OPTIONS.to_vec();
     options.push(("execution.checkpointing.dir", directory.to_str().context("a path")?));
-    let run = Run { args, parallelism: 2, options, ..Run::default() };
-    let job = cluster.run(&repository::bundle("nexmark")?, run).await?;
+    let bundle = repository::bundle("nexmark")?;
+    let job = cluster.run(&bundle, Run { args, parallelism: 2, options: options.clone(), ..Run::default() }).await?;
     let all_keys = |details: &JobDetails| {
         details.vertices.iter().any(|vertex| vertex.metrics.read_records > KEYS) || details.state.is_terminal()
     };
@@ -131,11 +133,14 @@ async fn tasks_that_come_back_are_restored_from_their_copies_unless_these_are_da
     let logs: Vec<String> = cluster.task_managers.iter().map(|process| process.log()).collect::<Result<_>>()?;
     assert!(logs.iter().any(|log| log.contains("a local copy of state cannot be used")), "{logs:?}");
 
+    let savepoint = checkpoints::stop_at_last(&cluster, &job, &folder.path().join("savepoints")).await?;
+    let run = Run { args: unlimited, parallelism: 2, options, from: Some(&savepoint), ..Run::default() };
+    let job = cluster.run(&bundle, run).await?;
     cluster.wait_finished(&job).await?;
     let mut rows = committed_rows(&output)?;
     rows.sort_unstable();
     assert!(rows == expected(), "{} rows", rows.len());
-    // The job has ended, and its copies are of no use.
+    // The jobs have ended, and their copies are of no use.
     metrics::wait_for(&cluster, 2, |all| all.iter().all(|metrics| metrics.get(COPIES) == Some(&0))).await?;
     Ok(())
 }

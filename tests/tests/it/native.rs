@@ -2,22 +2,18 @@
 //! and finds those again that its former life has started.
 
 use std::path::Path;
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use millrace_tests::checkpoints;
-use millrace_tests::expected::{Expected, committed_rows};
 use millrace_tests::jobs::Run;
+use millrace_tests::process::{PATIENCE, POLL};
 use millrace_tests::processes::Processes;
+use millrace_tests::query::Query;
 use millrace_tests::repository;
 use millrace_tests::workers::{self, Workers};
 use millrace_types::JobStatus;
 use rustix::process::Signal;
-
-const EVENTS: u64 = 800_000;
-const EVENTS_PER_SECOND: u64 = 100_000;
-
-/// So that the job lasts some seconds.
-const RATE: &str = "100000";
 
 /// TaskManagers of two slots, at most three, soon stopped; should a test fail they do not look for a JobManager for long.
 const NATIVE: [&str; 11] = [
@@ -51,40 +47,41 @@ async fn start(folder: &Path, further: &[&str]) -> Result<(Workers, Processes)> 
     Ok((workers, cluster))
 }
 
+/// Three members that share the place of their processes, and all of their JobManagers: those that they start, too.
+async fn start_group(folder: &Path) -> Result<(Workers, Processes)> {
+    let job_managers = Workers::job_managers(folder);
+    let place = format!("resourcemanager.process.dir={}", folder.join("taskmanagers").display());
+    let arguments: Vec<&str> = NATIVE.into_iter().chain(["-D", &place]).collect();
+    Ok((job_managers, Processes::start_group(folder, 3, 0, 2, &arguments).await?))
+}
+
 fn unbounded(parallelism: u32) -> Run<'static> {
     Run { args: vec!["unbounded"], parallelism, options: OPTIONS[1..].to_vec(), ..Run::default() }
 }
 
 #[tokio::test]
 async fn task_managers_come_with_a_job_are_replaced_and_go_and_the_rows_are_exact() -> Result<()> {
-    let expected = Expected::of("q5", EVENTS, EVENTS_PER_SECOND)?;
     let folder = tempfile::tempdir()?;
     let (workers, mut cluster) = start(folder.path(), &[]).await?;
-    let (directory, output) = (folder.path().join("checkpoints"), folder.path().join("rows"));
-    let (events, to) = (EVENTS.to_string(), output.to_str().context("a path")?);
-    let args = vec!["--query", "q5", "--events", &events, "--output", to, "--rate", RATE];
-    let mut options = OPTIONS.to_vec();
-    options.push(("execution.checkpointing.dir", directory.to_str().context("a path")?));
-    let run = Run { args, parallelism: 4, options, ..Run::default() };
-    let job = cluster.run(&repository::bundle("nexmark")?, run).await?;
-    cluster.wait_running(&job).await?;
+    let query = Query::start(&cluster, folder.path(), "q5", 4, &OPTIONS).await?;
     let first = workers.processes()?;
     assert_eq!(first.len(), 2, "{first:?}");
 
-    checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 2).await?;
+    query.go_on(&cluster, 2).await?;
     let (killed, pid) = first.iter().next().context("a TaskManager")?;
     workers::signal(*pid, Signal::KILL)?;
     let second = workers.wait_for(|now| now.len() == 2 && !now.contains_key(killed)).await?;
     assert!(first.iter().filter(|(name, _)| *name != killed).all(|(name, pid)| second.get(name) == Some(pid)));
-    cluster.wait_running(&job).await?;
+    checkpoints::wait_for(&cluster, &query.job, |figures| figures.restored > 0).await?;
+    cluster.wait_running(&query.job).await?;
 
-    let before = checkpoints::wait_for(&cluster, &job, |figures| figures.completed >= 4).await?;
-    drop(before);
-    assert_eq!(cluster.client.job(&job).await?.state, JobStatus::Running, "it was over before its JobManager died");
+    query.go_on(&cluster, 2).await?;
+    query.still_runs(&cluster).await?;
     cluster.restart_job_manager().await?;
-    cluster.wait_finished(&job).await?;
-    assert!(workers.processes()?.iter().all(|(name, pid)| second.get(name) == Some(pid)), "no second set was started");
-    expected.compare(committed_rows(&output)?)?;
+    cluster.wait_running(&query.job).await?;
+    query.go_on(&cluster, 2).await?;
+    assert_eq!(workers.processes()?, second, "no second set was started");
+    query.is_exact(&cluster).await?;
 
     cluster.wait_for_slots(0, 0).await?;
     workers.wait_for(std::collections::BTreeMap::is_empty).await?;
@@ -151,9 +148,7 @@ async fn task_managers_end_with_their_job_manager_if_that_is_wanted() -> Result<
 async fn the_next_leader_goes_on_with_the_task_managers_of_its_machine_and_stops_them() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let workers = Workers::of(folder.path());
-    let place = format!("resourcemanager.process.dir={}", folder.path().join("taskmanagers").display());
-    let arguments: Vec<&str> = NATIVE.into_iter().chain(["-D", &place]).collect();
-    let mut cluster = Processes::start_group(folder.path(), 3, 0, 2, &arguments).await?;
+    let (_job_managers, mut cluster) = start_group(folder.path()).await?;
     let job = cluster.run(&repository::bundle("faulty")?, unbounded(4)).await?;
     cluster.wait_running(&job).await?;
     let before = workers.processes()?;
@@ -163,6 +158,56 @@ async fn the_next_leader_goes_on_with_the_task_managers_of_its_machine_and_stops
     assert_ne!(cluster.leader().await?, leader);
     cluster.wait_running(&job).await?;
     assert_eq!(workers.processes()?, before);
+    cluster.client.cancel(&job).await?;
+    workers.wait_for(std::collections::BTreeMap::is_empty).await?;
+    Ok(())
+}
+
+/// Waits until all members are reached, and gives the one that leads.
+async fn leader_of_all(cluster: &Processes) -> Result<u64> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // While another one takes over, nobody may answer.
+        if let Ok(group) = cluster.client.members().await
+            && let Some(leader) = group.leader
+            && group.members.iter().all(|member| member.reachable == Some(true))
+        {
+            return Ok(leader);
+        }
+        ensure!(Instant::now() < deadline, "not all members are reached: {:?}", cluster.client.members().await);
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[tokio::test]
+async fn the_leader_starts_job_managers_again_that_die_and_leaves_those_alone_that_are_stopped() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let workers = Workers::of(folder.path());
+    let (job_managers, cluster) = start_group(folder.path()).await?;
+    let first = job_managers.wait_for(|now| now.len() == 3).await?;
+    let job = cluster.run(&repository::bundle("faulty")?, unbounded(2)).await?;
+    cluster.wait_running(&job).await?;
+    let tasks = cluster.attempts(&job).await?;
+    let mut leader = leader_of_all(&cluster).await?;
+    // After the second death there is no majority without the one that was started for the first.
+    for _ in 0..2 {
+        let name = format!("job-manager-{leader}");
+        let pid = *job_managers.processes()?.get(&name).context("no leader")?;
+        workers::signal(pid, Signal::KILL)?;
+        job_managers.wait_for(|now| now.get(&name).is_some_and(|found| *found != pid)).await?;
+        leader = leader_of_all(&cluster).await?;
+    }
+    cluster.wait_running(&job).await?;
+    assert_eq!(cluster.attempts(&job).await?, tasks, "a death of a JobManager is none of the tasks' business");
+    let second = job_managers.processes()?;
+    let (stopped, pid) = second.iter().find(|(name, pid)| first.get(*name) != Some(pid)).context("no new process")?;
+    workers::signal(*pid, Signal::TERM)?;
+    job_managers.wait_for(|now| !now.contains_key(stopped)).await?;
+    let note = stopped.trim_start_matches("job-manager-");
+    assert!(
+        !folder.path().join(format!("taskmanagers/jobmanagers/{note}.json")).exists(),
+        "nothing says how to start it"
+    );
     cluster.client.cancel(&job).await?;
     workers.wait_for(std::collections::BTreeMap::is_empty).await?;
     Ok(())

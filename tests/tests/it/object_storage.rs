@@ -19,8 +19,17 @@ use crate::upgrades::{Job, answer};
 /// Events in a second of event time: sparse, so that a short run has many windows.
 const EVENTS_PER_SECOND: u64 = 2_000;
 
-/// How long a job runs at least, in seconds: some checkpoints before each death, and some behind.
-const SECONDS: u64 = 12;
+/// How long the input of a job lasts that is to be stopped, in seconds: no machine is too busy for that.
+const SECONDS: u64 = 60;
+
+/// How a job begins.
+#[derive(Clone, Copy)]
+enum Begin<'a> {
+    /// With so many records a second.
+    AtRate,
+    /// With what a savepoint has left, as fast as it goes.
+    From(&'a str),
+}
 
 /// What a process of Millrace takes on its command line to reach the server.
 fn reached(server: &S3Server) -> Vec<String> {
@@ -68,7 +77,7 @@ impl InS3 {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    fn run(&self, query: &str, records: u64, state: &[&str], output: &Path) -> Result<String> {
+    fn run(&self, query: &str, records: u64, begin: Begin<'_>, parallelism: &str, output: &Path) -> Result<String> {
         let bundle = repository::bundle("nexmark")?;
         let (events, rate) = (records.to_string(), (records / SECONDS).to_string());
         let density = EVENTS_PER_SECOND.to_string();
@@ -76,10 +85,15 @@ impl InS3 {
         arguments.extend(["-D", "restart-strategy.type=fixed-delay", "-D", "restart-strategy.fixed-delay.delay=10 ms"]);
         arguments.extend(["-D", "restart-strategy.fixed-delay.attempts=3"]);
         arguments.extend(["-D", "execution.state-recovery.from-local=true"]);
-        arguments.extend(state);
+        arguments.extend(["-p", parallelism]);
+        if let Begin::From(savepoint) = begin {
+            arguments.extend(["-s", savepoint]);
+        }
         arguments.extend([bundle.to_str().context("a path")?, "--", "--query", query, "--events", &events]);
-        arguments.extend(["--rate", &rate, "--events-per-second", &density]);
-        arguments.extend(["--output", output.to_str().context("a path")?]);
+        arguments.extend(["--events-per-second", &density, "--output", output.to_str().context("a path")?]);
+        if let Begin::AtRate = begin {
+            arguments.extend(["--rate", &rate]);
+        }
         Ok(self.says("run", &arguments)?["jobid"].as_str().context("no job")?.to_owned())
     }
 
@@ -122,7 +136,7 @@ async fn a_job_whose_state_is_in_s3_survives_deaths_and_leaves_nothing() -> Resu
     let records = 200_000;
     let expected = Expected::of("q5", records, EVENTS_PER_SECOND)?;
     let output = folder.path().join("rows");
-    let job = s3.run("q5", records, &["-p", "4"], &output)?;
+    let job = s3.run("q5", records, Begin::AtRate, "4", &output)?;
     checkpoints::wait_for(&s3.cluster, &job, |figures| figures.completed >= 2).await?;
     let path = checkpoints::figures(&s3.cluster.client, &job).await?.latest_path.context("no path")?;
     ensure!(path.starts_with(&s3.server.prefix(&format!("checkpoints/{job}/chk-"))), "{path}");
@@ -141,6 +155,9 @@ async fn a_job_whose_state_is_in_s3_survives_deaths_and_leaves_nothing() -> Resu
     s3.cluster.restart_job_manager().await?;
     s3.cluster.wait_running(&job).await?;
     checkpoints::wait_for(&s3.cluster, &job, |figures| figures.latest > behind.latest).await?;
+    let stopped = s3.says("stop", &[&job, "-p", &s3.server.prefix("mine/savepoints")])?;
+    let savepoint = stopped["location"].as_str().context("no location")?;
+    let job = s3.run("q5", records, Begin::From(savepoint), "4", &output)?;
     s3.cluster.wait_finished(&job).await?;
     expected.compare(committed_rows(&output)?)?;
     // A finished job keeps no checkpoint; its files go beside its end.
@@ -163,7 +180,7 @@ async fn a_savepoint_in_s3_is_begun_with_and_disposed_of() -> Result<()> {
     let records = 40_000;
     let expected = Expected::of("wc", records, EVENTS_PER_SECOND)?;
     let output = folder.path().join("rows");
-    let job = s3.run("wc", records, &["-p", "2"], &output)?;
+    let job = s3.run("wc", records, Begin::AtRate, "2", &output)?;
     checkpoints::wait_for(&s3.cluster, &job, |figures| figures.completed >= 1).await?;
 
     let outside = s3.command("savepoint", &[&job, &s3.server.prefix("elsewhere")])?;
@@ -177,7 +194,7 @@ async fn a_savepoint_in_s3_is_begun_with_and_disposed_of() -> Result<()> {
     // The bundle is read from S3 again, and so is what the job was told.
     s3.cluster.restart_job_manager().await?;
     s3.cluster.wait_for_slots(2, 4).await?;
-    let job = s3.run("wc", records, &["-p", "4", "-s", &savepoint], &output)?;
+    let job = s3.run("wc", records, Begin::From(&savepoint), "4", &output)?;
     s3.cluster.wait_finished(&job).await?;
     expected.compare(committed_rows(&output)?)?;
 

@@ -42,8 +42,10 @@ async fn collected_rows_reach_the_client_once_and_in_full() -> Result<()> {
     let mut next = 0;
     loop {
         let results = cluster.client.results(&job, next, 1_000).await?;
-        // An answer that was lost on its way can be asked for again.
-        assert_eq!(cluster.client.results(&job, next, 0).await?.rows.first(), results.rows.first());
+        // An answer that was lost on its way can be asked for again. One without rows may have some by then.
+        if let Some(first) = results.rows.first() {
+            assert_eq!(cluster.client.results(&job, next, 0).await?.rows.first(), Some(first));
+        }
         next = results.next;
         for row in results.rows {
             numbers.push(row.parse::<u64>()?);

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use millrace_tests::cluster::{Cluster, Run};
-use millrace_tests::{repository, rows};
+use millrace_tests::{repository, rows, wait};
 use millrace_types::JobStatus;
 
 fn lines(path: &Path, count: usize) -> Result<()> {
@@ -25,13 +25,11 @@ async fn killing_the_client_changes_nothing() -> Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let job = loop {
-        if let Some(job) = cluster.client.jobs().await?.jobs.into_iter().next() {
-            break job.jid;
-        }
-        assert!(client.try_wait()?.is_none(), "the client ended before its job was there");
-        tokio::task::yield_now().await;
-    };
+    let job = wait::until("the client's job", async || {
+        assert!(client.try_wait()?.is_none(), "the client ended before its job");
+        Ok(cluster.client.jobs().await?.jobs.into_iter().next().map(|job| job.jid))
+    });
+    let job = job.await?;
     let written = |details: &millrace_client::api::JobDetails| details.state == JobStatus::Running;
     cluster.wait_for(&job, written).await?;
     client.kill()?;

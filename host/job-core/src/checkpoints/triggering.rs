@@ -95,10 +95,11 @@ impl JobCore {
             checkpoint: id,
             triggered_at: self.now,
             kind,
+            drain: request.as_ref().and_then(|request| request.stop).is_some_and(|stop| stop.drain),
             alignment: self.alignment_at(kind),
             folder: request.as_ref().and_then(|request| request.folder.clone()),
         };
-        if request.as_ref().and_then(|request| request.stop).is_some_and(|stop| stop.drain) {
+        if barrier.drain {
             self.drain(out);
         }
         let finished = |task: &Task| self.subtask(*task).state == ExecutionState::Finished;

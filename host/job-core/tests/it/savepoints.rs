@@ -49,6 +49,7 @@ fn a_savepoint_is_stored_and_answered_and_nothing_is_committed_for_it() {
     assert_eq!(kinds(&commands), ["trigger", "trigger"]);
     let Command::TriggerCheckpoint { barrier, .. } = &commands[0] else { panic!() };
     assert_eq!((barrier.kind, barrier.alignment), (SnapshotKind::Savepoint { stop: false }, Alignment::Aligned));
+    assert!(!barrier.drain);
     assert_eq!(barrier.folder.as_deref(), Some("/save"));
     let commands = taken(&mut harness, CheckpointId(1));
     assert_eq!(kinds(&commands), ["answer"]);
@@ -107,6 +108,7 @@ fn a_drained_job_takes_its_savepoint_when_its_sources_have_ended() {
     let mut harness = checkpointed(|_| {});
     let commands = ask(&mut harness, Some(StopMode { drain: true }));
     assert_eq!(kinds(&commands), ["drain", "drain", "trigger", "trigger"]);
+    assert!(matches!(&commands[3], Command::TriggerCheckpoint { barrier, .. } if barrier.drain));
     let mut last = Vec::new();
     for task in harness.all_attempts() {
         last = harness.report(task, ExecutionState::Finished);

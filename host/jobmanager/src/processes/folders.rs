@@ -81,14 +81,8 @@ impl Folders {
 
     /// Lets a log that has grown too large begin anew. Its process appends to it, and goes on at the new end.
     pub(crate) fn trim_log(&self, worker: &WorkerId) {
-        let log = self.of(worker).join(LOG);
-        if log.metadata().is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
-            let trimmed = fs::copy(&log, self.of(worker).join(LOG_BEFORE))
-                .and_then(|_| OpenOptions::new().write(true).open(&log)?.set_len(0));
-            if let Err(error) = trimmed {
-                tracing::warn!(%worker, %error, "the log of a TaskManager cannot be trimmed");
-            }
-        }
+        let folder = self.of(worker);
+        trim(&folder.join(LOG), &folder.join(LOG_BEFORE));
     }
 
     /// Deletes the folder of a worker that has ended, and keeps its log among the last ones.
@@ -127,6 +121,16 @@ impl Folders {
             if age.is_ok_and(|age| age >= LEFTOVER_AGE) && !is_running(&worker) {
                 self.put_away(&worker);
             }
+        }
+    }
+}
+
+/// Lets a log that has grown too large begin anew, and keeps the one before.
+pub(crate) fn trim(log: &Path, before: &Path) {
+    if log.metadata().is_ok_and(|found| found.len() > LOG_BYTES_MAX) {
+        let trimmed = fs::copy(log, before).and_then(|_| OpenOptions::new().write(true).open(log)?.set_len(0));
+        if let Err(error) = trimmed {
+            tracing::warn!(log = %log.display(), %error, "the log of a process cannot be trimmed");
         }
     }
 }

@@ -19,7 +19,7 @@ const WAITING_MAX: usize = 64;
 
 /// What begins with this in the environment sets options of this process, which its children have in a file; the level of
 /// their logs alone is not among them.
-const OPTIONS_PREFIX: &[u8] = b"MILLRACE_";
+pub(crate) const OPTIONS_PREFIX: &[u8] = b"MILLRACE_";
 const LOG_LEVEL: &[u8] = b"MILLRACE_LOG";
 
 /// One process to start.

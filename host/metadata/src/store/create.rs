@@ -5,10 +5,12 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 
+use super::counting::Counting;
 use super::{FORMAT, FORMAT_KEY, LOG, Loaded, MEMBER_KEY, MEMBER_PLACE, META, SNAPSHOT, Store, begin, builder};
 use crate::error::MetadataError;
 use crate::options::MetadataOptions;
@@ -32,9 +34,10 @@ pub(super) fn create_file(options: &MetadataOptions) -> Result<(Store, Loaded), 
     }
     file.set_len(0).map_err(|cause| failed(cause.into()))?;
     let backend = FileBackend::new(file).map_err(|cause| failed(cause.into()))?;
-    let db = create_on(backend, options).map_err(failed)?;
+    let syncs = Arc::default();
+    let db = create_on(Counting::new(backend, Arc::clone(&syncs)), options).map_err(failed)?;
     publish(&unfinished, path).map_err(|cause| failed(cause.into()))?;
-    Store::load(db, options)
+    Store::load(db, options, syncs)
 }
 
 /// Makes an empty store of the options' member behind `backend`, which stands for a file.

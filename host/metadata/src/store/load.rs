@@ -3,6 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use openraft::RaftLogId;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
@@ -20,7 +21,11 @@ use crate::types::{Entry, MemberId};
 
 impl Store {
     /// The store in an open database, and what it holds.
-    pub(super) fn load(db: Database, options: &MetadataOptions) -> Result<(Self, Loaded), MetadataError> {
+    pub(super) fn load(
+        db: Database,
+        options: &MetadataOptions,
+        syncs: Arc<AtomicU64>,
+    ) -> Result<(Self, Loaded), MetadataError> {
         let path = &options.path;
         let txn = db.begin_read().map_err(|cause| MetadataError::while_opening(path, cause))?;
         check_format(&txn, path)?;
@@ -40,7 +45,7 @@ impl Store {
             path = %path.display(), vote = ?loaded.vote, last = ?loaded.last, snapshot = ?covered, "opened the metadata"
         );
         drop(txn);
-        Ok((Self { db: Arc::new(db), path: path.clone() }, loaded))
+        Ok((Self { db: Arc::new(db), path: path.clone(), syncs }, loaded))
     }
 }
 

@@ -45,6 +45,10 @@ async fn members_agree_and_followers_name_the_leader() {
     let roles: Vec<MemberRole> = handle.status().members.iter().map(|member| member.role).collect();
     assert_eq!(roles.iter().filter(|role| **role == MemberRole::Leader).count(), 1);
     assert_eq!(roles.iter().filter(|role| **role == MemberRole::Voter).count(), 2);
+    // An acknowledged decision is on the disk: its entry and then redb's header, each with a sync of its own.
+    let before = handle.status().syncs;
+    handle.begin_epoch().await.unwrap();
+    assert!(handle.status().syncs >= before + 2, "{before} and then {}", handle.status().syncs);
 }
 
 #[tokio::test(flavor = "multi_thread")]

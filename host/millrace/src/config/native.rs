@@ -9,12 +9,14 @@ pub(crate) const DRIVER: &str = "resourcemanager.driver";
 pub(crate) const PROCESS_DIR: &str = "resourcemanager.process.dir";
 pub(crate) const PROCESS_ENDS: &str = "resourcemanager.process.end-with-jobmanager";
 
+pub(crate) const REPLACES: &str = "resourcemanager.process.replace-jobmanagers";
+
 /// The driver of processes of this machine, the only one; without it people start TaskManagers.
 pub(crate) const PROCESS_DRIVER: &str = "process";
 const NO_DRIVER: &str = "none";
 
 /// All of them.
-pub(super) const OPTIONS: [OptionSpec; 10] = [
+pub(super) const OPTIONS: [OptionSpec; 11] = [
     option(DRIVER, Kind::Driver, NO_DRIVER, "what starts TaskManagers: none, or process (--native): this machine"),
     option(
         PROCESS_DIR,
@@ -23,6 +25,12 @@ pub(super) const OPTIONS: [OptionSpec; 10] = [
         "native: where TaskManagers have their data; taskmanagers in data.dir unless set",
     ),
     option(PROCESS_ENDS, Kind::Flag, "false", "native: whether TaskManagers end with the JobManager that started them"),
+    option(
+        REPLACES,
+        Kind::Flag,
+        "true",
+        "native: whether the leader starts JobManagers again that died, of those that share resourcemanager.process.dir",
+    ),
     workers(0),
     workers(1),
     workers(2),

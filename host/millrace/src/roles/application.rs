@@ -32,13 +32,17 @@ pub(crate) fn run(options: &Application) -> Result<()> {
             &plan.data_dir,
             plan.reach.clone(),
             Start { adopts: true, driver: plan.driver.clone(), ..Start::default() },
-        )?;
+        )
+        .await?;
         let control = plan.listen(&core)?;
         let mut rest = setup::rest_options(&plan.configuration)?;
         rest.submissions = false;
         let server = bind_rest(rest, &core.job_manager).await?;
         announce(&server, control);
-        let dispatcher = core.leads().await?;
+        let Some(dispatcher) = core.leads(&mut stop).await? else {
+            core.close();
+            bail!("stopped before it could begin: start the process again on the same --data-dir");
+        };
         let submitting = dispatcher.clone();
         let submission = async move { submit(&submitting, &file, Bytes::from(bytes), request).await };
         let job = dispatcher.spawn(submission).await.context("the submission was lost")??;
@@ -57,7 +61,7 @@ pub(crate) fn run(options: &Application) -> Result<()> {
                 _ = ended => (),
             }
         };
-        server.run(until).await.context("the REST server failed")?;
+        core.serve(server, until).await?;
         let status =
             if watching.is_finished() { Some(watching.await.context("the job was lost sight of")??) } else { None };
         core.close();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use millrace_connectors::{FileRoots, Reach};
-use millrace_jobmanager::{Dispatcher, JobManager, ProcessDriver};
+use millrace_jobmanager::{Dispatcher, JobManager, MemberKeeper, MemberNote, ProcessDriver};
 use millrace_metadata::MetadataService;
 use millrace_rest::{RestOptions, RestServer};
 use millrace_sandbox::Sandbox;
@@ -25,13 +25,19 @@ pub(crate) fn run(options: &cli::JobManager) -> Result<()> {
     block_on(async move {
         let stop = stop_signal()?;
         setup::announce_crash(options.crash_at);
-        let start = Start { adopts: true, crash_points, driver: plan.driver.clone() };
-        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start)?;
+        let keeper = native::keeper(&plan.configuration, &plan.data_dir)?;
+        let start = Start { adopts: true, crash_points, driver: plan.driver.clone(), keeper: keeper.clone() };
+        let core = Core::start(&plan.configuration, &plan.data_dir, plan.reach.clone(), start).await?;
         let control = plan.listen(&core)?;
         let server = bind_rest(setup::rest_options(&plan.configuration)?, &core.job_manager).await?;
+        let note = keeper.map(|keeper| keeper.note_this_process(core.job_manager.group().status().member)).transpose();
+        let note = note.context("cannot note how this process was started")?;
         announce(&server, control);
         core.serve(server, stop).await?;
         tracing::info!("stopping");
+        if let Some(Err(error)) = note.map(MemberNote::take_away) {
+            tracing::warn!(%error, "the others may start another JobManager in the place of this one");
+        }
         core.close();
         Ok(())
     })
@@ -94,6 +100,8 @@ pub(crate) struct Start {
     pub(crate) crash_points: CrashPoints,
     /// What starts and stops TaskManagers.
     pub(crate) driver: Option<Arc<ProcessDriver>>,
+    /// What starts JobManagers again.
+    pub(crate) keeper: Option<Arc<MemberKeeper>>,
 }
 
 /// The parts that every process with a JobManager has.
@@ -106,15 +114,21 @@ pub(crate) struct Core {
 
 impl Core {
     /// Opens the stores and starts the JobManager.
-    pub(crate) fn start(configuration: &Configuration, data_dir: &Path, reach: Reach, start: Start) -> Result<Self> {
+    pub(crate) async fn start(
+        configuration: &Configuration,
+        data_dir: &Path,
+        reach: Reach,
+        start: Start,
+    ) -> Result<Self> {
         folder::create_private(data_dir)?;
         let (metadata, handle) = MetadataService::open(&members::metadata_options(configuration, data_dir)?)?;
         let storage = setup::storage(configuration, data_dir.to_owned())?;
-        let blobs = storage.blobs(&setup::blob_location(configuration, data_dir)?)?;
+        let blobs = setup::blobs(configuration, data_dir, &storage).await?;
         let sandbox = setup::sandbox(data_dir)?;
         let mut options = setup::job_manager_options(configuration, data_dir, storage, reach)?;
         options.crash_points = start.crash_points;
         native::install(&mut options, start.driver.as_ref());
+        options.keeper = start.keeper;
         if start.adopts {
             options.adoption_timeout_ms = Some(configuration.duration_ms(config::ADOPTION_TIMEOUT)?);
         }
@@ -122,11 +136,12 @@ impl Core {
         Ok(Self { job_manager, blobs, sandbox, metadata })
     }
 
-    /// Waits until this process leads; ends with the metadata's cause if they cannot go on.
-    pub(crate) async fn leads(&self) -> Result<Dispatcher> {
+    /// Waits until this process leads; ends with the metadata's cause if they cannot go on. `None`: it was told to stop.
+    pub(crate) async fn leads(&self, stop: &mut (impl Future<Output = ()> + Unpin)) -> Result<Option<Dispatcher>> {
         tokio::select! {
-            dispatcher = self.job_manager.leads() => Ok(dispatcher?),
+            dispatcher = self.job_manager.leads() => Ok(Some(dispatcher?)),
             cause = self.metadata.fatal() => Err(cause.into()),
+            () = stop => Ok(None),
         }
     }
 

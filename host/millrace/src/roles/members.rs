@@ -48,6 +48,12 @@ pub(crate) fn metadata_options(configuration: &Configuration, data_dir: &Path) -
     Ok(options)
 }
 
+/// Whether there are, or will be, other members.
+pub(crate) fn is_in_group(configuration: &Configuration) -> Result<bool> {
+    let joins = configuration.flag(config::RAFT_JOIN)?.unwrap_or_default();
+    Ok(joins || rpc_addresses(configuration)?.len() > 1)
+}
+
 /// Where others reach this process, if its options say so: an address for all interfaces or a free port do not.
 fn own_addresses(configuration: &Configuration) -> Option<MemberAddresses> {
     let stated = |host, port| {

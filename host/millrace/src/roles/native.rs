@@ -1,11 +1,11 @@
 //! Native mode: a JobManager that has its TaskManagers started and stopped as processes of this machine.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use millrace_jobmanager::{JobManagerOptions, ProcessDriver, ProcessOptions, WorkerOptions};
+use millrace_jobmanager::{JobManagerOptions, MemberKeeper, ProcessDriver, ProcessOptions, WorkerOptions};
 
 use crate::cli::JobManagerArgs;
 use crate::config::{self, Configuration};
@@ -42,6 +42,26 @@ pub(crate) fn worker_options(configuration: &Configuration) -> Result<Option<Wor
     Ok(Some(options))
 }
 
+/// Where the processes of this machine have what is theirs.
+fn process_folder(configuration: &Configuration, data_dir: &Path) -> Result<PathBuf> {
+    Ok(match configuration.text(config::PROCESS_DIR) {
+        "" => data_dir.join("taskmanagers"),
+        stated => std::path::absolute(stated).context(config::PROCESS_DIR)?,
+    })
+}
+
+/// What starts the JobManagers of a group again that have died on this machine, if that is wanted.
+pub(crate) fn keeper(configuration: &Configuration, data_dir: &Path) -> Result<Option<Arc<MemberKeeper>>> {
+    let wanted = configuration.flag(config::REPLACES)?.unwrap_or_default();
+    let native = configuration.text(config::DRIVER) == config::PROCESS_DRIVER;
+    if !(wanted && native && members::is_in_group(configuration)?) {
+        return Ok(None);
+    }
+    let folder = process_folder(configuration, data_dir)?;
+    let opened = MemberKeeper::open(&folder);
+    opened.map(|keeper| Some(Arc::new(keeper))).with_context(|| format!("cannot use the folder {}", folder.display()))
+}
+
 /// The driver of processes, if one is chosen. It begins when it is told where TaskManagers connect.
 pub(crate) fn driver(
     configuration: &Configuration,
@@ -51,10 +71,7 @@ pub(crate) fn driver(
     if configuration.text(config::DRIVER) != config::PROCESS_DRIVER {
         return Ok(None);
     }
-    let folder = match configuration.text(config::PROCESS_DIR) {
-        "" => data_dir.join("taskmanagers"),
-        stated => std::path::absolute(stated).context(config::PROCESS_DIR)?,
-    };
+    let folder = process_folder(configuration, data_dir)?;
     let mut arguments = Vec::new();
     for root in &options.file_root {
         arguments.extend(["--file-root".to_owned(), root.to_string_lossy().into_owned()]);

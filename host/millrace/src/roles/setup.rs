@@ -10,7 +10,9 @@ use millrace_jobmanager::{FlameOptions, JobManagerOptions, TraceOptions, inline_
 use millrace_metadata_core::JobRetention;
 use millrace_rest::RestOptions;
 use millrace_sandbox::{CompilerCommand, Sandbox, SandboxOptions};
-use millrace_storage::{BundleLimits, LocalCopies, S3Options, S3Roots, StorageAccess, StorageLocation, digest_of};
+use millrace_storage::{
+    BlobStore, BundleLimits, LocalCopies, S3Options, S3Roots, StorageAccess, StorageLocation, digest_of,
+};
 use millrace_taskmanager::TaskManagerOptions;
 use millrace_types::{CrashAt, CrashPoint, CrashPoints, SandboxLimits, TaskManagerId};
 
@@ -157,10 +159,22 @@ pub(crate) fn storage(configuration: &Configuration, scratch: PathBuf) -> Result
     Ok(StorageAccess::new(s3, scratch))
 }
 
-/// Where bundles are kept.
-pub(crate) fn blob_location(configuration: &Configuration, data_dir: &Path) -> Result<StorageLocation> {
-    let shared = location(configuration, config::HA_STORAGE_DIR)?;
-    Ok(shared.map_or_else(|| StorageLocation::Local(data_dir.join("blobs")), |folder| folder.join("blob")))
+/// Where bundles are kept. What this process kept while it was alone goes to where all members of its group reach it.
+pub(crate) async fn blobs(
+    configuration: &Configuration,
+    data_dir: &Path,
+    storage: &StorageAccess,
+) -> Result<BlobStore> {
+    let own = StorageLocation::Local(data_dir.join("blobs"));
+    let Some(shared) = location(configuration, config::HA_STORAGE_DIR)? else { return Ok(storage.blobs(&own)?) };
+    let blobs = storage.blobs(&shared.join("blob"))?;
+    if data_dir.join("blobs").try_exists()? {
+        let moved = blobs.take_over(&storage.blobs(&own)?).await?;
+        if moved > 0 {
+            tracing::info!(moved, to = %shared, "bundles and components were moved to the storage that all members share");
+        }
+    }
+    Ok(blobs)
 }
 
 /// Where in S3 clients may have state written and read: what `file.roots` names, or all that the keys open where all

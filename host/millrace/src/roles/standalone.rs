@@ -34,11 +34,14 @@ pub(crate) fn run(options: &Standalone) -> Result<()> {
     let id = TaskManagerId(format!("standalone-{:08x}", std::process::id()));
     let task_manager = setup::task_manager_options(&configuration, id, data_dir.clone(), reach.clone())?;
     block_on(async move {
-        let stop = stop_signal()?;
-        let core = Core::start(&configuration, &data_dir, reach, Start::default())?;
+        let mut stop = Box::pin(stop_signal()?);
+        let core = Core::start(&configuration, &data_dir, reach, Start::default()).await?;
         let slots = task_manager.slots;
         // It registers once, with a leader that is there.
-        let dispatcher = core.leads().await?;
+        let Some(dispatcher) = core.leads(&mut stop).await? else {
+            core.close();
+            return Ok(());
+        };
         let task_manager = start_task_manager(task_manager, &core)?;
         dispatcher.wait_for_slots(slots).await;
         let server = bind_rest(setup::rest_options(&configuration)?, &core.job_manager).await?;

@@ -113,10 +113,9 @@ impl TaskManagerLink {
         }
     }
 
-    /// Sends if there is room: for what is said again soon.
-    pub(crate) fn try_push(&self, message: FromJobManager) {
-        // Where there is no room, messages are on their way that say the same.
-        let _ = self.outgoing.try_send(message);
+    /// Sends if there is room, and says whether there was: for what is said again soon.
+    pub(crate) fn try_push(&self, message: FromJobManager) -> bool {
+        self.outgoing.try_send(message).is_ok()
     }
 
     /// An answer to [`Self::task_log`]; whether somebody waits for it.

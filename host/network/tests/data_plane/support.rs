@@ -41,6 +41,7 @@ pub fn barrier(checkpoint: u64) -> Barrier {
         checkpoint: CheckpointId(checkpoint),
         triggered_at: Timestamp(5),
         kind: SnapshotKind::Checkpoint,
+        drain: false,
         alignment: Alignment::Unaligned { timeout_ms: 30_000 },
         folder: Some("/savepoints/s".into()),
     }

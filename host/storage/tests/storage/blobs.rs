@@ -71,3 +71,25 @@ async fn a_folder_that_cannot_be_used_is_named_with_the_cause() {
     let error = store.put(&tenant("a"), BlobKind::Bundle, Bytes::new()).await.unwrap_err();
     assert!(matches!(error, StorageError::Write { .. }) && error.to_string().contains("a/bundles/"), "{error}");
 }
+
+#[tokio::test]
+async fn blobs_move_to_another_store_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let [old, new] = ["old", "new"].map(|name| BlobStore::open_local(&folder.path().join(name)).unwrap());
+    let mut keys = Vec::new();
+    for (whose, kind) in [("a", BlobKind::Bundle), ("a", BlobKind::Component), ("b", BlobKind::Component)] {
+        keys.push(old.put(&tenant(whose), kind, Bytes::from(whose.to_owned())).await.unwrap());
+    }
+    let damaged = old.put(&tenant("b"), BlobKind::Bundle, Bytes::from_static(b"whole")).await.unwrap();
+    std::fs::write(folder.path().join("old").join(damaged.to_string()), "decayed").unwrap();
+    std::fs::write(folder.path().join("old/b/bundles/notes.txt"), "by hand").unwrap();
+
+    assert_eq!(new.take_over(&old).await.unwrap(), keys.len());
+    for key in &keys {
+        assert_eq!(new.get(key).await.unwrap(), Bytes::from(key.tenant.to_string()));
+        assert!(!old.contains(key).await.unwrap(), "{key}");
+    }
+    assert!(!new.contains(&damaged).await.unwrap(), "what is damaged is not spread");
+    assert!(old.contains(&damaged).await.unwrap(), "nor lost");
+    assert_eq!(new.take_over(&old).await.unwrap(), 0, "there is nothing left to move");
+}

@@ -12,7 +12,14 @@ fn barrier(checkpoint: u64, alignment: Alignment) -> Arc<Barrier> {
     // Each is triggered 100 ms behind the last one.
     let triggered_at = Timestamp(checkpoint * 100);
     let kind = SnapshotKind::Checkpoint;
-    Arc::new(Barrier { checkpoint: CheckpointId(checkpoint), triggered_at, kind, alignment, folder: None })
+    Arc::new(Barrier {
+        checkpoint: CheckpointId(checkpoint),
+        triggered_at,
+        kind,
+        drain: false,
+        alignment,
+        folder: None,
+    })
 }
 
 fn short(command: &AlignerCommand) -> String {

@@ -269,6 +269,14 @@ impl Inputs {
                         self.give_up_capture(checkpoints, "a newer one has come").await?;
                     }
                     let first_barrier = self.first_barrier.take();
+                    if barrier.drain {
+                        // The task stops behind it: what comes of the last answers is to be in front of it.
+                        chain.finish_answers().await?;
+                        if chain.has_ended() && !chain.ends_by_checkpoint() {
+                            // The task ends: the savepoint is taken without it.
+                            continue;
+                        }
+                    }
                     let extras = SnapshotExtras { first_barrier, unaligned, reader: None };
                     if in_flight.is_empty() {
                         checkpoints.snapshot(&barrier, extras, chain, shared).await?;

@@ -165,6 +165,7 @@ mod tests {
             checkpoint: CheckpointId(id),
             triggered_at: Timestamp(0),
             kind: SnapshotKind::Checkpoint,
+            drain: false,
             alignment: Alignment::Aligned,
             folder: None,
         }

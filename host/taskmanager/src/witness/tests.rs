@@ -232,6 +232,7 @@ fn the_newest_acknowledgements_are_told() {
         checkpoint: CheckpointId(1),
         triggered_at: Timestamp(0),
         kind: millrace_types::SnapshotKind::Checkpoint,
+        drain: false,
         alignment: millrace_types::Alignment::Aligned,
         folder: None,
     };

@@ -34,6 +34,7 @@ pub(crate) fn put(barrier: &Barrier, overtaking: bool, out: &mut impl BufMut) {
     out.put_u8(match barrier.kind {
         SnapshotKind::Checkpoint => 0,
         SnapshotKind::Savepoint { stop: false } => 1,
+        SnapshotKind::Savepoint { stop: true } if barrier.drain => 4,
         SnapshotKind::Savepoint { stop: true } => 2,
         SnapshotKind::Upgrade => 3,
     });
@@ -58,11 +59,12 @@ pub(crate) fn get(body: &[u8]) -> Result<(Barrier, bool), FrameError> {
         1 => Ok(true),
         _ => Err(wrong),
     };
-    let kind = match fixed[24] {
-        0 => SnapshotKind::Checkpoint,
-        1 => SnapshotKind::Savepoint { stop: false },
-        2 => SnapshotKind::Savepoint { stop: true },
-        3 => SnapshotKind::Upgrade,
+    let (kind, drain) = match fixed[24] {
+        0 => (SnapshotKind::Checkpoint, false),
+        1 => (SnapshotKind::Savepoint { stop: false }, false),
+        2 => (SnapshotKind::Savepoint { stop: true }, false),
+        3 => (SnapshotKind::Upgrade, false),
+        4 => (SnapshotKind::Savepoint { stop: true }, true),
         _ => return Err(wrong),
     };
     let alignment = match (fixed[25], timeout_ms) {
@@ -77,5 +79,5 @@ pub(crate) fn get(body: &[u8]) -> Result<(Barrier, bool), FrameError> {
         ("", false) => None,
         _ => return Err(wrong),
     };
-    Ok((Barrier { checkpoint, triggered_at, kind, alignment, folder }, overtaking))
+    Ok((Barrier { checkpoint, triggered_at, kind, drain, alignment, folder }, overtaking))
 }

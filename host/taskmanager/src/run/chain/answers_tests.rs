@@ -151,6 +151,7 @@ impl Case {
             checkpoint: CheckpointId(1),
             triggered_at: Timestamp(0),
             kind: SnapshotKind::Checkpoint,
+            drain: false,
             alignment: Alignment::Aligned,
             folder: None,
         };
