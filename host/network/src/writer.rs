@@ -59,6 +59,7 @@ pub struct OutputEdgeWriter {
     /// What is pending waits for nothing more.
     is_urgent: bool,
     bytes_out: u64,
+    batches_out: u64,
     /// The newest barrier that was pushed.
     barrier: Option<CheckpointId>,
 }
@@ -87,6 +88,7 @@ impl OutputEdgeWriter {
             pending: VecDeque::new(),
             is_urgent: false,
             bytes_out: 0,
+            batches_out: 0,
             barrier: None,
         })
     }
@@ -202,6 +204,7 @@ impl OutputEdgeWriter {
 
     fn send_to(&mut self, channel: usize, item: Item) {
         self.bytes_out += item.byte_len() as u64;
+        self.batches_out += u64::from(matches!(item, Item::Batch(_)));
         self.pending.push_back((channel, item));
     }
 
@@ -327,6 +330,16 @@ impl OutputEdgeWriter {
             Some((channel, item)) => self.channels[channel].send(credit, item),
             None => Ok(()),
         }
+    }
+
+    /// The batches that went to channels, each copy counted.
+    pub fn batches_out(&self) -> u64 {
+        self.batches_out
+    }
+
+    /// What waits to be sent.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
     }
 
     /// The bytes that went to channels, each copy counted.

@@ -13,7 +13,7 @@ use millrace_network::control::{
     ControlServerOptions, LeaderHandler, TaskManagerLink,
 };
 use millrace_protocol::{
-    LogRequest, LogWanted, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager,
+    Answer, LogRequest, LogWanted, Question, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager,
 };
 use millrace_types::{AllocationId, Digest, Failure, FailureKind, JobId, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -217,6 +217,13 @@ async fn logs_are_asked_for_and_components_fetched() {
             }
             other => panic!("{other:?}"),
         }
+        match client.recv().await.unwrap() {
+            ControlEvent::Ask { request, question } => {
+                assert_eq!(*question, Question::Figures);
+                client.log_answers().answer_question(request, Answer::Figures(Vec::new())).await;
+            }
+            other => panic!("{other:?}"),
+        }
         client
     });
     let tenant = TenantId::default_tenant();
@@ -225,7 +232,12 @@ async fn logs_are_asked_for_and_components_fetched() {
     let log = link.task_log(&wanted).await;
     assert_eq!(log.unwrap(), "99 bytes at most");
     assert_eq!(link.process_log(7).await.unwrap(), "7 bytes of its own");
+    let answer = link.ask(&Question::Figures, Duration::from_secs(10)).await;
+    assert_eq!(answer, Ok(Answer::Figures(Vec::new())));
     let _client = answering.await.unwrap();
+    // It does not look at its messages any more.
+    let error = link.ask(&Question::Figures, Duration::from_millis(20)).await.unwrap_err();
+    assert!(error.contains("20 ms"), "{error}");
 
     let bytes = vec![7u8; 3_000_000];
     let digest = self::digest(7);

@@ -10,6 +10,8 @@ mod cluster;
 mod group;
 mod job_details;
 mod jobs;
+mod metrics;
+mod peek;
 mod processes;
 mod rescaling;
 mod savepoints;
@@ -34,6 +36,11 @@ pub use job_details::{
     ExceptionEntry, ExceptionHistory, ExecutionConfig, IoFigures, JobConfig, JobDetails, JobExceptions, VertexSummary,
 };
 pub use jobs::{JobIdWithStatus, JobList, JobStatusInfo, JobSummary, JobsOverview, TaskCounts};
+pub use metrics::{
+    AggregatedMetric, FlameGraph, FlameNode, JobAccumulators, SubtaskAccumulators, SubtaskBackpressure,
+    SubtasksAccumulators, VertexAccumulators, VertexBackpressure,
+};
+pub use peek::{PeekedRecord, PeekedRecords};
 pub use processes::{ConfigEntry, DataSets, EnvironmentInfo, JvmInfo, LogInfo, LogList, ThreadDump, ThreadInfo};
 pub use rescaling::{
     LatestRescales, ParallelismRange, RescaleConfig, RescaleCounts, RescaleDetails, RescaledSlots, RescaledVertex,

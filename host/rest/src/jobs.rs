@@ -43,7 +43,8 @@ pub(crate) async fn overview(State(state): State<RestState>, Tenant(tenant): Ten
     Json(JobsOverview { jobs: state.dispatcher.jobs(&tenant).iter().map(|job| summary(job, now)).collect() })
 }
 
-fn summary(job: &JobInfo, now: Timestamp) -> JobSummary {
+/// A job's entry in the overview.
+pub(crate) fn summary(job: &JobInfo, now: Timestamp) -> JobSummary {
     let view = &job.view;
     let (start, end) = (Some(job.record.submission.submitted_at), view.ended_at());
     let last = view.timestamps.values().max().copied();

@@ -12,8 +12,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::error::RestError;
 use crate::server::RestState;
 use crate::{
-    bundles, checkpoints, cluster, group, jobs, landing, metrics, processes, rescaling, results, savepoints, upgrades,
-    vertices,
+    accumulators, backpressure, bundles, checkpoints, cluster, events, flame_graphs, group, jobs, metrics, peek,
+    processes, prometheus, rescaling, results, savepoints, upgrades, vertices,
 };
 
 /// How many times the largest upload is read before the connection is cut.
@@ -42,6 +42,7 @@ pub(crate) fn router(state: RestState) -> Router {
         .merge(code)
         .route("/config", get(cluster::config))
         .route("/overview", get(cluster::overview))
+        .route("/events", get(events::cluster))
         .route("/cluster/members", get(group::status).post(group::add))
         .route("/cluster/members/{id}", put(group::readdress).delete(group::remove))
         .route("/taskmanagers", get(cluster::task_managers))
@@ -61,10 +62,12 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jobmanager/stdout", get(processes::stdout))
         .route("/jobmanager/thread-dump", get(processes::thread_dump))
         .route("/datasets", get(processes::data_sets))
+        .merge(figure_routes())
         .route("/jobs", get(jobs::list))
         .route("/jobs/overview", get(jobs::overview))
         .route("/jobs/{id}", get(jobs::details).patch(jobs::cancel))
         .route("/jobs/{id}/status", get(jobs::status))
+        .route("/jobs/{id}/events", get(events::job))
         .route("/jobs/{id}/plan", get(jobs::plan))
         .route("/jobs/{id}/config", get(jobs::config))
         .route("/jobs/{id}/yarn-cancel", get(jobs::cancel_by_get))
@@ -91,13 +94,14 @@ pub(crate) fn router(state: RestState) -> Router {
         .route("/jobs/{id}/results", get(results::results))
         .route("/jobs/{id}/log", get(results::log))
         .route("/jobs/{id}/vertices/{vertex}", get(vertices::details))
+        .route("/jobs/{id}/vertices/{vertex}/peek", get(peek::peek))
         .route("/jobs/{id}/vertices/{vertex}/subtasktimes", get(vertices::subtask_times))
         .route("/jobs/{id}/vertices/{vertex}/taskmanagers", get(vertices::task_managers))
         .route("/jobs/{id}/vertices/{vertex}/subtasks/{subtask}", get(vertices::subtask))
         .route("/jobs/{id}/vertices/{vertex}/subtasks/{subtask}/attempts", get(vertices::attempts))
         .route("/jobs/{id}/vertices/{vertex}/subtasks/{subtask}/attempts/{attempt}", get(vertices::attempt));
     Router::new()
-        .route("/", get(landing::page))
+        .route("/metrics", get(prometheus::exposition))
         .merge(api.clone())
         .nest("/v1", api)
         .fallback(no_such_path)
@@ -105,6 +109,24 @@ pub(crate) fn router(state: RestState) -> Router {
         .layer(DefaultBodyLimit::max(JSON_BODY_BYTES_MAX))
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(state)
+}
+
+/// What people look at while a job runs.
+fn figure_routes() -> Router<RestState> {
+    Router::new()
+        .route("/taskmanagers/metrics", get(metrics::task_managers))
+        .route("/jobs/metrics", get(metrics::jobs))
+        .route("/jobs/{id}/metrics", get(metrics::job))
+        .route("/jobs/{id}/accumulators", get(accumulators::job))
+        .route("/jobs/{id}/vertices/{vertex}/metrics", get(metrics::vertex))
+        .route("/jobs/{id}/vertices/{vertex}/subtasks/metrics", get(metrics::subtasks))
+        .route("/jobs/{id}/vertices/{vertex}/subtasks/{subtask}/metrics", get(metrics::subtask))
+        .route("/jobs/{id}/vertices/{vertex}/jm-operator-metrics", get(metrics::coordinators))
+        .route("/jobs/{id}/vertices/{vertex}/watermarks", get(metrics::watermarks))
+        .route("/jobs/{id}/vertices/{vertex}/backpressure", get(backpressure::backpressure))
+        .route("/jobs/{id}/vertices/{vertex}/flamegraph", get(flame_graphs::flame_graph))
+        .route("/jobs/{id}/vertices/{vertex}/accumulators", get(accumulators::vertex))
+        .route("/jobs/{id}/vertices/{vertex}/subtasks/accumulators", get(accumulators::subtasks))
 }
 
 /// A process that runs one application takes no other, nor other code for it.

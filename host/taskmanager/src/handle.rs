@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millrace_network::DataPlane;
-use millrace_protocol::{LogRequest, LogWanted, ToTaskManager};
+use millrace_protocol::{Answer, LogRequest, LogWanted, Question, ToTaskManager};
 use millrace_types::TaskManagerId;
 use tokio::sync::{mpsc, watch};
 
@@ -66,6 +66,11 @@ impl TaskManagerHandle {
                 Ok(self.0.gauges.process_log.newest(usize::try_from(bytes_max).unwrap_or(usize::MAX)))
             }
         }
+    }
+
+    /// Answers what is asked beside the work; a flame graph takes as long as it says.
+    pub async fn ask(&self, question: Question) -> Answer {
+        self.0.gauges.tasks.answer(question).await
     }
 
     /// Where other TaskManagers send records to, as `host:port`, if it exchanges any.

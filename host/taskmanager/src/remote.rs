@@ -166,6 +166,13 @@ impl Life {
                             answers.answer(request, text.map_err(|error| error.to_string())).await;
                         });
                     }
+                    Ok(ControlEvent::Ask { request, question }) => {
+                        let (handle, answers) = (self.handle.clone(), connection.client.log_answers());
+                        tokio::spawn(async move {
+                            let answer = handle.ask(*question).await;
+                            answers.answer_question(request, answer).await;
+                        });
+                    }
                     Err(error) => return error.to_string(),
                 },
                 permit = self.handle.reserve(), if incoming.is_some() => match (permit, incoming.take()) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
 use millrace_connectors::{FileRoots, HttpOrigins, Reach};
-use millrace_jobmanager::{JobManagerOptions, inline_bytes, state_backend};
+use millrace_jobmanager::{FlameOptions, JobManagerOptions, TraceOptions, inline_bytes, state_backend};
 use millrace_metadata_core::JobRetention;
 use millrace_rest::RestOptions;
 use millrace_sandbox::{CompilerCommand, Sandbox, SandboxOptions};
@@ -188,6 +188,28 @@ fn s3_roots(configuration: &Configuration, roots: &FileRoots) -> Result<S3Roots>
     Ok(if roots.is_unrestricted() { S3Roots::Unrestricted } else { S3Roots::Only(named?) })
 }
 
+/// How flame graphs are made.
+fn flame_graphs(configuration: &Configuration) -> Result<FlameOptions> {
+    Ok(FlameOptions {
+        enabled: configuration.flag(config::FLAME_ENABLED)?.unwrap_or_default(),
+        samples: configuration.count(config::FLAME_SAMPLES)?,
+        delay_ms: configuration.duration_ms(config::FLAME_DELAY)?,
+        refresh_ms: configuration.duration_ms(config::FLAME_REFRESH)?,
+        cleanup_ms: configuration.duration_ms(config::FLAME_CLEANUP)?,
+        depth_max: configuration.count(config::FLAME_DEPTH)?,
+    })
+}
+
+/// Where traces are sent.
+fn traces(configuration: &Configuration) -> Result<TraceOptions> {
+    let endpoint = Some(configuration.text(config::TRACES_ENDPOINT).to_owned()).filter(|text| !text.is_empty());
+    if endpoint.as_ref().is_some_and(|text| !text.starts_with("http://") && !text.starts_with("https://")) {
+        bail!("{} has to begin with http:// or https://", config::TRACES_ENDPOINT);
+    }
+    let timeout_ms = configuration.duration_ms(config::TRACES_TIMEOUT)?;
+    Ok(TraceOptions { endpoint, timeout_ms, service_name: configuration.text(config::TRACES_SERVICE).to_owned() })
+}
+
 /// The options of a JobManager whose data are below a folder.
 pub(crate) fn job_manager_options(
     configuration: &Configuration,
@@ -211,6 +233,8 @@ pub(crate) fn job_manager_options(
         inline_bytes_max: inline_bytes(configuration.text(config::INLINE_MAX)).map_err(Error::msg)?,
         state_backend: state_backend(configuration.text(config::STATE_BACKEND)).map_err(Error::msg)?,
         local_backup: configuration.flag(config::LOCAL_BACKUP)?,
+        flame_graphs: flame_graphs(configuration)?,
+        traces: traces(configuration)?,
         from_local: configuration.flag(config::FROM_LOCAL)?.unwrap_or_default(),
         s3_roots: s3_roots(configuration, &reach.files)?,
         file_roots: reach.files,

@@ -1,7 +1,7 @@
 //! What travels on the control RPC, around the messages of [`millrace_protocol`].
 
 use bytes::Bytes;
-use millrace_protocol::{LogWanted, ToJobManager, ToTaskManager};
+use millrace_protocol::{Answer, LogRequest, LogWanted, Question, ToJobManager, ToTaskManager};
 use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,13 @@ pub(crate) enum FromTaskManager {
         /// The lines, or why there are none.
         text: Result<String, String>,
     },
+    /// The answer to [`FromJobManager::Ask`].
+    Answered {
+        /// Which one.
+        request: u64,
+        /// The answer.
+        answer: Box<Answer>,
+    },
 }
 
 /// From the JobManager.
@@ -71,6 +78,13 @@ pub(crate) enum FromJobManager {
     NotLeader {
         /// Where the leader takes TaskManagers, `HOST:PORT`, if that is known.
         leader: Option<String>,
+    },
+    /// The JobManager wants to know something that no decision rests on.
+    Ask {
+        /// Names the answer.
+        request: u64,
+        /// What.
+        question: Box<Question>,
     },
 }
 

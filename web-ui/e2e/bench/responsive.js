@@ -1,0 +1,114 @@
+/**
+ * How the dashboard fares with a job of 60 vertices at parallelism 128 and with 1,000 jobs: when something is painted
+ * first, and the longest task of the page while things change. `just ui-bench`; the limits are those of the project.
+ */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { nativeBundle, wideBundle } from "../support/bundle.js";
+import { launch } from "../support/browser.js";
+import { Cluster, exampleBundle, until } from "../support/cluster.js";
+
+const FIRST_PAINT_MS_MAX = 1_000;
+const TASK_MS_MAX = 100;
+const JOBS = 1_000;
+const VERTICES = 60;
+const PARALLELISM = 128;
+
+/** How long a page is watched while things change. */
+const WATCHED_MS = 15_000;
+
+/** Requests to run a job that are under way at once. */
+const RUNS_AT_ONCE = 8;
+
+let cluster;
+let browser;
+let small;
+
+before(async () => {
+  cluster = await Cluster.start(1, 4, ["-D", "jobstore.max-capacity=2000"]);
+  browser = await launch();
+  const nodes = {
+    from: 'native-source = { connector = "datagen", options = { kind = "sequence", rows = 1 } }',
+    to: 'native-sink = { connector = "discard" }',
+  };
+  small = await cluster.upload(nativeBundle("small", nodes, [["from", "to"]]), "small.mrb");
+  await runMany(JOBS);
+  await until("all jobs have ended", async () => (await cluster.get("/overview"))["jobs-finished"] >= JOBS, 600_000);
+});
+
+after(async () => {
+  await browser?.close();
+  await cluster?.stop();
+});
+
+async function runMany(count) {
+  let left = count;
+  const runner = async () => {
+    while (left > 0) {
+      left -= 1;
+      await cluster.run(small, { options: { "pipeline.name": `job ${left}` } });
+    }
+  };
+  await Promise.all(Array.from({ length: RUNS_AT_ONCE }, runner));
+}
+
+/** Opens a page, watches it while `meanwhile` goes on, and says what it took. */
+async function measure(place, ready, meanwhile) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  const page = await context.newPage();
+  await page.addInitScript(() => {
+    globalThis.tasks = [];
+    new PerformanceObserver((list) => globalThis.tasks.push(...list.getEntries().map(({ startTime, duration }) => ({ startTime, duration }))))
+      .observe({ type: "longtask", buffered: true });
+  });
+  await page.goto(`${cluster.url}#/${place}`);
+  await ready(page);
+  const settled = await page.evaluate(() => performance.now());
+  await Promise.all([meanwhile(), sleep(WATCHED_MS)]);
+  const found = await page.evaluate(() => ({
+    tasks: globalThis.tasks,
+    paint: performance.getEntriesByName("first-contentful-paint")[0]?.startTime,
+  }));
+  await context.close();
+  const longest = (tasks) => Math.round(Math.max(0, ...tasks.map(({ duration }) => duration)));
+  const updating = longest(found.tasks.filter(({ startTime }) => startTime >= settled));
+  console.log(`${place.slice(0, 12)}: first paint ${Math.round(found.paint)} ms, longest task ${updating} ms while updating, ` +
+    `${longest(found.tasks)} ms in all, shown after ${Math.round(settled)} ms`);
+  assert.ok(found.paint < FIRST_PAINT_MS_MAX, `first paint after ${found.paint} ms`);
+  assert.ok(updating <= TASK_MS_MAX, `a task of ${updating} ms while updating`);
+}
+
+test("1,000 jobs in the list, and more that come and go", async () => {
+  await measure("overview", (page) => page.getByTestId("jobs-completed").getByText("1,0").first().waitFor(), async () => {
+    for (let round = 0; round < 5; round += 1) {
+      await runMany(10);
+      await sleep(1_000);
+    }
+  });
+});
+
+test("a job of 60 vertices at parallelism 128", async () => {
+  const bundle = await cluster.upload(wideBundle(VERTICES), "wide.mrb");
+  const job = await cluster.run(bundle, { parallelism: PARALLELISM });
+  await measure(`job/${job}`, (page) => page.getByTestId("graph").getByRole("button", { name: "source0" }).first().waitFor(), () => runMany(10));
+  await cluster.request("PATCH", `/jobs/${job}?mode=cancel`);
+  await cluster.waitFor(job, "CANCELED");
+});
+
+test("a job of 60 vertices that run", async () => {
+  const bundle = await cluster.upload(wideBundle(VERTICES), "wide.mrb");
+  const job = await cluster.run(bundle, { parallelism: 4 });
+  await cluster.waitFor(job, "RUNNING");
+  await measure(`job/${job}`, (page) => page.getByTestId("graph").getByRole("button", { name: "source0" }).first().waitFor(), () => sleep(0));
+});
+
+test("a job of an example while it works", async () => {
+  const bundle = await cluster.upload(exampleBundle("nexmark"), "nexmark.mrb");
+  const jobs = (await cluster.get("/jobs/overview")).jobs.filter(({ state }) => state === "RUNNING");
+  await Promise.all(jobs.map(({ jid }) => cluster.request("PATCH", `/jobs/${jid}?mode=cancel`)));
+  const options = { "execution.checkpointing.interval": "500 ms" };
+  const job = await cluster.run(bundle, { args: ["--query", "q5", "--rate", "5000"], options });
+  await cluster.waitFor(job, "RUNNING");
+  await measure(`job/${job}/graph`, (page) => page.getByTestId("graph").getByRole("button").first().waitFor(), () => sleep(0));
+});
