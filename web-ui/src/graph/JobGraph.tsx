@@ -10,7 +10,7 @@ import { Icon } from "../ui/Icon";
 import { Loading, Notice } from "../ui/states";
 import { GraphNode } from "./GraphNode";
 import "./graph.css";
-import { type Direction, edgePath, type Layout } from "./layout";
+import { type Direction, edgePath, type LaidNode, type Layout } from "./layout";
 import { type EdgeRates, edgeRates, edgeWidth } from "./rates";
 import { useWidth } from "../ui/useWidth";
 import { useDragScroll } from "./useDragScroll";
@@ -42,6 +42,7 @@ export function JobGraph({ plan, vertices = [], figures, selected = null, onSele
   const fitting = layout === null || width === 0 ? 1 : Math.min(1, width / layout.width);
   const scale = chosen ?? Math.max(ZOOM_READABLE, fitting);
   useDragScroll(scroller);
+  useFirstInSight(scroller, layout, direction, scale);
   useWheelZoom(scroller, scale, setChosen);
   const zoom = (factor: number) => setChosen(Math.min(ZOOM_MAX, Math.max(ZOOM_MIN, scale * factor)));
 
@@ -62,6 +63,24 @@ export function JobGraph({ plan, vertices = [], figures, selected = null, onSele
       </div>
     </div>
   );
+}
+
+/** A graph that is larger than its place begins with the first source, not with its empty corner. */
+function useFirstInSight(scroller: React.RefObject<HTMLDivElement | null>, layout: Layout | null, direction: Direction, scale: number): void {
+  const first = layout === null ? undefined : inOrder(layout, direction)[0];
+  const shown = useRef<Layout | null>(null);
+  useEffect(() => {
+    const element = scroller.current;
+    if (element === null || first === undefined || layout === shown.current) return;
+    shown.current = layout;
+    element.scrollTo(Math.max(0, first.x * scale - 24), Math.max(0, first.y * scale - 24));
+  }, [scroller, layout, first, scale]);
+}
+
+/** Vertices along the data's way. */
+function inOrder(layout: Layout, direction: Direction): LaidNode[] {
+  const along = direction === "LR" ? "x" : "y";
+  return [...layout.nodes].sort((a, b) => a[along] - b[along] || a.x - b.x || a.y - b.y);
 }
 
 function useWheelZoom(scroller: React.RefObject<HTMLDivElement | null>, scale: number, onZoom: (scale: number) => void): void {
@@ -93,8 +112,7 @@ function Layer({ plan, layout, direction, scale, width, vertices, figures, selec
   const known = useMemo(() => new Map(vertices.map((vertex) => [vertex.id, vertex])), [vertices]);
   const nodes = useMemo(() => new Map(plan.nodes.map((node) => [node.id, node])), [plan]);
   const rates = useMemo(() => edgeRates(plan, figures), [plan, figures]);
-  const along = direction === "LR" ? "x" : "y";
-  const ordered = useMemo(() => [...layout.nodes].sort((a, b) => a[along] - b[along] || a.x - b.x || a.y - b.y), [layout, along]);
+  const ordered = useMemo(() => inOrder(layout, direction), [layout, direction]);
   const margin = Math.max(0, (width - layout.width * scale) / 2);
   return (
     <div style={{ width: layout.width * scale, height: layout.height * scale, marginLeft: margin }}>

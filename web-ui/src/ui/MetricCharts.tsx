@@ -51,7 +51,7 @@ function Charts({ path, names, wanted, aggregation }: ChartsProps) {
       <div className="grid" style={{ "--column": "260px" } as React.CSSProperties}>
         {chosen.map((name) => (
           <Chart key={name} title={name} x={history[name]?.at ?? []} axis="time" format={formatOf(name)} binary={formatOf(name) === formatBytes} height={96}
-            series={[{ label: aggregation ?? "", color: "accent", values: history[name]?.values ?? [], area: true }]} />
+            series={[{ label: aggregation ?? "now", color: "accent", values: history[name]?.values ?? [], area: true }]} />
         ))}
       </div>
     </div>
