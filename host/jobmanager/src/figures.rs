@@ -191,7 +191,8 @@ impl Dispatcher {
             let mut running = 0;
             for (subtask, index) in tasks.subtasks.iter().zip(0..) {
                 let attempt = AttemptId { job, vertex: vertex.id, subtask: index, attempt: subtask.attempt };
-                let detail = figures.task(attempt);
+                // What was told just before the end is no longer so.
+                let detail = figures.task(attempt).filter(|_| !subtask.state.is_terminal());
                 of_vertex.add_totals(&subtask.figures, detail);
                 if let Some(detail) = detail {
                     running += 1;
