@@ -83,15 +83,20 @@ impl FigureStore {
             return current.borrow().clone();
         }
         if !self.0.asking.swap(true, Ordering::AcqRel) {
-            let asking = Asking(self.clone());
-            tokio::spawn(async move { asking.0.ask().await });
+            let (store, asking) = (self.clone(), Asking(self.clone()));
+            tokio::spawn(async move {
+                let figures = Arc::new(store.ask().await);
+                // First, so that whoever found somebody asking hears of the answer.
+                drop(asking);
+                store.0.current.send_replace(figures);
+            });
         }
         // Whoever asks has its own limit, so an end is near; the sender is here.
         let _ = tokio::time::timeout(2 * ANSWER_TIMEOUT, current.changed()).await;
         current.borrow().clone()
     }
 
-    async fn ask(&self) {
+    async fn ask(&self) -> ClusterFigures {
         let asked = Some(Instant::now());
         let present = self.0.gateways.by_id();
         let asking: FuturesUnordered<_> = present
@@ -113,10 +118,7 @@ impl FigureStore {
         told.retain(|id, told| present.contains_key(id) && told.at.elapsed() < KEPT);
         let tasks = told.values().flat_map(|told| &told.tasks);
         let tasks = tasks.map(|task| (task.attempt, Arc::clone(task))).collect();
-        drop(told);
-        // First, so that whoever found somebody asking hears of the answer.
-        self.0.asking.store(false, Ordering::Release);
-        self.0.current.send_replace(Arc::new(ClusterFigures { at: clock::now(), asked, tasks }));
+        ClusterFigures { at: clock::now(), asked, tasks }
     }
 }
 
@@ -189,7 +191,8 @@ impl Dispatcher {
             let mut running = 0;
             for (subtask, index) in tasks.subtasks.iter().zip(0..) {
                 let attempt = AttemptId { job, vertex: vertex.id, subtask: index, attempt: subtask.attempt };
-                let detail = figures.task(attempt);
+                // What was told just before the end is no longer so.
+                let detail = figures.task(attempt).filter(|_| !subtask.state.is_terminal());
                 of_vertex.add_totals(&subtask.figures, detail);
                 if let Some(detail) = detail {
                     running += 1;

@@ -158,7 +158,9 @@ impl<'a> Tasks<'a> {
         let (job, id) = (self.job.view.job, graph.vertices[vertex].id);
         self.tasks.subtasks.iter().zip(0..).map(move |(subtask, index)| {
             let attempt = AttemptId { job, vertex: id, subtask: index, attempt: subtask.attempt };
-            Subject { graph, vertex, subtask, attempt, detail: figures.task(attempt) }
+            // What was told just before the end is no longer so.
+            let detail = figures.task(attempt).filter(|_| !subtask.state.is_terminal());
+            Subject { graph, vertex, subtask, attempt, detail }
         })
     }
 }
