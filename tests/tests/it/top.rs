@@ -53,7 +53,7 @@ impl Terminal {
             if Instant::now() > deadline {
                 bail!("\"{text}\" is not shown: {shown:?}");
             }
-            std::thread::sleep(POLL);
+            std::thread::park_timeout(POLL);
         }
     }
 

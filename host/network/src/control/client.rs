@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use millrace_protocol::{Answer, LogRequest, LogWanted, Question, ToJobManager, ToTaskManager};
+use millrace_protocol::{Answer, LogWanted, Question, ToJobManager, ToTaskManager};
 use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;

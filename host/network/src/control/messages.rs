@@ -1,7 +1,7 @@
 //! What travels on the control RPC, around the messages of [`millrace_protocol`].
 
 use bytes::Bytes;
-use millrace_protocol::{Answer, LogRequest, LogWanted, Question, ToJobManager, ToTaskManager};
+use millrace_protocol::{Answer, LogWanted, Question, ToJobManager, ToTaskManager};
 use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use millrace_metadata_core::JobRecord;
 use millrace_types::{JobId, TenantId};
 use tokio::sync::watch;
@@ -94,7 +94,7 @@ async fn job_now(state: &RestState, tenant: &TenantId, job: JobId, before: &Pict
     }
     let Json(statistics) = checkpoints::statistics(asked(), of(), id()).await?;
     picture.draw(before, "checkpoints", &statistics)?;
-    let Json(exceptions) = jobs::exceptions(asked(), of(), id()).await?;
+    let Json(exceptions) = jobs::exceptions(asked(), of(), id(), Query::default()).await?;
     picture.draw(before, "exceptions", &exceptions)?;
     Ok(picture)
 }
