@@ -92,13 +92,14 @@ async fn a_job_runs_though_its_client_hangs_up_when_it_has_said_so() -> Result<(
     let id = cluster.client.upload(&repository::bundle("faulty")?).await?;
     let job = "0123456789abcdef0123456789abcdef";
     let body = format!(r#"{{"jobId":"{job}","programArgsList":["unbounded"]}}"#);
-    let mut client = TcpStream::connect(cluster.address())?;
     let head = "Host: millrace\r\nContent-Type: application/json\r\nContent-Length";
-    write!(client, "POST /v1/jars/{id}/run HTTP/1.1\r\n{head}: {}\r\n\r\n{body}", body.len())?;
-    drop(client);
     let deadline = Instant::now() + PATIENCE;
     while cluster.client.job(job).await.is_err() {
         ensure!(Instant::now() < deadline, "it was never stored");
+        // The end of the connection may be seen before the request is: then nothing has begun, and it is sent again.
+        let mut client = TcpStream::connect(cluster.address())?;
+        write!(client, "POST /v1/jars/{id}/run HTTP/1.1\r\n{head}: {}\r\n\r\n{body}", body.len())?;
+        drop(client);
         tokio::time::sleep(POLL).await;
     }
     cluster.wait_running(job).await?;
