@@ -54,6 +54,15 @@ function edgeFrom({ id }) {
   return page.locator(`[data-testid^="edge-${id}-"]`);
 }
 
+/** Waits until the watermark of what reads the source is another than it was. */
+async function watermarkMoves() {
+  const { vertices } = await cluster.get(`/jobs/${job}`);
+  const consumer = page.getByTestId(`vertex-${vertices[1].id}`);
+  const watermark = async () => /watermark\D*(\d.*)$/.exec(await consumer.textContent())?.[1];
+  const first = await until("there is a watermark", watermark);
+  await until("the watermark moves", async () => (await watermark()) !== first);
+}
+
 /** Opens a dialog of the job's actions and returns it. */
 async function dialogOf(action) {
   await page.getByRole("group", { name: "Actions" }).getByRole("button", { name: action }).click();
@@ -79,10 +88,7 @@ test("a bundle that is dropped shows what it is and what it would do, and runs",
 test("the graph moves: records flow, and watermarks with them", async () => {
   const { vertices } = await cluster.get(`/jobs/${job}`);
   await numberOf(edgeFrom(vertices[0]), "data-rate", (found) => found > 1_000);
-  const consumer = page.getByTestId(`vertex-${vertices[1].id}`);
-  const watermark = async () => /watermark\D*(\d.*)$/.exec(await consumer.textContent())?.[1];
-  const first = await until("there is a watermark", watermark);
-  await until("the watermark moves", async () => (await watermark()) !== first);
+  await watermarkMoves();
   assert.equal(await page.getByTestId("connection").getAttribute("data-state"), "live");
 });
 
@@ -106,18 +112,51 @@ test("a savepoint is taken into the folder that is named", async () => {
   assert.ok(latest.savepoint.external_path.startsWith(`file:${folder}`) || latest.savepoint.external_path.startsWith(folder), latest.savepoint.external_path);
 });
 
-test("a job whose TaskManager dies fails, recovers and tells why", async () => {
+test("a job whose TaskManagers die recovers each time and tells why", async () => {
   await until("a checkpoint is complete", async () => (await cluster.get(`/jobs/${job}/checkpoints`)).counts.completed > 0);
+  // The first restart is immediate.
+  await cluster.killTaskManager(await cluster.running(job));
+  await page.getByRole("tab", { name: "Exceptions 1" }).click();
+  await page.getByTestId("root-exception").getByText(/TaskManager/).first().waitFor();
+  await until("all tasks run again", async () => (await cluster.get(`/jobs/${job}`)).vertices.every(({ status }) => status === "RUNNING"));
+  // The next one waits.
   await cluster.killTaskManager(await cluster.running(job));
   await stateIs("RESTARTING");
   await stateIs("RUNNING");
-  await page.getByRole("tab", { name: /Exceptions/ }).click();
-  await page.getByTestId("root-exception").getByText(/TaskManager/).first().waitFor();
   await page.getByRole("tab", { name: "Graph" }).click();
-  const { vertices } = await cluster.get(`/jobs/${job}`);
-  await numberOf(edgeFrom(vertices[0]), "data-rate", (found) => found > 0);
+  await watermarkMoves();
+  await cluster.addTaskManager();
   await page.getByRole("link", { name: "TaskManagers" }).click();
-  await page.getByText(/2 TaskManagers/).first().waitFor();
+  const taskManagers = page.getByTestId("slot-map").getByRole("link", { name: /-/ });
+  await until("the page shows who is left and who came", async () => (await taskManagers.count()) === 2);
+});
+
+test("all of it works by keyboard: focus is seen, dialogs keep it and give it back", async () => {
+  await page.goto(`${cluster.url}#/job/${job}`);
+  await stateIs("RUNNING");
+  await page.evaluate(() => document.activeElement?.blur());
+  const action = page.getByRole("group", { name: "Actions" }).getByRole("button", { name: "Rescale" });
+  const focused = () => page.evaluate(() => {
+    const { activeElement: element } = document;
+    const { outlineStyle, outlineWidth } = getComputedStyle(element);
+    return { text: element.textContent, isSeen: outlineStyle !== "none" && Number.parseFloat(outlineWidth) > 0, inDialog: element.closest('[role="dialog"]') !== null };
+  });
+  for (let presses = 0; !(await action.evaluate((button) => button === document.activeElement)); presses += 1) {
+    assert.ok(presses < 30, "the button is out of reach of the Tab key");
+    await page.keyboard.press("Tab");
+    const { text, isSeen } = await focused();
+    assert.ok(isSeen, `no one sees that the focus is on "${text}"`);
+  }
+  await page.keyboard.press("Enter");
+  const dialog = page.getByRole("dialog", { name: "Rescale the job?" });
+  await dialog.getByRole("button", { name: "Do nothing" }).and(page.locator(":focus")).waitFor();
+  for (let presses = 0; presses < 12; presses += 1) {
+    await page.keyboard.press("Tab");
+    assert.ok((await focused()).inDialog, "the focus left the dialog");
+  }
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "hidden" });
+  await action.and(page.locator(":focus")).waitFor();
 });
 
 test("a running job takes another parallelism", async () => {
@@ -143,6 +182,30 @@ test("a consumer that is too slow holds its producer up, and the graph shows it"
   await numberOf(consumer, "data-busy", (share) => share > 0.5);
   await cluster.request("PATCH", `/jobs/${slow}?mode=cancel`);
   await stateIs("CANCELED");
+});
+
+test("a job that is stopped with a savepoint goes on from it", async () => {
+  await page.goto(`${cluster.url}#/job/${job}`);
+  await stateIs("RUNNING");
+  const folder = join(cluster.folder, "stopped");
+  const dialog = await dialogOf("Stop");
+  await dialog.getByLabel("Folder of the savepoint").fill(folder);
+  await dialog.getByRole("button", { name: "Stop the job" }).click();
+  await page.getByText("nexmark q5 has stopped").waitFor();
+  await stateIs("FINISHED");
+  const { latest } = await cluster.get(`/jobs/${job}/checkpoints`);
+  assert.ok(latest.savepoint.external_path.includes(folder), latest.savepoint.external_path);
+  const stopped = job;
+  await page.getByRole("link", { name: "Submit" }).click();
+  await page.getByRole("list", { name: "Bundles" }).getByRole("button", { name: /^nexmark/ }).click();
+  await page.getByLabel("Arguments").fill("--query q5 --rate 5000 --events-per-second 500");
+  await page.getByRole("textbox", { name: "Savepoint" }).fill(latest.savepoint.external_path);
+  await page.getByRole("button", { name: "Run the job" }).click();
+  await stateIs("RUNNING");
+  [, job] = /#\/job\/([0-9a-f]{32})/.exec(page.url());
+  assert.notEqual(job, stopped);
+  await page.getByRole("tab", { name: "Checkpoints" }).click();
+  await page.getByText(latest.savepoint.external_path).first().waitFor();
 });
 
 test("a job is cancelled when that is confirmed, and not before", async () => {

@@ -2,7 +2,7 @@
 import { lazy, Suspense, useEffect, useRef } from "react";
 import { ClusterLive, useClusterStream } from "./live/useStreams";
 import { Overview } from "./pages/overview/Overview";
-import { type Route, useRoute } from "./router";
+import { Link, type Route, useRoute } from "./router";
 import { Header } from "./shell/Header";
 import { Loading, Notice } from "./ui/states";
 
@@ -65,7 +65,7 @@ function pageOf(route: Route) {
       return (
         <>
           <h1 className="visually-hidden">No such page</h1>
-          <Notice title="There is no such page">The address may be mistyped. The navigation leads to all pages.</Notice>
+          <Notice title="There is no such page">The address may be mistyped. <Link to={["overview"]}>To the overview</Link></Notice>
         </>
       );
   }

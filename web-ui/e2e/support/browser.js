@@ -1,7 +1,7 @@
 /** Chromium with the dashboard in it, what a person does there, and what axe-core says of it. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 import { repository } from "./cluster.js";
 
@@ -10,6 +10,9 @@ const ARGUMENTS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
   "--disable-sync", "--no-first-run",
 ];
+
+/** A folder with a build of the page that is to be tried in place of the one that the binary holds. */
+const PAGE = process.env.MILLRACE_PAGE;
 
 /** How long an action may take. */
 const TIMEOUT_MS = 30_000;
@@ -31,6 +34,7 @@ export async function open(browser, url, { width = 1440, scheme = "light" } = {}
     viewport: { width, height: WIDTHS[width] ?? 900 }, colorScheme: scheme, reducedMotion: "reduce",
   });
   context.setDefaultTimeout(TIMEOUT_MS);
+  if (PAGE !== undefined) await serveFrom(resolve(PAGE), context, new URL(url));
   const page = await context.newPage();
   page.faults = [];
   page.on("pageerror", (error) => page.faults.push(`${error}`));
@@ -39,6 +43,18 @@ export async function open(browser, url, { width = 1440, scheme = "light" } = {}
   });
   await page.goto(url);
   return page;
+}
+
+/** Serves what is in a folder instead of the server's files, with the headers that the server gives to its page. */
+async function serveFrom(folder, context, { origin }) {
+  const headers = Object.fromEntries((await fetch(`${origin}/`)).headers);
+  const type = { html: "text/html", js: "text/javascript", css: "text/css", svg: "image/svg+xml" };
+  const fileOf = ({ pathname }) => join(folder, pathname === "/" ? "index.html" : pathname);
+  await context.route((url) => url.origin === origin && !url.pathname.startsWith("/v1") && existsSync(fileOf(url)), (route) => {
+    const file = fileOf(new URL(route.request().url()));
+    const policy = headers["content-security-policy"] ?? "";
+    route.fulfill({ body: readFileSync(file), headers: { "content-security-policy": policy, "content-type": type[file.split(".").at(-1)] } });
+  });
 }
 
 /** The browser itself writes a line about every answer that is no success; what pages make of it is for tests to see. */

@@ -30,7 +30,7 @@ export default function FlamePart({ job, vertex }: { job: JobDetails; vertex: Ve
       </div>
       <Shown of={answer} what="The flame graph">
         {({ data, endTimestamp }) => data === undefined || data.value === 0
-          ? <Notice title="No samples yet">Samples are taken once somebody looks; they appear here within a few seconds, while the tasks run.</Notice>
+          ? <Notice title="No samples yet" busy>Samples are taken once somebody looks; they appear here within a few seconds, while the tasks run.</Notice>
           : <Graph root={data} at={endTimestamp} />}
       </Shown>
     </div>

@@ -26,6 +26,11 @@ export function splitArgs(text: string): string[] {
   return args;
 }
 
+/** Arguments in one line that splits into them again. */
+export function joinArgs(args: readonly string[]): string {
+  return args.map((arg) => (/^[\w./:=,@%+-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\"'\"'")}'`)).join(" ");
+}
+
 /** Options, one `key=value` or `key: value` in a line; null if a line is neither. */
 export function readOptions(text: string): Record<string, string> | null {
   const options: Record<string, string> = {};

@@ -43,6 +43,7 @@ export function JobGraph({ plan, vertices = [], figures, selected = null, onSele
   const scale = chosen ?? Math.max(ZOOM_READABLE, fitting);
   useDragScroll(scroller);
   useFirstInSight(scroller, layout, direction, scale);
+  useSelectedInSight(scroller, layout, selected, scale);
   useWheelZoom(scroller, scale, setChosen);
   const zoom = (factor: number) => setChosen(Math.min(ZOOM_MAX, Math.max(ZOOM_MIN, scale * factor)));
 
@@ -56,7 +57,7 @@ export function JobGraph({ plan, vertices = [], figures, selected = null, onSele
           <Layer plan={plan} layout={layout} direction={direction} scale={scale} vertices={vertices} figures={figures} selected={selected} onSelect={onSelect} width={width} />
         )}
       </div>
-      <div className="graph-tools">
+      <div className={direction === "LR" ? "graph-tools" : "graph-tools upright"}>
         <ActionIcon variant="default" size="sm" aria-label="Zoom in" onClick={() => zoom(1.25)}><Icon name="plus" size={13} /></ActionIcon>
         <ActionIcon variant="default" size="sm" aria-label="Zoom out" onClick={() => zoom(0.8)}><Icon name="minus" size={13} /></ActionIcon>
         <ActionIcon variant="default" size="sm" aria-label="Fit the whole graph" onClick={fitAll}><Icon name="fit" size={13} /></ActionIcon>
@@ -75,6 +76,22 @@ function useFirstInSight(scroller: React.RefObject<HTMLDivElement | null>, layou
     shown.current = layout;
     element.scrollTo(Math.max(0, first.x * scale - 24), Math.max(0, first.y * scale - 24));
   }, [scroller, layout, first, scale]);
+}
+
+/** A vertex that is chosen elsewhere, or out of sight once its panel stands beside the graph, comes into sight. */
+function useSelectedInSight(scroller: React.RefObject<HTMLDivElement | null>, layout: Layout | null, selected: string | null, scale: number): void {
+  useEffect(() => {
+    const [element, laid] = [scroller.current, layout?.nodes.find((node) => node.id === selected)];
+    if (element === null || laid === undefined) return;
+    const place = (start: number, size: number, from: number, shown: number) => {
+      const inSight = start >= from && start + size <= from + shown;
+      return inSight ? from : Math.max(0, start + size / 2 - shown / 2);
+    };
+    element.scrollTo(
+      place(laid.x * scale, laid.width * scale, element.scrollLeft, element.clientWidth),
+      place(laid.y * scale, laid.height * scale, element.scrollTop, element.clientHeight),
+    );
+  }, [scroller, layout, selected, scale]);
 }
 
 /** Vertices along the data's way. */

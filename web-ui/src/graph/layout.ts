@@ -55,7 +55,7 @@ export function nodeHeight(operators: readonly Operator[], plain = false): numbe
 export function layoutPlan(plan: Plan, direction: Direction, plain = false): Layout {
   const graph = new graphlib.Graph({ multigraph: true });
   const wide = direction === "LR";
-  graph.setGraph({ rankdir: direction, nodesep: wide ? 26 : 30, ranksep: wide ? 112 : 62, marginx: 12, marginy: 12 });
+  graph.setGraph({ rankdir: direction, nodesep: wide ? 26 : 30, ranksep: wide ? 52 : 62, marginx: 12, marginy: 12 });
   for (const node of plan.nodes) {
     graph.setNode(node.id, { width: NODE_WIDTH, height: nodeHeight(operatorsOf(node), plain) });
   }

@@ -1,6 +1,6 @@
 /** The header: where to go, how the page stands with the cluster, and the colours. */
 import { ActionIcon, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
-import { useConfig } from "../api/queries";
+import { useConfig, useOverview } from "../api/queries";
 import { formatTime } from "../format/times";
 import { useConnection } from "../live/status";
 import { Link } from "../router";
@@ -43,6 +43,8 @@ export function Header({ current }: { current: string }) {
 }
 
 function Connection() {
+  // On every page something is asked for while no stream tells: else nobody would notice that the cluster is gone, or back.
+  useOverview();
   const { reachable, streaming } = useConnection();
   const [tone, label, meaning] = !reachable
     ? ["tone-bad", "Disconnected", "The cluster cannot be reached."]

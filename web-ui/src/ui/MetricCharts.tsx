@@ -48,7 +48,7 @@ function Charts({ path, names, wanted, aggregation }: ChartsProps) {
     <div className="stack part">
       <MultiSelect size="xs" label="Metrics" data={sorted} value={chosen} onChange={setChosen} searchable maxValues={CHARTS_MAX} hidePickedOptions limit={200}
         placeholder={chosen.length === 0 ? "choose metrics" : ""} nothingFoundMessage="no such metric" clearButtonProps={{ "aria-label": "Choose none" }} />
-      <div className="grid" style={{ "--column": "260px" } as React.CSSProperties}>
+      <div className="grid metrics" style={{ "--column": "330px" } as React.CSSProperties}>
         {chosen.map((name) => (
           <Chart key={name} title={name} x={history[name]?.at ?? []} axis="time" format={formatOf(name)} binary={formatOf(name) === formatBytes} height={96}
             series={[{ label: aggregation ?? "now", color: "accent", values: history[name]?.values ?? [], area: true }]} />

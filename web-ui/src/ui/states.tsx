@@ -3,9 +3,10 @@ import { Button } from "@mantine/core";
 import type { ReactNode } from "react";
 import { ApiError } from "../api/client";
 
-export function Notice({ title, tone, children }: { title: string; tone?: "bad"; children?: ReactNode }) {
+/** `busy`: what is missing is on its way. */
+export function Notice({ title, tone, busy, children }: { title: string; tone?: "bad"; busy?: boolean; children?: ReactNode }) {
   return (
-    <div className={`notice ${tone ?? ""}`}>
+    <div className={`notice ${tone ?? ""}`} aria-busy={busy}>
       <strong>{title}</strong>
       {children !== undefined && <p>{children}</p>}
     </div>

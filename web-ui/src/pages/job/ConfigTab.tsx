@@ -1,6 +1,7 @@
 /** How a job was submitted: its restart strategy, arguments, options. */
 import { usePath } from "../../api/queries";
 import type { JobConfig, JobDetails } from "../../api/types";
+import { joinArgs } from "../../format/args";
 import { formatDateTime } from "../../format/times";
 import { KeyValues, Panel } from "../../ui/parts";
 import { Notice, Shown } from "../../ui/states";
@@ -24,8 +25,8 @@ export function ConfigTab({ job }: { job: JobDetails }) {
                 ["Submitted", formatDateTime(job["start-time"])],
               ]} />
             </Panel>
-            <Panel title="Arguments" flush={args.length > 0}>
-              {args.length === 0 ? <Notice title="No arguments" /> : <pre className="log" tabIndex={0} aria-label="Arguments">{args.join("\n")}</pre>}
+            <Panel title="Arguments">
+              {args.length === 0 ? <Notice title="No arguments" /> : <p className="args">{joinArgs(args)}</p>}
             </Panel>
             <RescalesPanel job={job} />
             <Panel title="Options of this job">

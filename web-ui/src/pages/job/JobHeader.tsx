@@ -1,7 +1,9 @@
 /** A job in short: its name, state, times and tasks, and what can be done to it. */
 import { CopyButton } from "@mantine/core";
 import type { JobDetails } from "../../api/types";
+import { formatCount } from "../../format/numbers";
 import { elapsed, formatDateTime, formatDuration } from "../../format/times";
+import { isTerminal } from "../../live/jobs";
 import { StateBadge } from "../../ui/parts";
 import { useNow } from "../../ui/useNow";
 import { Actions } from "./actions/Actions";
@@ -29,7 +31,7 @@ export function JobHeader({ job }: { job: JobDetails }) {
         <Fact label="Started">{formatDateTime(job["start-time"])}</Fact>
         {job["end-time"] > 0 && <Fact label="Ended">{formatDateTime(job["end-time"])}</Fact>}
         <Fact label="Duration">{formatDuration(elapsed(job["start-time"], job["end-time"], now))}</Fact>
-        <Fact label="Tasks">{running} of {tasks} running</Fact>
+        <Fact label="Tasks">{isTerminal(job.state) ? formatCount(tasks) : `${running} of ${tasks} running`}</Fact>
         <Fact label="Scheduler">{job.schedulerType.toLowerCase()}</Fact>
       </dl>
       {job["waiting-for"] !== undefined && <p className="banner tone-warn" role="status">Waiting: {job["waiting-for"]}</p>}

@@ -7,7 +7,7 @@ import type { JobDetails } from "../../api/types";
 import type { FiguresHistory } from "../../live/figures";
 import { isTerminal } from "../../live/jobs";
 import { POLL_MS, useDerivedFigures, useJobStream } from "../../live/useStreams";
-import { href, navigate, type Route } from "../../router";
+import { href, Link, navigate, type Route } from "../../router";
 import { RouteTabs, type Tab, tabOf } from "../../ui/RouteTabs";
 import { Shown } from "../../ui/states";
 import { usePageTitle } from "../../ui/usePageTitle";
@@ -33,6 +33,7 @@ export default function JobPage({ id, route }: { id: string; route: Route }) {
     <>
       {job.data === undefined && <h1 className="visually-hidden">Job {id}</h1>}
       <Shown of={job} what={`Job ${id}`}>{(found) => <Found job={found} route={route} pollMs={pollMs} />}</Shown>
+      {job.data === undefined && job.error !== null && <p className="notice"><Link to={["overview"]}>All jobs</Link></p>}
     </>
   );
 }

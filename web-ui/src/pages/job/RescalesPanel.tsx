@@ -8,7 +8,15 @@ import { Notice, Shown } from "../../ui/states";
 const TONES: Record<string, string> = { COMPLETED: "ok", FAILED: "bad", IGNORED: "mute" };
 
 export function RescalesPanel({ job }: { job: JobDetails }) {
-  const found = usePath<Rescale[]>(`/jobs/${job.jid}/rescales/history`);
+  const adaptive = job.schedulerType === "Adaptive";
+  const found = usePath<Rescale[]>(`/jobs/${job.jid}/rescales/history`, { enabled: adaptive });
+  if (!adaptive) {
+    return (
+      <Panel title="Rescales">
+        <Notice title="Its parallelism does not follow the slots">With jobmanager.scheduler=adaptive the job takes more slots when there are, and runs with fewer when it has to.</Notice>
+      </Panel>
+    );
+  }
   return (
     <Panel title="Rescales" flush>
       <Shown of={found} what="Rescales">

@@ -10,7 +10,7 @@ import { isTerminal } from "../../live/jobs";
 import { Panel } from "../../ui/parts";
 import { Failed } from "../../ui/states";
 import { useNow } from "../../ui/useNow";
-import { type Phase, phasesOf, vertexTimestamps } from "./phases";
+import { type Phase, phasesOf, vertexTimestamps, wordOf, wordsOf } from "./phases";
 
 /** Of graphs with more vertices the times are asked for once. */
 const LIVE_VERTICES_MAX = 16;
@@ -55,11 +55,11 @@ export function TimelineTab({ job }: { job: JobDetails }) {
   const failed = times.find((look) => look.error !== null)?.error;
   const from = job["start-time"];
   const to = scale === "start" ? startedAt(rows, now) : now;
-  const states = [...new Set(rows.flatMap((row) => row.phases.map((phase) => phase.state)))];
+  const words = wordsOf(rows.flatMap((row) => row.phases.map((phase) => phase.state)));
   return (
     <Panel title="Timeline" aside={
       <>
-        <Legend states={states} />
+        <Legend words={words} />
         <SegmentedControl size="xs" aria-label="Scale" value={scale} onChange={setScale} data={[{ value: "life", label: "whole life" }, { value: "start", label: "start" }]} />
       </>
     }>
@@ -90,7 +90,7 @@ function Gantt({ rows, from, span }: { rows: readonly Row[]; from: number; span:
           </span>
           <span className="track" role="img" aria-label={row.phases.map((phase) => `${phase.state.toLowerCase()} ${formatDuration(phase.to - phase.from)}`).join(", ") || "no times"}>
             {row.phases.map((phase) => (
-              <span key={phase.state} className={`phase-${phase.state}`} title={`${phase.state} from ${formatTime(phase.from)}, ${formatDuration(phase.to - phase.from)}`}
+              <span key={phase.state} className={`phase-${wordOf(phase.state)}`} title={`${phase.state} from ${formatTime(phase.from)}, ${formatDuration(phase.to - phase.from)}`}
                 style={{ left: `${place(phase.from)}%`, width: `${place(phase.to) - place(phase.from)}%` }} />
             ))}
           </span>
@@ -100,6 +100,6 @@ function Gantt({ rows, from, span }: { rows: readonly Row[]; from: number; span:
   );
 }
 
-function Legend({ states }: { states: readonly string[] }) {
-  return <span className="legend">{states.map((state) => <span key={state}><i className={`phase-${state}`} /> {state.toLowerCase()}</span>)}</span>;
+function Legend({ words }: { words: readonly string[] }) {
+  return <span className="legend">{words.map((word) => <span key={word}><i className={`phase-${word}`} /> {word}</span>)}</span>;
 }

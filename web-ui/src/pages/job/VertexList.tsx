@@ -22,13 +22,13 @@ export function VertexList({ job, figures, selected, onSelect }: VertexListProps
             <tr>
               <th scope="col">Name</th>
               <th scope="col">State</th>
-              <th scope="col" className="num">Parallelism</th>
+              <th scope="col" className="num wide">Parallelism</th>
               <th scope="col">Busy / backpressured</th>
-              <th scope="col" className="num">Records in</th>
-              <th scope="col" className="num">Records out</th>
-              <th scope="col" className="num extra">Bytes in</th>
-              <th scope="col" className="num extra">Bytes out</th>
-              <th scope="col" className="num extra">Duration</th>
+              <th scope="col" className="num wide">Records in</th>
+              <th scope="col" className="num wide">Records out</th>
+              <th scope="col" className="num extra wide">Bytes in</th>
+              <th scope="col" className="num extra wide">Bytes out</th>
+              <th scope="col" className="num extra wide">Duration</th>
             </tr>
           </thead>
           <tbody>
@@ -38,7 +38,7 @@ export function VertexList({ job, figures, selected, onSelect }: VertexListProps
                 <tr key={vertex.id} className={vertex.id === selected ? "selected" : ""}>
                   <th scope="row"><button type="button" className="plainbutton" onClick={() => onSelect(vertex.id)}>{vertex.name}</button></th>
                   <td><StateBadge state={vertex.status} /></td>
-                  <td className="num">{vertex.parallelism}</td>
+                  <td className="num wide">{vertex.parallelism}</td>
                   <td className="load">
                     {current === undefined ? "–" : (
                       <>
@@ -47,11 +47,11 @@ export function VertexList({ job, figures, selected, onSelect }: VertexListProps
                       </>
                     )}
                   </td>
-                  <td className="num"><Total value={formatShort(vertex.metrics["read-records"])} rate={current?.recordsInPerSecond} /></td>
-                  <td className="num"><Total value={formatShort(vertex.metrics["write-records"])} rate={current?.recordsOutPerSecond} /></td>
-                  <td className="num extra">{formatBytes(vertex.metrics["read-bytes"])}</td>
-                  <td className="num extra">{formatBytes(vertex.metrics["write-bytes"])}</td>
-                  <td className="num extra">{formatDuration(elapsed(vertex["start-time"], vertex["end-time"], now))}</td>
+                  <td className="num wide"><Total value={formatShort(vertex.metrics["read-records"])} rate={current?.recordsInPerSecond} /></td>
+                  <td className="num wide"><Total value={formatShort(vertex.metrics["write-records"])} rate={current?.recordsOutPerSecond} /></td>
+                  <td className="num extra wide">{formatBytes(vertex.metrics["read-bytes"])}</td>
+                  <td className="num extra wide">{formatBytes(vertex.metrics["write-bytes"])}</td>
+                  <td className="num extra wide">{formatDuration(elapsed(vertex["start-time"], vertex["end-time"], now))}</td>
                 </tr>
               );
             })}

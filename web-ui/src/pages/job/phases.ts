@@ -9,6 +9,28 @@ export interface Phase {
 
 const ENDS: ReadonlySet<string> = new Set(["FINISHED", "FAILED", "CANCELED"]);
 
+/** What of a life one tells apart by colour, in the order of a life. */
+const WORDS: readonly [string, readonly string[]][] = [
+  ["waiting", ["CREATED", "SCHEDULED", "SUSPENDED"]],
+  ["starting", ["INITIALIZING", "DEPLOYING", "RECONCILING"]],
+  ["running", ["RUNNING"]],
+  ["restarting", ["RESTARTING"]],
+  ["failed", ["FAILING", "FAILED"]],
+  ["cancelled", ["CANCELLING", "CANCELING", "CANCELED"]],
+  ["finished", ["FINISHED"]],
+];
+
+/** The word for a state, which stands in the legend. */
+export function wordOf(state: string): string {
+  return WORDS.find(([, states]) => states.includes(state))?.[0] ?? "waiting";
+}
+
+/** The words for some states, each once, in the order of a life. */
+export function wordsOf(states: readonly string[]): string[] {
+  const found = new Set(states.map(wordOf));
+  return WORDS.map(([word]) => word).filter((word) => found.has(word));
+}
+
 /** Each state lasts until the next one; the last until now, unless it is an end. States that were not come to have time 0. */
 export function phasesOf(timestamps: Readonly<Record<string, number>>, now: number): Phase[] {
   const seen = Object.entries(timestamps).filter(([, at]) => at > 0).sort(([, a], [, b]) => a - b);

@@ -14,6 +14,9 @@ export const RATED_JOBS_MAX = 20;
 
 const LOOK_MS = 3_000;
 
+/** Between the first two looks, without which there is no rate. */
+const FIRST_LOOK_MS = 1_000;
+
 interface Seen {
   job: JobDetails;
   rate: number | null;
@@ -34,7 +37,7 @@ export function useJobRates(running: readonly JobSummary[]): JobRates {
     queries: rated.map((job) => ({
       queryKey: keys.job(job.jid),
       queryFn: () => getJson<JobDetails>(`/jobs/${job.jid}`),
-      refetchInterval: LOOK_MS,
+      refetchInterval: () => (typeof seen.current.get(job.jid)?.rate === "number" ? LOOK_MS : FIRST_LOOK_MS),
     })),
   });
   const next = new Map<string, Seen>();

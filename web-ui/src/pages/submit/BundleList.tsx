@@ -29,7 +29,7 @@ export function BundleList({ bundles, chosen, onChoose }: BundleListProps) {
   };
   return (
     <>
-      <ul className="bundles">
+      <ul className="bundles" aria-label="Bundles">
         {bundles.map((bundle) => (
           <li key={bundle.id} data-testid={`bundle-${bundle.id}`} className={bundle.id === chosen ? "chosen" : ""}>
             <button type="button" className="bundle" aria-pressed={bundle.id === chosen} onClick={() => onChoose(bundle.id)}>

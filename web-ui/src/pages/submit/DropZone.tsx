@@ -28,7 +28,10 @@ export function DropZone({ onFile }: { onFile: (file: File) => Promise<boolean> 
       <Icon name="submit" size={22} />
       <strong>{busy ? "Uploading…" : "Drop a bundle here"}</strong>
       <span className="dim small">a .mrb file, or a single Wasm component</span>
-      <input ref={input} type="file" accept=".mrb,.wasm" aria-label="Bundle" disabled={busy} onChange={(event) => void take(event.currentTarget.files?.[0])} />
+      <label className="choose">
+        Choose a file
+        <input ref={input} className="visually-hidden" type="file" accept=".mrb,.wasm" aria-label="Bundle" disabled={busy} onChange={(event) => void take(event.currentTarget.files?.[0])} />
+      </label>
     </div>
   );
 }

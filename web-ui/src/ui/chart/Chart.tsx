@@ -23,7 +23,7 @@ export function Chart({ title, x, height = 130, describe, ...spec }: ChartProps)
   return (
     <figure className="chart" aria-label={words}>
       <figcaption>
-        <span className="charttitle">{title}</span>
+        <span className="charttitle ellipsis" title={title}>{title}</span>
         <span className="legend" aria-hidden="true">
           {point !== null && position !== undefined && describe !== undefined && <span>{describe(position)}</span>}
           {values.map(({ one, text }) => (
@@ -34,7 +34,7 @@ export function Chart({ title, x, height = 130, describe, ...spec }: ChartProps)
       {x.length < 2 && !spec.series.some((one) => one.bars) ? (
         <div className="chartwait" style={{ height }}>Waiting for a second point</div>
       ) : (
-        <Suspense fallback={<div style={{ height }} />}>
+        <Suspense fallback={<div style={{ height }} aria-busy="true" />}>
           <PlotCanvas spec={spec} x={x} height={height} scheme={scheme} onPoint={setPoint} />
         </Suspense>
       )}

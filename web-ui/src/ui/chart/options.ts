@@ -32,6 +32,9 @@ const VARIABLES: Record<ChartColor, string> = {
 const DECIMAL = [1, 2, 5].flatMap((step) => [0, 1, 2, 3, 4, 5, 6].map((power) => step * 10 ** power)).sort((a, b) => a - b);
 const BINARY = Array.from({ length: 45 }, (_, power) => 2 ** power);
 
+/** Steps of an axis of time, in seconds: whole ones, up to a day. */
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400];
+
 const FONT = "11px system-ui, sans-serif";
 
 export function optionsOf(spec: ChartSpec, width: number, height: number): uPlot.Options {
@@ -70,7 +73,7 @@ export function optionsOf(spec: ChartSpec, width: number, height: number): uPlot
       y: { range: (_: uPlot, __: number, max: number) => [0, Math.max(max * 1.08, spec.maxAtLeast ?? 0) || 1] },
     },
     axes: [
-      { ...look, size: 24, space: 70, ...(spec.axis === "time" ? { values: times } : { incrs: DECIMAL }) },
+      { ...look, size: 26, gap: 8, space: 70, ...(spec.axis === "time" ? { incrs: SECONDS, values: times } : { incrs: DECIMAL }) },
       { ...look, size: 58, space: 30, ...(spec.binary ? { incrs: BINARY } : {}), values: (_: uPlot, ticks: number[]) => ticks.map((tick) => spec.format(tick)) },
     ],
     series: [{}, ...series],
