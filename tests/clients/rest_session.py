@@ -1,7 +1,7 @@
 """A session of flink-rest-client, a public client of Flink's REST API, as it comes from the package index.
 
-Usage: rest_session.py HOST PORT BUNDLE FOLDER METRICS
-Every answer is checked; the first one that is wrong ends the session. METRICS is 1 where figures are asked for, too.
+Usage: rest_session.py HOST PORT BUNDLE FOLDER
+Every answer is checked; the first one that is wrong ends the session.
 """
 
 import sys
@@ -9,7 +9,7 @@ import time
 
 from flink_rest_client import FlinkRestClient
 
-host, port, bundle, folder, metrics = sys.argv[1:]
+host, port, bundle, folder = sys.argv[1:]
 client = FlinkRestClient.get(host=host, port=int(port))
 
 
@@ -53,13 +53,11 @@ for vertex in (client.jobs.get_vertex(job, vertex) for vertex in vertices):
     assert vertex.subtasktimes()["subtasks"][0]["subtask"] == 0
     assert vertex.taskmanagers()["taskmanagers"][0]["taskmanager-id"] == task_manager
     assert vertex.subtasks.get(0)["attempt"] == vertex.subtasks.get_attempt(0, 0)["attempt"] == 0
-if metrics == "1":
-    assert client.jobmanager.metrics()["numRunningJobs"] == "1"
-    for vertex in (client.jobs.get_vertex(job, vertex) for vertex in vertices):
-        assert "numRecordsIn" in vertex.subtasks.metric_names()
-        assert vertex.subtasks.accumulators()["subtasks"][0]["subtask"] == 0
-        assert vertex.backpressure()["status"] in ("ok", "deprecated")
-        vertex.watermarks()
+    assert "numRecordsIn" in vertex.subtasks.metric_names()
+    assert vertex.subtasks.accumulators()["subtasks"][0]["subtask"] == 0
+    assert vertex.backpressure()["status"] in ("ok", "deprecated")
+    vertex.watermarks()
+assert client.jobmanager.metrics()["numRunningJobs"] == "1"
 
 wait_for("tasks that run", lambda: all(v["status"] == "RUNNING" for v in client.jobs.get(job)["vertices"]))
 saved = operation(client.jobs.create_savepoint(job, f"{folder}/savepoints"))["location"]

@@ -5,6 +5,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 
 use crate::process::PATIENCE;
+use crate::wait::until;
 
 /// A stream of events.
 pub struct Events {
@@ -14,10 +15,16 @@ pub struct Events {
 }
 
 impl Events {
-    /// Listens at `HOST:PORT` to what a path tells.
+    /// Listens at `HOST:PORT` to what a path tells, as soon as whoever is asked knows a leader.
     pub async fn listen(address: &str, path: &str) -> Result<Self> {
-        let (status, events) = Self::ask(&Client::new(), address, path).await?;
-        ensure!(status == StatusCode::OK, "{path}: {status}");
+        let http = Client::new();
+        let what = format!("the events of {path} at {address}");
+        let events = until(&what, async || {
+            let (status, events) = Self::ask(&http, address, path).await?;
+            ensure!(status == StatusCode::OK || status == StatusCode::SERVICE_UNAVAILABLE, "{path}: {status}");
+            Ok((status == StatusCode::OK).then_some(events))
+        })
+        .await?;
         let content_type = events.response.headers().get("content-type").and_then(|value| value.to_str().ok());
         ensure!(content_type == Some("text/event-stream"), "{path}: {content_type:?}");
         Ok(events)

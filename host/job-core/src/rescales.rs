@@ -105,6 +105,8 @@ pub struct RescaleHistory {
     pub total: u64,
     /// How many of them succeeded.
     pub completed: u64,
+    /// How many of those were wished for or had new slots as their cause: the job ran, and was changed.
+    pub changed: u64,
     /// How many of them failed.
     pub failed: u64,
     /// How many of them came to nothing.
@@ -162,8 +164,12 @@ impl RescaleHistory {
     fn end(&mut self, end: RescaleEnd, now: Timestamp) {
         let Some(current) = self.current() else { return };
         current.ended = Some((now, end));
+        let is_change = matches!(current.cause, RescaleCause::UpdateRequirement | RescaleCause::NewResourceAvailable);
         match end {
-            RescaleEnd::Succeeded => self.completed += 1,
+            RescaleEnd::Succeeded => {
+                self.completed += 1;
+                self.changed += u64::from(is_change);
+            }
             RescaleEnd::ExceptionOccurred => self.failed += 1,
             _ => self.ignored += 1,
         }

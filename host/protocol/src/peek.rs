@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The most records of one look.
 pub const PEEK_RECORDS_MAX: u32 = 200;
 
-/// What is kept of one record at most, in bytes.
+/// What is kept at most of one record, and as much of its key, in bytes.
 pub const PEEK_RECORD_BYTES_MAX: usize = 4 * 1024;
 
 /// The longest that a look waits for records, in milliseconds.
@@ -37,8 +37,11 @@ pub struct PeekedRecord {
     pub subtask: u32,
     /// Its timestamp, in milliseconds since 1970, if it has one.
     pub timestamp: Option<i64>,
+    /// The beginning of its key, if it has one, at most [`PEEK_RECORD_BYTES_MAX`] of it. A record that is its own key
+    /// travels as that alone.
+    pub key: Option<Bytes>,
     /// The beginning of its payload, at most [`PEEK_RECORD_BYTES_MAX`] of it.
     pub payload: Bytes,
-    /// Whether there was more of it.
+    /// Whether there was more of one of them.
     pub is_cut: bool,
 }

@@ -27,4 +27,11 @@ pub struct PeekedRecord {
     /// Of `bytes` what can be read of them, a `.` for each of the others.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub printable: Option<String>,
+    /// The key that it is sent by, if it is, or its beginning, in hexadecimal digits. A record that is its own key has an
+    /// empty value.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
+    /// What can be read of the key, a `.` for each of the others.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub printable_key: Option<String>,
 }

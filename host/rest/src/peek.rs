@@ -51,9 +51,19 @@ fn shown(found: &Found, format: Format) -> PeekedRecord {
         // The producer's own codec, of which nobody else knows the types.
         Format::Internal | Format::Msgpack => ("bytes", None),
     };
-    let (format, printable) = if value.is_some() { (format, None) } else { ("bytes", Some(printable(&found.payload))) };
+    let (format, printable) =
+        if value.is_some() { (format, None) } else { ("bytes", Some(printable_part(&found.payload))) };
     let value = value.unwrap_or_else(|| hexadecimal(&found.payload));
-    PeekedRecord { subtask: found.subtask, timestamp: found.timestamp, format: format.to_owned(), value, printable }
+    PeekedRecord {
+        subtask: found.subtask,
+        timestamp: found.timestamp,
+        format: format.to_owned(),
+        value,
+        printable,
+        key: found.key.as_deref().map(hexadecimal),
+        // Keys are in a codec of their producer's own, whatever the record is in.
+        printable_key: found.key.as_deref().map(printable_part),
+    }
 }
 
 /// A record that is text; the last character of one that was cut may be half.
@@ -84,7 +94,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     text
 }
 
-fn printable(bytes: &[u8]) -> String {
+fn printable_part(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' }).collect()
 }
 
@@ -96,9 +106,17 @@ mod tests {
     use super::*;
 
     fn record(payload: &[u8], is_cut: bool, format: Format) -> (String, String, Option<String>) {
-        let found = Found { subtask: 1, timestamp: None, payload: Bytes::copy_from_slice(payload), is_cut };
+        let found = Found { subtask: 1, timestamp: None, key: None, payload: Bytes::copy_from_slice(payload), is_cut };
         let shown = shown(&found, format);
         (shown.format, shown.value, shown.printable)
+    }
+
+    #[test]
+    fn keys_are_shown_beside_records() {
+        let (key, payload) = (Some(Bytes::from_static(b"\x02hi")), Bytes::new());
+        let found = Found { subtask: 1, timestamp: None, key, payload, is_cut: false };
+        let shown = shown(&found, Format::Internal);
+        assert_eq!((shown.key.as_deref(), shown.printable_key.as_deref()), (Some("026869"), Some(".hi")));
     }
 
     #[test]

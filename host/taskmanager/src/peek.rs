@@ -38,16 +38,24 @@ impl Look {
     /// Copies what is wanted of a batch. Whether more is.
     fn copy(&self, batch: &BatchView) -> bool {
         batch.rows().all(|row| {
-            let kept = row.payload.get(..PEEK_RECORD_BYTES_MAX).unwrap_or(row.payload);
+            let kept = beginning(row.payload);
+            let key = row.key.map(|key| Bytes::copy_from_slice(beginning(key)));
+            let is_cut = kept.len() < row.payload.len() || key.as_ref().map(Bytes::len) < row.key.map(<[u8]>::len);
             let record = PeekedRecord {
                 subtask: self.subtask,
                 timestamp: row.timestamp,
                 payload: Bytes::copy_from_slice(kept),
-                is_cut: kept.len() < row.payload.len(),
+                key,
+                is_cut,
             };
             self.records.try_send(record).is_ok()
         })
     }
+}
+
+/// What is kept of some bytes.
+fn beginning(bytes: &[u8]) -> &[u8] {
+    bytes.get(..PEEK_RECORD_BYTES_MAX).unwrap_or(bytes)
 }
 
 /// Between a task and those who look at what it sends.
@@ -176,6 +184,24 @@ mod tests {
         assert_eq!(short, [(3, 1, false), (3, PEEK_RECORD_BYTES_MAX, true), (0, 1, false)]);
         assert_eq!(found[0].timestamp, Some(7));
         assert!(others.iter().all(|(_, metrics)| !metrics.peeks.is_wanted()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_are_copied_too_since_some_records_are_nothing_else() {
+        let tasks = vec![task(0)];
+        let metrics = tasks[0].1.clone();
+        let looking = tokio::spawn(async move { look(tasks, &wanted(2)).await });
+        while !metrics.peeks.is_wanted() {
+            tokio::task::yield_now().await;
+        }
+        let mut builder = BatchBuilder::new(BatchFlags { timestamped: false, keyed: true });
+        builder.push(None, Some(b"word"), b"");
+        builder.push(None, Some(&[b'k'; PEEK_RECORD_BYTES_MAX + 1]), b"v");
+        metrics.peeks.copy("sink", 1, &builder.finish_view());
+        let found = looking.await.unwrap();
+        let keys: Vec<_> = found.iter().map(|record| (record.key.as_ref().unwrap().len(), record.is_cut)).collect();
+        assert_eq!(keys, [(4, false), (PEEK_RECORD_BYTES_MAX, true)]);
+        assert_eq!((found[0].key.as_deref(), found[1].payload.as_ref()), (Some(b"word".as_slice()), b"v".as_slice()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,9 +10,6 @@ use millrace_tests::repository;
 use millrace_types::JobStatus;
 use sha2::{Digest, Sha256};
 
-/// Whether figures are asked for, too: once all of them are served.
-const WITH_METRICS: bool = false;
-
 /// Where `scripts/setup` puts what outlives a clean clone.
 fn cache() -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
@@ -127,7 +124,6 @@ async fn a_client_library_of_flinks_rest_api_has_its_session() -> Result<()> {
         .args([host, port])
         .arg(repository::bundle("nexmark")?)
         .arg(folder.path())
-        .arg(if WITH_METRICS { "1" } else { "0" })
         .env("PYTHONPATH", python_packages()?)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()?;

@@ -14,6 +14,7 @@ pub(crate) fn job_metrics(view: &JobView, now: Timestamp) -> Metrics {
     let mut metrics = Metrics::new();
     let mut put = |name: &str, value: Value| drop(metrics.insert(name.to_owned(), value));
     put("numRestarts", Value::count(u64::from(view.restarts)));
+    put("numRescales", Value::count(view.rescales.changed));
     put("uptime", Value::Whole(uptime(view, now)));
     put("downtime", Value::Whole(downtime(view, now)));
     let statuses = [
