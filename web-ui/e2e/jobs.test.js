@@ -218,7 +218,7 @@ test("a job is cancelled when that is confirmed, and not before", async () => {
   await dialog.getByRole("button", { name: "Cancel the job" }).click();
   await stateIs("CANCELED");
   await page.getByRole("link", { name: "Overview" }).click();
-  await page.getByTestId("jobs-completed").getByText("nexmark q5").waitFor();
+  await page.getByTestId("jobs-completed").locator(`a[href="#/job/${job}"]`).waitFor();
 });
 
 test("a cluster that is gone is told, and nothing broke on the way", async () => {

@@ -1,16 +1,21 @@
 /**
  * How the dashboard fares with a job of 60 vertices at parallelism 128 and with 1,000 jobs: when something is painted
- * first, and the longest task of the page while things change. `just ui-bench`; the limits are those of the project.
+ * first, and the longest task of the page while things change; and how much there is to load. `just ui-bench`; the limits are
+ * those of the project.
  */
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
 import { nativeBundle, wideBundle } from "../support/bundle.js";
-import { launch } from "../support/browser.js";
-import { Cluster, exampleBundle, until } from "../support/cluster.js";
+import { launch, open } from "../support/browser.js";
+import { Cluster, exampleBundle, repository, until } from "../support/cluster.js";
 
 const FIRST_PAINT_MS_MAX = 1_000;
 const TASK_MS_MAX = 100;
+const BUNDLE_BYTES_MAX = 600_000;
 const JOBS = 1_000;
 const VERTICES = 60;
 const PARALLELISM = 128;
@@ -55,14 +60,13 @@ async function runMany(count) {
 
 /** Opens a page, watches it while `meanwhile` goes on, and says what it took. */
 async function measure(place, ready, meanwhile) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
-  const page = await context.newPage();
-  await page.addInitScript(() => {
-    globalThis.tasks = [];
-    new PerformanceObserver((list) => globalThis.tasks.push(...list.getEntries().map(({ startTime, duration }) => ({ startTime, duration }))))
-      .observe({ type: "longtask", buffered: true });
+  const page = await open(browser, `${cluster.url}#/${place}`, {
+    first: () => {
+      globalThis.tasks = [];
+      new PerformanceObserver((list) => globalThis.tasks.push(...list.getEntries().map(({ startTime, duration }) => ({ startTime, duration }))))
+        .observe({ type: "longtask", buffered: true });
+    },
   });
-  await page.goto(`${cluster.url}#/${place}`);
   await ready(page);
   const settled = await page.evaluate(() => performance.now());
   await Promise.all([meanwhile(), sleep(WATCHED_MS)]);
@@ -70,7 +74,7 @@ async function measure(place, ready, meanwhile) {
     tasks: globalThis.tasks,
     paint: performance.getEntriesByName("first-contentful-paint")[0]?.startTime,
   }));
-  await context.close();
+  await page.context().close();
   const longest = (tasks) => Math.round(Math.max(0, ...tasks.map(({ duration }) => duration)));
   const updating = longest(found.tasks.filter(({ startTime }) => startTime >= settled));
   console.log(`${place.slice(0, 12)}: first paint ${Math.round(found.paint)} ms, longest task ${updating} ms while updating, ` +
@@ -78,6 +82,14 @@ async function measure(place, ready, meanwhile) {
   assert.ok(found.paint < FIRST_PAINT_MS_MAX, `first paint after ${found.paint} ms`);
   assert.ok(updating <= TASK_MS_MAX, `a task of ${updating} ms while updating`);
 }
+
+test("all that there is to load, compressed", () => {
+  const dist = join(repository, "web-ui/dist");
+  const files = readdirSync(dist, { recursive: true }).map((name) => join(dist, name)).filter((path) => statSync(path).isFile());
+  const bytes = files.reduce((sum, path) => sum + gzipSync(readFileSync(path)).length, 0);
+  console.log(`${files.length} files of ${bytes} bytes`);
+  assert.ok(bytes > 0 && bytes < BUNDLE_BYTES_MAX, `${bytes} bytes`);
+});
 
 test("1,000 jobs in the list, and more that come and go", async () => {
   await measure("overview", (page) => page.getByTestId("jobs-completed").getByText("1,0").first().waitFor(), async () => {

@@ -28,14 +28,15 @@ export function launch() {
   return chromium.launch({ executablePath: EXECUTABLE, args: ARGUMENTS });
 }
 
-/** A page that notes what goes wrong in it: `faults`. */
-export async function open(browser, url, { width = 1440, scheme = "light" } = {}) {
+/** A page that notes what goes wrong in it: `faults`. `first` is run in it before anything of its own. */
+export async function open(browser, url, { width = 1440, scheme = "light", first } = {}) {
   const context = await browser.newContext({
     viewport: { width, height: WIDTHS[width] ?? 900 }, colorScheme: scheme, reducedMotion: "reduce",
   });
   context.setDefaultTimeout(TIMEOUT_MS);
   if (PAGE !== undefined) await serveFrom(resolve(PAGE), context, new URL(url));
   const page = await context.newPage();
+  if (first !== undefined) await page.addInitScript(first);
   page.faults = [];
   page.on("pageerror", (error) => page.faults.push(`${error}`));
   page.on("console", (message) => {

@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import type { FlameNode } from "../api/types";
 import { formatCount, formatShare } from "../format/numbers";
 import { useWidth } from "../ui/useWidth";
+import { briefName, plainName } from "./names";
 import { type Frame, frameAt, hueOf, layFlame } from "./fold";
 
 const ROW_PX = 20;
@@ -83,6 +84,8 @@ function draw(canvas: HTMLCanvasElement, frames: readonly Frame[], { width, heig
     const letters = Math.floor((w - 8) / letter);
     if (letters < 3) continue;
     context.fillStyle = dark ? "#fff" : "#1c1408";
-    context.fillText(frame.name.length > letters ? `${frame.name.slice(0, letters - 1)}…` : frame.name, x + 4, y + ROW_PX / 2);
+    const [plain, brief] = [plainName(frame.name), briefName(frame.name)];
+    const text = plain.length > letters ? brief : plain;
+    context.fillText(text.length > letters ? `${text.slice(0, letters - 1)}…` : text, x + 4, y + ROW_PX / 2);
   }
 }

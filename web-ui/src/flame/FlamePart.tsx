@@ -9,6 +9,7 @@ import { Notice, Shown } from "../ui/states";
 import "./flame.css";
 import { FlameCanvas } from "./FlameCanvas";
 import { hottest } from "./fold";
+import { briefName } from "./names";
 
 const KINDS = [
   { value: "full", label: "all" },
@@ -54,7 +55,7 @@ function Graph({ root, at }: { root: FlameNode; at: number }) {
         <tbody>
           {hot.map(({ name, self, total }) => (
             <tr key={name}>
-              <th scope="row"><button type="button" className="plainbutton mono small" title="Find it in the picture" onClick={() => setSearch(name)}>{name}</button></th>
+              <th scope="row"><button type="button" className="plainbutton mono small" title={name} onClick={() => setSearch(name)}>{briefName(name)}</button></th>
               <td className="num">{formatShare(self / root.value)}</td>
               <td className="num">{formatShare(total / root.value)}</td>
             </tr>

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { readOptions, splitArgs } from "./args";
+import { joinArgs, readOptions, splitArgs } from "./args";
 
 it("arguments are split as a shell does", () => {
   expect(splitArgs("--input /data/in  --name 'two words' --empty \"\" a\\ b \"say \\\"hi\\\"\" x'y'z")).toEqual([
@@ -13,4 +13,10 @@ it("options are read line by line", () => {
   expect(readOptions("a.b = 5 s\n# note\n\nc: d:e")).toEqual({ "a.b": "5 s", c: "d:e" });
   expect(readOptions("")).toEqual({});
   expect(readOptions("no value")).toBeNull();
+});
+
+it("arguments in a line are the arguments again", () => {
+  const args = ["--query", "q5", "two words", "", "it's", "a\\b", '"x"', "/data/in:1"];
+  expect(splitArgs(joinArgs(args))).toEqual(args);
+  expect(joinArgs(["--query", "q5"])).toBe("--query q5");
 });

@@ -36,8 +36,8 @@ interface JobGraphProps {
 export function JobGraph({ plan, vertices = [], figures, selected = null, onSelect }: JobGraphProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const width = useWidth(scroller);
-  const direction: Direction = width === 0 || width >= WIDE_PX_MIN ? "LR" : "TB";
-  const layout = useLayout(plan, direction, onSelect === undefined);
+  const direction: Direction = width >= WIDE_PX_MIN ? "LR" : "TB";
+  const layout = useLayout(plan, width === 0 ? null : direction, onSelect === undefined);
   const [chosen, setChosen] = useState<number | null>(null);
   const fitting = layout === null || width === 0 ? 1 : Math.min(1, width / layout.width);
   const scale = chosen ?? Math.max(ZOOM_READABLE, fitting);

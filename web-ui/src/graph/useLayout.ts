@@ -16,11 +16,13 @@ export function shapeOf(plan: Plan): string {
   ]));
 }
 
-export function useLayout(plan: Plan, direction: Direction, plain: boolean): Layout | null {
+/** `direction` is null until it is known. */
+export function useLayout(plan: Plan, direction: Direction | null, plain: boolean): Layout | null {
   const shape = useMemo(() => shapeOf(plan), [plan]);
   const [found, setFound] = useState<{ of: string; layout: Layout } | null>(null);
   const wanted = `${direction} ${String(plain)} ${shape}`;
   useEffect(() => {
+    if (direction === null) return undefined;
     worker ??= new Worker(new URL("./layout.worker.ts", import.meta.url), { type: "module" });
     const current = worker;
     requests += 1;
@@ -33,5 +35,9 @@ export function useLayout(plan: Plan, direction: Direction, plain: boolean): Lay
     return () => current.removeEventListener("message", answered);
     // The shape says of the plan what matters here.
   }, [wanted]);
-  return found?.of === wanted ? found.layout : null;
+  if (found === null) return null;
+  // Until there is another one the last one stays, if it is of the same vertices.
+  const known = new Set(found.layout.nodes.map((node) => node.id));
+  const fits = found.of === wanted || (known.size === plan.nodes.length && plan.nodes.every((node) => known.has(node.id)));
+  return fits ? found.layout : null;
 }

@@ -27,9 +27,18 @@ export function Panel({ title, aside, flush = false, testid, children }: PanelPr
   );
 }
 
-export function Stat({ label, note, children, testid }: { label: string; note?: ReactNode; children: ReactNode; testid?: string }) {
+interface StatProps {
+  label: string;
+  note?: ReactNode;
+  /** The figure is on its way. */
+  busy?: boolean;
+  testid?: string;
+  children: ReactNode;
+}
+
+export function Stat({ label, note, busy = false, testid, children }: StatProps) {
   return (
-    <div className="stat" data-testid={testid}>
+    <div className="stat" data-testid={testid} aria-busy={busy}>
       <dt>{label}</dt>
       <dd>
         {children}

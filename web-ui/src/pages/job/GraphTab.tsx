@@ -30,7 +30,9 @@ export function GraphTab({ job, history, route }: GraphTabProps) {
     <div className={chosen === undefined ? "graphtab" : "graphtab chosen"}>
       <div className="stack">
         <Panel title="Graph" aside={legend} flush>
-          <JobGraph plan={job.plan} vertices={job.vertices} figures={figures} selected={chosen?.id ?? null} onSelect={(id) => select(id === chosen?.id ? null : id)} />
+          <div aria-busy={figures === undefined && job.state === "RUNNING"}>
+            <JobGraph plan={job.plan} vertices={job.vertices} figures={figures} selected={chosen?.id ?? null} onSelect={(id) => select(id === chosen?.id ? null : id)} />
+          </div>
         </Panel>
         <VertexList job={job} figures={figures} selected={chosen?.id ?? null} onSelect={(id) => select(id)} />
       </div>

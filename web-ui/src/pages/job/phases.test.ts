@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { phasesOf, vertexTimestamps } from "./phases";
+import { phasesOf, vertexTimestamps, wordsOf } from "./phases";
 
 it("a state lasts until the next, and the last until now", () => {
   expect(phasesOf({ RUNNING: 30, CREATED: 10, FINISHED: 0, DEPLOYING: 20 }, 100)).toEqual([
@@ -18,4 +18,9 @@ it("a vertex is in a state with its first subtask, and over with its last", () =
   expect(vertexTimestamps([one, other])).toEqual({ RUNNING: 5 });
   expect(vertexTimestamps([one, ended])).toEqual({ RUNNING: 5, FINISHED: 20 });
   expect(vertexTimestamps([])).toEqual({});
+});
+
+it("states of one colour have one word, in the order of a life", () => {
+  expect(wordsOf(["RUNNING", "DEPLOYING", "INITIALIZING", "CREATED", "SCHEDULED", "CANCELED"])).toEqual(["waiting", "starting", "running", "cancelled"]);
+  expect(wordsOf([])).toEqual([]);
 });

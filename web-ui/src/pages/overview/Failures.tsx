@@ -9,10 +9,12 @@ import { useFailures } from "./useFailures";
 
 export function Failures({ jobs }: { jobs: readonly JobSummary[] }) {
   const now = useNow();
-  const { failures, loading } = useFailures(jobs);
+  const { failures, loading, unknown } = useFailures(jobs);
   return (
     <Panel title="Recent failures" flush testid="failures">
-      {failures.length === 0 && (loading ? <Loading label="Loading failures" /> : <Notice title="No failures">Jobs that fail, or restart after a failure, appear here.</Notice>)}
+      {failures.length === 0 && (loading ? <Loading label="Loading failures" /> : unknown
+        ? <Notice title="Not known">The cluster does not tell which failures there were.</Notice>
+        : <Notice title="No failures">Jobs that fail, or restart after a failure, appear here.</Notice>)}
       <ol className="failures">
         {failures.map(({ job, exception }) => (
           <li key={`${job.jid}-${exception.timestamp}-${exception.taskName ?? ""}`}>

@@ -61,7 +61,7 @@ function Figures({ overview, jobs, running, rates }: FiguresProps) {
         {formatCount(used)} <span className="of">of {formatCount(total)}</span>
       </Stat>
       <Stat label="TaskManagers" testid="stat-taskmanagers" note={`${formatCount(free)} slots free`}>{formatCount(overview.taskmanagers)}</Stat>
-      <Stat label="Records in" testid="stat-records" note={rates.rated < running ? `the newest ${rates.rated} of ${plural(running, "job")}` : "from sources, all running jobs"}>
+      <Stat label="Records in" testid="stat-records" busy={rates.total === null} note={rates.rated < running ? `the newest ${rates.rated} of ${plural(running, "job")}` : "from sources, all running jobs"}>
         {formatRate(rates.total)}
       </Stat>
       <Stat label="Running jobs" testid="stat-running" note={restarting > 0 ? `${restarting} restarting` : "none restarting"}>{formatCount(running)}</Stat>

@@ -21,7 +21,7 @@ export function suspects(jobs: readonly JobSummary[]): JobSummary[] {
   return [...failed, ...newest(jobs.filter((job) => job.state === "RUNNING"))];
 }
 
-export function useFailures(jobs: readonly JobSummary[]): { failures: Failure[]; loading: boolean } {
+export function useFailures(jobs: readonly JobSummary[]): { failures: Failure[]; loading: boolean; unknown: boolean } {
   const looked = suspects(jobs);
   const found = useQueries({
     queries: looked.map((job) => ({
@@ -34,5 +34,5 @@ export function useFailures(jobs: readonly JobSummary[]): { failures: Failure[];
   const failures = looked.flatMap((job, index) =>
     (found[index]?.data?.exceptionHistory.entries ?? []).map((exception) => ({ job, exception })));
   failures.sort((a, b) => b.exception.timestamp - a.exception.timestamp);
-  return { failures: failures.slice(0, FAILURES_MAX), loading: found.some((look) => look.isPending) };
+  return { failures: failures.slice(0, FAILURES_MAX), loading: found.some((look) => look.isPending), unknown: found.some((look) => look.isError) };
 }
