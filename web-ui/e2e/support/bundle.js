@@ -22,25 +22,28 @@ function zip(name, text) {
   return Buffer.concat([local, central, end]);
 }
 
-/** A bundle of native operators; `nodes` are lines of TOML by uid, `edges` pairs of uids. */
-export function nativeBundle(name, nodes, edges) {
+/** A bundle of native operators; `nodes` are lines of TOML by uid, `edges` pairs of uids, whose records are dealt out in one way. */
+export function nativeBundle(name, nodes, edges, partitioning = "rebalance") {
   const nodeText = Object.entries(nodes).map(([uid, kind]) => `[graph.nodes.${uid}]\n${kind}\n`);
   const edgeText = edges.map(
-    ([from, to]) => `[[graph.edges]]\nfrom = "${from}"\nto = "${to}"\npartitioning = "rebalance"\nformat = "raw"\n`,
+    ([from, to]) => `[[graph.edges]]\nfrom = "${from}"\nto = "${to}"\npartitioning = "${partitioning}"\nformat = "raw"\n`,
   );
   const head = `[application]\nname = "${name}"\nversion = "1"\n\n[graph]\nname = "${name}"\n`;
   return zip("millrace.toml", [head, ...nodeText, ...edgeText].join("\n"));
 }
 
-/** So many sources and as many sinks, each of which reads several: a job of many vertices and edges. */
-export function wideBundle(vertices, rows) {
+/**
+ * So many sources and as many sinks, each of which reads several: a job of many vertices and edges. Each source emits so many
+ * records a second. Edges go to neighbours: from all to all there would be too many channels.
+ */
+export function wideBundle(vertices, rate) {
   const half = vertices / 2;
   const nodes = {};
   const edges = [];
   for (let at = 0; at < half; at += 1) {
-    nodes[`source${at}`] = `native-source = { connector = "datagen", options = { kind = "sequence"${rows === undefined ? "" : `, rows = ${rows}`} } }`;
+    nodes[`source${at}`] = `native-source = { connector = "datagen", options = { kind = "sequence", rows-per-second = ${rate} } }`;
     nodes[`sink${at}`] = 'native-sink = { connector = "discard" }';
     edges.push([`source${at}`, `sink${at}`], [`source${at}`, `sink${(at + 1) % half}`]);
   }
-  return nativeBundle("wide", nodes, edges);
+  return nativeBundle("wide", nodes, edges, "rescale");
 }
