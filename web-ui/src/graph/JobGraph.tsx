@@ -20,7 +20,7 @@ import { useLayout } from "./useLayout";
 const WIDE_PX_MIN = 760;
 
 const HEIGHT_PX_MAX = 620;
-const ZOOM_MIN = 0.2;
+const ZOOM_MIN = 0.1;
 const ZOOM_MAX = 1.6;
 /** Smaller than this nothing can be read, so at first the graph rather scrolls. */
 const ZOOM_READABLE = 0.55;

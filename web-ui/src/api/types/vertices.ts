@@ -99,6 +99,9 @@ export interface PeekRecord {
   value: string;
   /** Of bytes what can be read of them. */
   printable?: string;
+  /** Of records that have a key apart from their value: its bytes in hexadecimal digits; empty if there is none. */
+  key?: string;
+  printableKey?: string;
 }
 
 export interface PeekAnswer {

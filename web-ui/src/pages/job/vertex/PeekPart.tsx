@@ -5,6 +5,7 @@ import { useState } from "react";
 import { getJson } from "../../../api/client";
 import { keys } from "../../../api/keys";
 import type { PeekAnswer, PeekRecord, Plan } from "../../../api/types";
+import { groupHex, keyText, readablePart } from "../../../format/bytes";
 import { plural } from "../../../format/numbers";
 import { formatDateTime } from "../../../format/times";
 import { Failed, Loading, Notice } from "../../../ui/states";
@@ -45,17 +46,20 @@ function Answer({ answer, error }: { answer: PeekAnswer | undefined; error: Erro
 }
 
 function Record({ record }: { record: PeekRecord }) {
+  const text = readablePart(record.printable);
   return (
     <li>
-      <span className="dim small nowrap">subtask {record.subtask}{record.timestamp === null ? "" : ` · ${formatDateTime(record.timestamp)}`} <span className="chip">{record.format}</span></span>
-      <code>{readable(record)}</code>
-      {record.printable !== undefined && <code className="dim">{record.printable}</code>}
+      <span className="dim small">subtask {record.subtask}{record.timestamp === null ? "" : ` · ${formatDateTime(record.timestamp)}`} <span className="chip">{record.format}</span></span>
+      {record.key !== undefined && record.key !== "" && <span><span className="dim small">key</span> <code title={record.key}>{keyText(record.key, record.printableKey)}</code></span>}
+      {record.value === "" ? <span className="dim small">{record.key === undefined || record.key === "" ? "empty" : "no value beside the key"}</span> : <code>{readable(record)}</code>}
+      {text !== null && <code className="dim">{text}</code>}
     </li>
   );
 }
 
 /** JSON indented, fields side by side. What was cut off in the middle stays as it is. */
 function readable({ format, value }: PeekRecord): string {
+  if (format === "bytes") return groupHex(value);
   if (format !== "json" && format !== "fields") return value;
   try {
     const parsed = JSON.parse(value) as unknown;
