@@ -164,18 +164,21 @@ impl OutputEdgeWriter {
             (0..self.builders.len()).for_each(|channel| self.finish_builder(channel));
             self.builders.fill_with(|| BatchBuilder::new(batch.flags()));
         }
-        for row in batch {
+        let mut rows = batch.rows();
+        loop {
+            let encoded = rows.encoded();
+            let Some(row) = rows.next() else { return Ok(()) };
             let channel = keys.channel(row.key.unwrap_or_default());
             if row.bytes.len() >= target_bytes {
                 // A row that is larger than a batch travels alone.
                 self.finish_builder(channel);
             }
-            self.builders[channel].push_encoded(row.bytes);
-            if self.builders[channel].byte_len() >= target_bytes {
+            let builder = &mut self.builders[channel];
+            builder.push_front(encoded, row.bytes.len());
+            if builder.byte_len() >= target_bytes {
                 self.finish_builder(channel);
             }
         }
-        Ok(())
     }
 
     fn finish_builder(&mut self, builder: usize) {
