@@ -256,7 +256,8 @@ impl Session {
 #[tokio::test]
 async fn the_recorded_session_gives_the_recorded_answers() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let cluster = Cluster::start(folder.path(), &["--slots", "4", "--file-root", "/"])?;
+    // Two for the job that waits for its restart, three for the one that grows.
+    let cluster = Cluster::start(folder.path(), &["--slots", "5", "--file-root", "/"])?;
     let savepoints = folder.path().join("savepoints").to_string_lossy().into_owned();
     let task_manager = cluster.client.task_managers().await?.taskmanagers[0].id.clone();
     let ids = BTreeMap::from([(TASK_MANAGER.to_owned(), task_manager)]);

@@ -77,11 +77,12 @@ fn a_missing_or_changed_entry_is_named() {
 
 #[test]
 fn a_file_of_a_newer_version_is_left_alone() {
+    const NEWER: u8 = record::VERSION + 1;
     for error in [
-        error_after(change(META, |meta| meta.insert("format", [5].as_slice()).map(drop))),
-        error_after(change(LOG, |log| log.insert(9, [5; 20].as_slice()).map(drop))),
+        error_after(change(META, |meta| meta.insert("format", [NEWER].as_slice()).map(drop))),
+        error_after(change(LOG, |log| log.insert(9, [NEWER; 20].as_slice()).map(drop))),
     ] {
-        assert!(matches!(error, MetadataError::NewerVersion { found: 5, .. }), "{error}");
+        assert!(matches!(error, MetadataError::NewerVersion { found: NEWER, .. }), "{error}");
     }
 }
 
