@@ -226,8 +226,12 @@ impl Session {
         }
         self.check_kind(recorded, &kind, &path);
         if kind.starts_with("application/json") {
-            let answer: Value = serde_json::from_str(&text).with_context(|| format!("{path}: {text}"))?;
+            let mut answer: Value = serde_json::from_str(&text).with_context(|| format!("{path}: {text}"))?;
             self.learn(name, &answer);
+            // One that is in progress has no end yet.
+            if let Some(history) = answer.get_mut("history").and_then(Value::as_array_mut) {
+                history.retain(|entry| entry["status"] != "IN_PROGRESS");
+            }
             let found = if deviation.is_some() { Some(json!({"errors": [""]})) } else { recording(name, &self.ids)? };
             // What takes no time here has ended by the first look.
             let over = |found: &Value| found["status"]["id"] != answer["status"]["id"];
@@ -341,6 +345,10 @@ async fn walk_job(session: &mut Session, index: &[Recorded], job: &str, status: 
         {
             let mut wrong = Vec::new();
             compare(&recorded.name, &found, &answer, &mut wrong);
+            // Of tasks that are over there are no figures of now. What is one chain reads nothing.
+            let is_over = answer["status"] == "deprecated" && details.vertices[0].status.is_terminal();
+            let is_one = details.vertices.len() == 1;
+            wrong.retain(|wrong| !(is_over || is_one && wrong.ends_with("plan.nodes[0].inputs is missing")));
             session.wrong.extend(wrong.into_iter().map(|wrong| format!("the {status} job: {wrong}")));
         }
         answers.insert(recorded.name.clone(), answer);
