@@ -2,8 +2,8 @@
 //! cannot have all the slots that it asks for.
 //!
 //! Invariants:
-//! - Vertices, exchanges, segments and numbers of key groups stay, and no vertex gets more subtasks than key groups. Only
-//!   [`JobGraph::resized`] gives a vertex more than it has.
+//! - Vertices, exchanges, segments and numbers of key groups stay, and no vertex gets more subtasks than key groups. A
+//!   vertex gets more than it has from [`JobGraph::resized`] alone, or because it is not to change.
 //! - The ends of a forward exchange have the same number of subtasks.
 //! - More slots never give a vertex fewer subtasks.
 
@@ -69,10 +69,11 @@ impl JobGraph {
             left -= part;
             share.insert(*group, part);
         }
-        Some(self.at_parallelism(|position| {
+        // What others say may be more than is asked for here: of what has ended fewer may be wanted by now.
+        Some(self.resized(|position| {
             let vertex = &self.vertices[position];
             match share.get(vertex.slot_sharing_group.as_str()) {
-                Some(part) if counts(position) => *part,
+                Some(part) if counts(position) => vertex.parallelism.min(*part),
                 _ => others.vertices.get(position).map_or(vertex.parallelism, |other| other.parallelism),
             }
         }))

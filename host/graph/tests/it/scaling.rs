@@ -43,6 +43,13 @@ fn a_graph_is_resized_up_to_its_key_groups() {
 }
 
 #[test]
+fn what_does_not_count_keeps_its_subtasks_though_fewer_are_wanted_by_now() {
+    let (before, wanted) = (two_groups(), two_groups().resized(|_| 1));
+    let found = wanted.within_slots(8, |position| position == 2, &before);
+    assert_eq!(found.as_ref().map(parallelisms), Some(vec![4, 2, 1]));
+}
+
+#[test]
 fn only_the_parallelism_changes() {
     let graph = two_groups();
     let mut scaled = graph.within_slots(3, |_| true, &graph).unwrap();
