@@ -304,6 +304,8 @@ async fn in_every_state(session: &mut Session, index: &[Recorded]) -> Result<()>
     let running = cluster.run(&bundle, run("passes", &adaptive)).await?;
     cluster.wait_running(&running).await?;
     checkpoints::wait_for(cluster, &running, |figures| figures.completed >= 1).await?;
+    // Figures come a little behind what they tell of.
+    cluster.wait_for(&running, |details| details.vertices[0].metrics.write_records > 0).await?;
     let ended = |recorded: &str| session.ids.get(recorded).cloned().context("a job");
     let jobs = [
         (ended(JOB)?, JobStatus::Finished),
