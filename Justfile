@@ -11,8 +11,12 @@ _default:
 setup:
     scripts/setup
 
+# Build the dashboard, which is part of the binary, if its sources have changed.
+page:
+    scripts/page
+
 # Build everything; tests too, so that nothing is built twice with other features.
-build:
+build: page
     cargo build --release --locked --workspace --all-targets
 
 # Build the example applications into target/bundles.
@@ -32,13 +36,20 @@ test: guests
     cargo test --release --locked --workspace
     cd guest-examples && cargo test --locked --workspace
     node --test guest-examples/wordcount-js/test/*.test.js
+    npm --prefix web-ui test --silent
+    node --test --test-concurrency=1 web-ui/e2e/*.test.js
+
+# Measure the dashboard in Chromium, with a large job and many jobs.
+ui-bench: guests
+    node --test web-ui/e2e/bench/*.js
 
 # Check formatting, lints, dependencies and the style rules.
-verify:
+verify: page
     cargo fmt --check
     cd guest-examples && cargo fmt --check
     cargo clippy --release --locked --workspace --all-targets -- -D warnings
     cargo deny --log-level error --all-features check bans licenses sources
+    npm --prefix web-ui run check --silent
     cd guest-examples && cargo deny --log-level error --all-features --config ../deny.toml check bans licenses sources
 
 # Search for bytes on which a reader breaks its promises: batch, frame, bundle or manifest. Needs cargo-fuzz.

@@ -27,7 +27,7 @@ mod validate_edges;
 pub use context::{GraphContext, GraphLimits};
 pub use error::{GraphError, NodeRef, Side};
 pub use job_graph::{JobEdge, JobGraph, JobVertex, Segment};
-pub use plan::{Empty, JobPlan, PlanInput, PlanNode};
+pub use plan::{Empty, JobPlan, PlanChain, PlanInput, PlanNode, PlanOperator};
 pub use slot_sharing::{SlotSharing, required_slots, slot_sharing_group_id};
 pub use stream_graph::{
     Chaining, Format, GuestCode, NativeConnector, NodeKind, Partitioning, StreamEdge, StreamGraph, StreamNode,

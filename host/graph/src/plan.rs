@@ -2,10 +2,11 @@
 //!
 //! Node order is Flink's: a vertex comes behind everything that reads from it, so sinks come first.
 
-use millrace_types::{JobId, VertexId};
+use millrace_types::{JobId, NodeId, VertexId};
 use serde::Serialize;
 
-use crate::job_graph::JobGraph;
+use crate::job_graph::{JobGraph, JobVertex};
+use crate::stream_graph::StreamNode;
 
 /// A plan; REST wraps it in `{"plan": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,6 +39,35 @@ pub struct PlanNode {
     /// What it reads; absent for sources.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<PlanInput>,
+    /// What Millrace knows more.
+    pub millrace: PlanChain,
+}
+
+/// The chain of a vertex.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanChain {
+    /// Its operators, in topological order.
+    pub operators: Vec<PlanOperator>,
+    /// The number of key groups.
+    pub max_parallelism: u32,
+    /// Subtasks of vertices of one group may share a slot.
+    pub slot_sharing_group: String,
+}
+
+/// An operator of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanOperator {
+    /// What names it in states and checkpoints.
+    pub uid: String,
+    /// Its name for people.
+    pub name: String,
+    /// `native`: in the host; `wasm`: in a component.
+    pub kind: &'static str,
+    /// The component that runs it, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<String>,
+    /// Its segment, from 0: operators of one segment run in one instance.
+    pub segment: usize,
 }
 
 /// An empty JSON object.
@@ -81,6 +111,11 @@ impl JobGraph {
             description: vertex.description.clone(),
             optimizer_properties: Empty {},
             inputs: inputs.collect(),
+            millrace: PlanChain {
+                operators: vertex.nodes.iter().map(|(id, node)| operator_of(vertex, *id, node)).collect(),
+                max_parallelism: vertex.max_parallelism,
+                slot_sharing_group: vertex.slot_sharing_group.clone(),
+            },
         }
     }
 
@@ -106,4 +141,13 @@ impl JobGraph {
         }
         order
     }
+}
+
+fn operator_of(vertex: &JobVertex, id: NodeId, node: &StreamNode) -> PlanOperator {
+    let mut segments = vertex.segments.iter().enumerate();
+    let (segment, component) = segments
+        .find(|(_, segment)| segment.nodes.contains(&id))
+        .map_or((0, None), |(at, segment)| (at, segment.component.clone()));
+    let kind = if component.is_some() { "wasm" } else { "native" };
+    PlanOperator { uid: node.uid.clone(), name: node.name.clone(), kind, component, segment }
 }

@@ -1,7 +1,9 @@
-//! The same graph with fewer subtasks: what a job can run as when it cannot have all the slots that it asks for.
+//! The same graph with other numbers of subtasks: as its user wants them while the job runs, and what it can run as when it
+//! cannot have all the slots that it asks for.
 //!
 //! Invariants:
-//! - Vertices, exchanges, segments and numbers of key groups stay, and no vertex gets more subtasks than it has here.
+//! - Vertices, exchanges, segments and numbers of key groups stay, and no vertex gets more subtasks than key groups. A
+//!   vertex gets more than it has from [`JobGraph::resized`] alone, or because it is not to change.
 //! - The ends of a forward exchange have the same number of subtasks.
 //! - More slots never give a vertex fewer subtasks.
 
@@ -11,13 +13,23 @@ use crate::job_graph::JobGraph;
 use crate::stream_graph::Partitioning;
 
 impl JobGraph {
-    /// This graph with these numbers of subtasks. A forward exchange takes the smaller number of its ends, and no number
-    /// is less than 1 or more than it is here.
+    /// This graph with these numbers of subtasks, none of which is more than it is here. A forward exchange takes the
+    /// smaller number of its ends, and no number is less than 1.
     #[must_use]
     pub fn at_parallelism(&self, parallelism: impl Fn(usize) -> u32) -> Self {
+        self.resized(|position| {
+            let most = self.vertices.get(position).map_or(1, |vertex| vertex.parallelism);
+            parallelism(position).min(most)
+        })
+    }
+
+    /// This graph with these numbers of subtasks. A forward exchange takes the smaller number of its ends, and no number
+    /// is less than 1 or more than the vertex's key groups.
+    #[must_use]
+    pub fn resized(&self, parallelism: impl Fn(usize) -> u32) -> Self {
         let mut graph = self.clone();
         for (position, vertex) in graph.vertices.iter_mut().enumerate() {
-            vertex.parallelism = parallelism(position).clamp(1, vertex.parallelism.max(1));
+            vertex.parallelism = parallelism(position).clamp(1, vertex.max_parallelism.max(1));
         }
         // A chain of forward exchanges passes the smallest number on, one exchange a round.
         let forward = |edge: &&crate::JobEdge| edge.partitioning == Partitioning::Forward;
@@ -57,10 +69,11 @@ impl JobGraph {
             left -= part;
             share.insert(*group, part);
         }
-        Some(self.at_parallelism(|position| {
+        // What others say may be more than is asked for here: of what has ended fewer may be wanted by now.
+        Some(self.resized(|position| {
             let vertex = &self.vertices[position];
             match share.get(vertex.slot_sharing_group.as_str()) {
-                Some(part) if counts(position) => *part,
+                Some(part) if counts(position) => vertex.parallelism.min(*part),
                 _ => others.vertices.get(position).map_or(vertex.parallelism, |other| other.parallelism),
             }
         }))

@@ -117,10 +117,13 @@ impl JobCore {
         let mut spec = spec;
         let coordinator = Coordinator::new(&spec, now);
         let unfit = fit(&mut spec, &coordinator).err();
+        let scaling = spec.options.adaptive.map(|options| Scaling::new(options, &spec, now));
+        if let Some(scaling) = &scaling {
+            spec.graph = Arc::clone(scaling.desired_graph());
+        }
         let graph = Arc::clone(&spec.graph);
         let sharing = SlotSharing::of(&graph);
         let regions = Regions::of(&graph);
-        let scaling = spec.options.adaptive.map(|options| Scaling::new(options, Arc::clone(&graph), now));
         let subtask = || SubtaskView::new(spec.first_attempt, now);
         let vertices = graph
             .vertices
@@ -136,6 +139,8 @@ impl JobCore {
             waiting: None,
             vertices: vertices.collect(),
             desired_parallelism: scaling.as_ref().map(Scaling::desired_parallelism),
+            least_parallelism: scaling.as_ref().map(|scaling| scaling.least_parallelism().to_vec()),
+            rescales: Arc::default(),
             splits: BTreeMap::new(),
             restarts: 0,
             restart_strategy: spec.options.restart_strategy,
@@ -208,6 +213,7 @@ impl JobCore {
             Input::UpgradeRequested { request, code, in_place, allow_non_restored_state } => {
                 self.upgrade_requested(request, *code, in_place, allow_non_restored_state, out);
             }
+            Input::RequirementsChanged { bounds } => self.requirements_changed(&bounds, out),
             Input::UpgradeAnswered(answer) => self.upgrade_answered(answer, out),
             Input::CheckpointStored { checkpoint, result } => self.checkpoint_stored(checkpoint, result, out),
             Input::PointerRead { checkpoint, result } => self.pointer_read(checkpoint, &result, out),
@@ -253,6 +259,11 @@ impl JobCore {
     /// Whether the job goes on for now: it has begun, and is neither failing, nor being cancelled, nor at its end.
     pub(crate) fn goes_on(&self) -> bool {
         matches!(self.phase, Phase::Waiting | Phase::Running | Phase::Restarting { .. })
+    }
+
+    /// Whether another parallelism can be wanted of it.
+    pub(crate) fn can_be_rescaled(&self) -> bool {
+        self.goes_on() || matches!(self.phase, Phase::Initializing | Phase::Adopting(_))
     }
 
     pub(crate) fn next_write(&mut self) -> WriteId {

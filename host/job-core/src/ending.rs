@@ -6,6 +6,7 @@ use millrace_types::JobStatus;
 use crate::core::{JobCore, Phase};
 use crate::dropped::DropReason;
 use crate::event::{Command, WriteId};
+use crate::rescales::RescaleEnd;
 use crate::view::JobView;
 
 impl JobCore {
@@ -28,6 +29,7 @@ impl JobCore {
         };
         assert!(self.unfinished_tasks().is_empty(), "the number of unfinished tasks is wrong");
         if status == JobStatus::Finished {
+            self.end_rescale(RescaleEnd::JobFinished);
             self.give_up_checkpoints("the job has finished", out);
             out.push(Command::RequestSlots { count: 0 });
         }

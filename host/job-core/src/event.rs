@@ -13,6 +13,7 @@ use millrace_types::{
 };
 
 use crate::checkpoints::CompletedCheckpoint;
+use crate::requirements::ParallelismBounds;
 use crate::view::JobView;
 
 /// Names a write to the metadata store, so that its completion can be told from that of another one.
@@ -177,6 +178,11 @@ pub enum Input {
         in_place: bool,
         /// If it is only asked: whether state of operators that the code does not have may be left behind.
         allow_non_restored_state: bool,
+    },
+    /// The user wants another parallelism of a job of the adaptive scheduler, and it is recorded.
+    RequirementsChanged {
+        /// For each vertex, in the order of the graph; as [`crate::check_requirements`] gives them.
+        bounds: Vec<ParallelismBounds>,
     },
     /// What a task says to [`Command::PrepareUpgrade`].
     UpgradeAnswered(UpgradeAnswer),

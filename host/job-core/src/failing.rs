@@ -10,6 +10,7 @@ use crate::core::{JobCore, Phase};
 use crate::dropped::DropReason;
 use crate::event::Command;
 use crate::exceptions::ExceptionEntry;
+use crate::rescales::RescaleCause;
 use crate::tasks::Task;
 
 /// Why checkpoints are aborted.
@@ -29,6 +30,7 @@ impl JobCore {
                 match self.restart_delay(failure, region) {
                     Some(delay_ms) => {
                         self.view.restarts += 1;
+                        self.begin_rescale(RescaleCause::RecoverableFailover);
                         self.restart_region(region, self.now.plus_ms(delay_ms), WHY_STOPPED, out);
                     }
                     None => self.stop(JobStatus::Failing, out),

@@ -10,6 +10,7 @@ use millrace_types::{ExecutionState, Failure, FailureKind, JobStatus, NodeId, Ti
 
 use crate::core::{JobCore, Patience, Phase, Splits};
 use crate::event::{Command, EnumerationId};
+use crate::rescales::SchedulerState;
 use crate::tasks::Task;
 
 impl JobCore {
@@ -45,6 +46,7 @@ impl JobCore {
             self.view.enter(JobStatus::Restarting, self.now);
         }
         self.phase = Phase::Restarting { patience: self.patience(), restart_at };
+        self.note_scheduler(SchedulerState::Restarting);
         for task in regions.into_iter().flat_map(|region| self.tasks_of(region)).collect::<Vec<_>>() {
             self.stop_task(task, out);
         }
@@ -148,6 +150,7 @@ impl JobCore {
         if let Some(scaling) = &mut self.scaling {
             scaling.waits(self.now);
         }
+        self.note_scheduler(SchedulerState::WaitingForResources);
         // The splits are dealt out to as many readers as there will be, if that is known.
         if let Some(graph) = self.decided_graph() {
             self.set_graph(graph);

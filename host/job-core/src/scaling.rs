@@ -8,17 +8,20 @@
 //! - The graph changes only while nothing runs: in [`Phase::Waiting`], when all that has not ended waits to be deployed,
 //!   under attempt numbers that were never deployed.
 //! - A region that has ended keeps its subtasks.
-//! - The parallelism is never below what the job ran at before unless slots are lacking.
+//! - The parallelism is never below what the job ran at before unless slots are lacking, or the user wants it.
 
 mod options;
 
 use std::sync::Arc;
 
 use millrace_graph::{JobGraph, SlotSharing};
-use millrace_types::{ExecutionState, Failure, FailureKind, Timestamp};
+use millrace_types::{AllocationId, ExecutionState, Failure, FailureKind, SlotId, Timestamp};
 
 use crate::core::{JobCore, Phase};
 use crate::event::Command;
+use crate::requirements::ParallelismBounds;
+use crate::rescales::{RescaleCause, RescaleEnd};
+use crate::spec::JobSpec;
 use crate::tasks::Task;
 use crate::vertex_view::SubtaskView;
 pub use options::{AdaptiveOptions, SCHEDULER_OPTIONS, SchedulerOptions};
@@ -42,6 +45,10 @@ pub(crate) struct Scaling {
     options: AdaptiveOptions,
     /// The graph at the parallelism that was asked for.
     desired: Arc<JobGraph>,
+    /// The least number of subtasks of each vertex.
+    least: Vec<u32>,
+    /// The user wants another parallelism than the tasks were deployed at: that is not put off.
+    asked: bool,
     /// Since when the job has been waiting for slots.
     waiting_since: Timestamp,
     /// Since when it has had, while it waits, as many as it can run with.
@@ -53,13 +60,51 @@ pub(crate) struct Scaling {
 }
 
 impl Scaling {
-    pub fn new(options: AdaptiveOptions, desired: Arc<JobGraph>, now: Timestamp) -> Self {
-        Self { options, desired, waiting_since: now, sufficient_since: None, deployed_at: now, more: None }
+    pub fn new(options: AdaptiveOptions, spec: &JobSpec, now: Timestamp) -> Self {
+        let mut scaling = Self {
+            options,
+            desired: Arc::clone(&spec.graph),
+            least: vec![1; spec.graph.vertices.len()],
+            asked: false,
+            waiting_since: now,
+            sufficient_since: None,
+            deployed_at: now,
+            more: None,
+        };
+        if let Some(bounds) = &spec.requirements {
+            scaling.require(bounds);
+        }
+        scaling
+    }
+
+    /// The user wants this parallelism.
+    pub fn require(&mut self, bounds: &[ParallelismBounds]) {
+        let upper = |vertex: usize| bounds.get(vertex).map_or(1, |bounds| bounds.upper);
+        self.desired = Arc::new(self.desired.resized(upper));
+        self.least = bounds.iter().map(|bounds| bounds.lower).collect();
+        (self.asked, self.more) = (true, None);
     }
 
     /// The number of subtasks that was asked for, of each vertex.
     pub fn desired_parallelism(&self) -> Vec<u32> {
         self.desired.vertices.iter().map(|vertex| vertex.parallelism).collect()
+    }
+
+    /// The least number of subtasks of each vertex.
+    pub fn least_parallelism(&self) -> &[u32] {
+        &self.least
+    }
+
+    /// The graph at the parallelism that was asked for, to be shared.
+    pub fn desired_graph(&self) -> &Arc<JobGraph> {
+        &self.desired
+    }
+
+    /// The job runs at this parallelism, which an earlier leader deployed.
+    pub fn adopted(&mut self, running: &JobGraph, now: Timestamp) {
+        let asked = self.asked && *self.desired != *running;
+        self.deployed(now);
+        self.asked = asked;
     }
 
     /// The graph at the parallelism that was asked for.
@@ -79,7 +124,7 @@ impl Scaling {
 
     /// Its tasks are deployed.
     pub fn deployed(&mut self, now: Timestamp) {
-        (self.deployed_at, self.more) = (now, None);
+        (self.deployed_at, self.more, self.asked) = (now, None, false);
     }
 
     fn waits_until(&self) -> Option<Timestamp> {
@@ -116,7 +161,18 @@ impl JobCore {
         let scaling = self.scaling.as_ref()?;
         let active = self.active_regions();
         let counts = |vertex: usize| active[self.regions.of_vertex(vertex)];
-        scaling.desired.within_slots(self.slots.held(), counts, &self.spec.graph)
+        let fitting = scaling.desired.within_slots(self.slots.held(), counts, &self.spec.graph)?;
+        let mut least = fitting.vertices.iter().zip(&scaling.least).enumerate();
+        let suffices = least.all(|(at, (vertex, least))| !counts(at) || vertex.parallelism >= *least);
+        suffices.then_some(fitting)
+    }
+
+    /// Whether a graph gives no vertex fewer subtasks than it has, unless fewer are wanted.
+    fn is_no_less(&self, graph: &JobGraph) -> bool {
+        let Some(scaling) = &self.scaling else { return true };
+        let wanted = self.spec.graph.vertices.iter().zip(&scaling.desired.vertices);
+        let wanted = wanted.map(|(has, desired)| has.parallelism.min(desired.parallelism));
+        graph.vertices.iter().zip(wanted).all(|(vertex, wanted)| vertex.parallelism >= wanted)
     }
 
     /// The graph that the waiting job is to run, once that is decided: no less than before at once, less only after a
@@ -125,7 +181,7 @@ impl JobCore {
         let fitting = self.fitting()?;
         let settles_at = self.scaling.as_ref().and_then(Scaling::settles_at);
         let settled = settles_at.is_some_and(|at| at <= self.now);
-        (settled || is_no_less(&fitting, &self.spec.graph)).then_some(fitting)
+        (settled || self.is_no_less(&fitting)).then_some(fitting)
     }
 
     /// Notes since when the waiting job could run.
@@ -196,6 +252,7 @@ impl JobCore {
                 let until = scaling.and_then(Scaling::waits_until);
                 if matches!(self.phase, Phase::Waiting) && until.is_some_and(|until| until <= self.now) {
                     let failure = self.no_resources();
+                    self.end_rescale(RescaleEnd::ExceptionOccurred);
                     self.fail_for_good(failure, out);
                 }
             }
@@ -207,7 +264,7 @@ impl JobCore {
     fn no_resources(&self) -> Failure {
         let waited_ms = self.scaling.as_ref().and_then(|scaling| scaling.options.wait_timeout_ms).unwrap_or(0);
         let message = format!(
-            "the job got {} slots within {} s, too few to run even one subtask of each vertex; it asked for {}",
+            "the job got {} slots within {} s, too few for the least number of subtasks of each vertex; it asked for {}",
             self.slots.held(),
             waited_ms / 1_000,
             self.slots.needed()
@@ -219,14 +276,18 @@ impl JobCore {
     /// Restarts the running job with more slots once these are there to stay, behind a checkpoint or after a time.
     fn take_up_more(&mut self, out: &mut Vec<Command>) {
         let (now, more) = (self.now, self.more_fits());
-        let Some(scaling) = &mut self.scaling else { return };
+        let known = self.scaling.as_ref().is_some_and(|scaling| scaling.more.is_some());
         let Some(is_all) = more else {
-            scaling.more = None;
-            return;
+            return self.no_more_fits();
         };
+        if !known && self.view.rescales.in_progress().is_none() {
+            self.begin_rescale(RescaleCause::NewResourceAvailable);
+        }
+        let Some(scaling) = &mut self.scaling else { return };
         let since = scaling.more.map_or(now, |more| more.since);
         let stabilization_ms = if is_all { 0 } else { scaling.options.executing_stabilization_ms };
-        let cooled = scaling.deployed_at.plus_ms(scaling.options.cooldown_ms);
+        let cooldown_ms = if scaling.asked { 0 } else { scaling.options.cooldown_ms };
+        let cooled = scaling.deployed_at.plus_ms(cooldown_ms);
         let settled_at = since.plus_ms(stabilization_ms).max(cooled);
         let decided_at = scaling.more.and_then(|more| more.decided_at).unwrap_or(now);
         let decided_at = Some(decided_at).filter(|_| settled_at <= now);
@@ -237,16 +298,55 @@ impl JobCore {
         }
     }
 
-    /// Whether the slots suffice for more than runs, and then whether they do for all that was asked for.
+    /// What could be taken up is gone again.
+    fn no_more_fits(&mut self) {
+        if let Some(scaling) = &mut self.scaling {
+            scaling.more = None;
+        }
+        let in_progress = self.view.rescales.in_progress().map(|rescale| rescale.cause);
+        if in_progress == Some(RescaleCause::NewResourceAvailable) {
+            self.end_rescale(RescaleEnd::NothingChanges);
+        }
+    }
+
+    /// Ends the rescale to what the user wants if the job runs at that already.
+    pub(crate) fn end_rescale_if_nothing_changes(&mut self) {
+        let Some(scaling) = &mut self.scaling else { return };
+        if matches!(self.phase, Phase::Running) && *scaling.desired == *self.spec.graph {
+            scaling.asked = false;
+            self.end_rescale(RescaleEnd::NothingChanges);
+        }
+    }
+
+    /// Gives back the slots that the job holds beyond those that it needs, and that nothing runs in.
+    pub(crate) fn release_surplus(&mut self, out: &mut Vec<Command>) {
+        let surplus = self.slots.held().saturating_sub(self.slots.needed()) as usize;
+        if self.scaling.is_none() || surplus == 0 {
+            return;
+        }
+        let used = |slot: &(SlotId, AllocationId)| self.assigned_slots.values().any(|assigned| assigned == slot);
+        let mut slots = self.slots.in_order();
+        slots.retain(|slot| !used(slot));
+        let slots: Vec<_> = slots.into_iter().rev().take(surplus).collect();
+        for (_, allocation) in &slots {
+            self.slots.remove(*allocation);
+        }
+        if !slots.is_empty() {
+            out.push(Command::ReleaseSlots { slots });
+        }
+    }
+
+    /// Whether the slots suffice for more than runs, or for what the user wants instead, and then whether they do for all
+    /// that was asked for.
     fn more_fits(&self) -> Option<bool> {
         let scaling = self.scaling.as_ref()?;
         let active = self.active_regions();
         let used = self.spec.graph.slots_of(|vertex| active[self.regions.of_vertex(vertex)]);
-        if self.slots.held() <= used {
+        if self.slots.held() <= used && !scaling.asked {
             return None;
         }
         let fitting = self.fitting()?;
-        let grows = fitting != *self.spec.graph && is_no_less(&fitting, &self.spec.graph);
+        let grows = fitting != *self.spec.graph && self.is_no_less(&fitting);
         let desired = scaling.desired.vertices.iter().zip(&fitting.vertices).enumerate();
         let mut wanted = desired.filter(|(vertex, _)| active[self.regions.of_vertex(*vertex)]);
         grows.then(|| wanted.all(|(_, (desired, fitting))| desired.parallelism == fitting.parallelism))
@@ -295,9 +395,4 @@ impl JobCore {
             _ => None,
         }
     }
-}
-
-/// Whether no vertex has fewer subtasks than in another graph.
-fn is_no_less(graph: &JobGraph, other: &JobGraph) -> bool {
-    graph.vertices.iter().zip(&other.vertices).all(|(one, other)| one.parallelism >= other.parallelism)
 }

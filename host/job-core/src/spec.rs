@@ -9,6 +9,7 @@ use millrace_types::{Digest, Failure, JobId, Takeover, TenantId, Timestamp};
 
 use crate::adopting::AdoptionOptions;
 use crate::checkpoints::{CheckpointOptions, StartFrom, StoredCheckpoint};
+use crate::requirements::ParallelismBounds;
 use crate::restart::RestartStrategy;
 use crate::scaling::AdaptiveOptions;
 
@@ -60,6 +61,8 @@ pub struct JobSpec {
     pub name: String,
     /// Its vertices and exchanges.
     pub graph: Arc<JobGraph>,
+    /// What its user wanted of its parallelism while it ran, in the order of the graph; `None`: the graph says it.
+    pub requirements: Option<Vec<ParallelismBounds>>,
     /// The components of its bundle, by their names in the manifest.
     pub components: BTreeMap<String, ComponentRef>,
     /// The digest of its StreamGraph.

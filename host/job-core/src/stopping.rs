@@ -6,6 +6,7 @@ use millrace_types::{ExecutionState, Failure, FailureKind, JobStatus};
 use crate::core::{JobCore, Patience, Phase};
 use crate::dropped::DropReason;
 use crate::event::Command;
+use crate::rescales::RescaleEnd;
 use crate::tasks::Task;
 
 impl JobCore {
@@ -25,6 +26,8 @@ impl JobCore {
 
     /// Stops all tasks; `status` is FAILING or CANCELLING.
     pub(crate) fn stop(&mut self, status: JobStatus, out: &mut Vec<Command>) {
+        let cancelled = status == JobStatus::Cancelling;
+        self.end_rescale(if cancelled { RescaleEnd::JobCanceled } else { RescaleEnd::JobFailed });
         self.view.enter(status, self.now);
         self.view.waiting = None;
         self.phase = Phase::Stopping(self.patience());

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoints::CheckpointsView;
 use crate::dropped::Dropped;
 use crate::exceptions::ExceptionHistory;
+use crate::rescales::RescaleHistory;
 use crate::restart::RestartStrategy;
 use crate::split_assigner::SplitProgress;
 use crate::vertex_view::VertexView;
@@ -83,6 +84,10 @@ pub struct JobView {
     pub vertices: Vec<Arc<VertexView>>,
     /// With the adaptive scheduler the parallelism that was asked for of each vertex; that of `graph` is the present one.
     pub desired_parallelism: Option<Vec<u32>>,
+    /// With the adaptive scheduler the least parallelism that it runs at, of each vertex.
+    pub least_parallelism: Option<Vec<u32>>,
+    /// With the adaptive scheduler its rescales.
+    pub rescales: Arc<RescaleHistory>,
     /// How far its sources' splits are, for the sources whose splits are listed.
     pub splits: BTreeMap<NodeId, SplitProgress>,
     /// How often it was restarted in this life of its JobManager: once for each failure that its strategy answered.

@@ -7,6 +7,7 @@ use crate::core::{JobCore, Phase, Splits};
 use crate::deployment::Placement;
 use crate::dropped::DropReason;
 use crate::event::{Command, EnumerationId};
+use crate::rescales::{RescaleCause, RescaleEnd, SchedulerState};
 use crate::slot_pool::{self, Offer};
 use crate::split_assigner::SplitAssigner;
 use crate::tasks::Task;
@@ -30,6 +31,7 @@ impl JobCore {
         if let Some(scaling) = &mut self.scaling {
             scaling.waits(self.now);
         }
+        self.begin_rescale(RescaleCause::InitialSchedule);
         for task in self.all_tasks() {
             self.enter(task, ExecutionState::Scheduled);
         }
@@ -204,6 +206,9 @@ impl JobCore {
         if let Some(scaling) = &mut self.scaling {
             scaling.deployed(self.now);
         }
+        self.note_scheduler(SchedulerState::Executing);
+        self.end_rescale(RescaleEnd::Succeeded);
+        self.release_surplus(out);
         self.coordinator.triggered_at = self.now;
         self.coordinator.undo = None;
         let tasks = self.pending_tasks();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use millrace_metadata_core::{BundleRecord, Command, Response};
-use millrace_storage::{BlobStore, Bundle, BundleError, StorageError, read_bundle};
+use millrace_storage::{BlobStore, Bundle, BundleError, Manifest, StorageError, read_bundle};
 use millrace_types::{BlobKey, BlobKind, BundleId, Digest, Failure, FailureKind, TenantId};
 
 use crate::cluster::Services;
@@ -82,6 +82,12 @@ impl Dispatcher {
         let applied = self.services.metadata.propose(command).await?;
         recovery::settle(&self.services, applied).await;
         Ok(())
+    }
+
+    /// What a bundle says of itself.
+    pub async fn manifest(&self, tenant: &TenantId, id: &BundleId) -> Result<Manifest, DispatcherError> {
+        self.bundle(tenant, id)?;
+        Ok(stored_bundle(&self.services, tenant, id.digest()).await?.manifest)
     }
 
     /// What a run of a bundle would do.

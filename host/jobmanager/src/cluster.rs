@@ -7,13 +7,15 @@ use std::time::Duration;
 use millrace_metadata::{MetadataHandle, PEER_PATH, PeerEndpoint};
 use millrace_network::control::{ControlServer, ControlServerFigures, ControlServerOptions, Mounted};
 use millrace_protocol::ToJobManager;
-use millrace_sandbox::Sandbox;
+use millrace_sandbox::{ProcessLoad, Sandbox};
 use millrace_storage::BlobStore;
 use millrace_types::{LeaderEpoch, TaskManagerId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::error::DispatcherError;
+use crate::figures::FigureStore;
+use crate::flame_graphs::FlameGraphs;
 use crate::gateway::{Gateways, TaskManagerGateway};
 use crate::group::Group;
 use crate::leading::{self, Lead};
@@ -24,6 +26,7 @@ use crate::recovery::Unready;
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
 use crate::task_managers::Door;
+use crate::traces::Traces;
 use crate::warming::Warming;
 use crate::{Dispatcher, router};
 
@@ -46,6 +49,10 @@ pub(crate) struct Services {
     pub(crate) unready: Unready,
     pub(crate) warming: Warming,
     pub(crate) door: DoorFigures,
+    pub(crate) figures: FigureStore,
+    pub(crate) flame_graphs: FlameGraphs,
+    pub(crate) load: ProcessLoad,
+    pub(crate) traces: Traces,
     /// What is spawned here ends with the lead.
     pub(crate) runtime: tokio::runtime::Handle,
 }

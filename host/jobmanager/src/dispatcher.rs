@@ -6,6 +6,7 @@ use std::sync::Arc;
 use millrace_graph::SlotSharing;
 use millrace_job_core::JobView;
 use millrace_resource_core::TaskManagerView;
+use millrace_sandbox::process_use;
 use millrace_types::{JobId, JobStatus, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::task::JoinHandle;
 
@@ -76,8 +77,11 @@ impl Dispatcher {
             overview.slots_total += task_manager.registration.slots;
             overview.slots_available += task_manager.slots_free;
         }
-        for job in self.jobs(tenant) {
-            match job.view.status {
+        for record in self.job_records(tenant) {
+            // Of what has ended the record has it all: its details are large.
+            let live = || self.services.registry.of_tenant(tenant, record.submission.id);
+            let status = if record.status.is_terminal() { None } else { live().map(|job| job.view.borrow().status) };
+            match status.unwrap_or(record.status) {
                 JobStatus::Finished => overview.jobs_finished += 1,
                 JobStatus::Canceled => overview.jobs_cancelled += 1,
                 JobStatus::Failed => overview.jobs_failed += 1,
@@ -90,12 +94,19 @@ impl Dispatcher {
     /// The JobManager's metrics, by the names under which REST shows them: Flink's where it has one.
     pub fn metrics(&self, tenant: &TenantId) -> BTreeMap<String, u64> {
         let overview = self.overview(tenant);
-        let control = self.services.door.current();
+        let (control, process) = (self.services.door.current(), process_use());
         let named = [
             ("numRegisteredTaskManagers", u64::from(overview.task_managers)),
             ("taskSlotsTotal", u64::from(overview.slots_total)),
             ("taskSlotsAvailable", u64::from(overview.slots_available)),
             ("numRunningJobs", u64::from(overview.jobs_running)),
+            ("Status.JVM.CPU.Load", self.services.load.millionths(process.cpu_ns)),
+            ("Status.JVM.CPU.Time", process.cpu_ns),
+            ("Status.JVM.Memory.Heap.Used", process.resident_bytes),
+            ("Status.JVM.Memory.Heap.Committed", process.resident_bytes),
+            ("Status.JVM.Threads.Count", process.threads),
+            ("Status.JVM.FileDescriptor.Open", process.open_files),
+            ("Status.JVM.FileDescriptor.Max", process.open_files_max),
             ("Status.Millrace.Connections", control.connections as u64),
             ("Status.Millrace.RefusedMessages", control.refused.values().sum()),
         ];
@@ -111,6 +122,13 @@ impl Dispatcher {
     pub fn task_manager(&self, id: &TaskManagerId) -> Result<TaskManagerView, DispatcherError> {
         let found = self.task_managers().into_iter().find(|task_manager| task_manager.registration.id == *id);
         found.ok_or_else(|| DispatcherError::NotFound(format!("No TaskManager registered under {id}.")))
+    }
+
+    /// The newest lines of a TaskManager's own log, of about so many bytes.
+    pub async fn process_log(&self, id: &TaskManagerId, bytes_max: u64) -> Result<String, DispatcherError> {
+        self.task_manager(id)?;
+        let log = self.services.gateways.process_log(id, bytes_max).await;
+        log.map_err(|error| DispatcherError::Unavailable(error.to_string()))
     }
 
     /// How many tasks run on a TaskManager, whoever owns them.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use millrace_metadata::Lease;
-use millrace_protocol::{LogRequest, ToTaskManager};
+use millrace_protocol::{Answer, LogRequest, Question, ToTaskManager};
 use millrace_types::TaskManagerId;
 
 /// Why a TaskManager could not be reached.
@@ -28,6 +28,12 @@ pub trait TaskManagerGateway: Send + Sync {
 
     /// The newest lines of the logs of a job's tasks; empty if there are none.
     async fn task_log(&self, wanted: &LogRequest) -> Result<String, GatewayError>;
+
+    /// The newest lines of its process's log, of about so many bytes.
+    async fn process_log(&self, bytes_max: u64) -> Result<String, GatewayError>;
+
+    /// Asks something that no decision rests on, and waits so long for the answer.
+    async fn ask(&self, question: &Question, timeout: Duration) -> Result<Answer, GatewayError>;
 
     /// The ResourceManager does not want this TaskManager, or no longer: it is to begin another life.
     fn refuse(&self, reason: &str);
@@ -81,8 +87,22 @@ impl Gateways {
         }
     }
 
+    /// The newest lines of a TaskManager's own log.
+    pub(crate) async fn process_log(&self, id: &TaskManagerId, bytes_max: u64) -> Result<String, GatewayError> {
+        let gateway = self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        match gateway {
+            Some(gateway) => gateway.process_log(bytes_max).await,
+            None => Err(GatewayError { task_manager: id.clone(), reason: "it is not registered".to_owned() }),
+        }
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<dyn TaskManagerGateway>> {
         self.by_id.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// All of them, by their ids.
+    pub(crate) fn by_id(&self) -> BTreeMap<TaskManagerId, Arc<dyn TaskManagerGateway>> {
+        self.by_id.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) async fn send(&self, id: &TaskManagerId, message: ToTaskManager) -> Result<(), GatewayError> {

@@ -69,10 +69,12 @@ pub(crate) fn spawn(services: &Arc<Services>, spec: JobSpec) {
     let (view_sender, view) = watch::channel(core.view().clone());
     let results = Results::new(services.options.results_bytes_max);
     let entry = JobEntry { tenant, master: inbox_sender.clone(), view, results: results.clone() };
+    let seen = entry.view.clone();
     if !services.registry.insert_new(job, entry) {
         // Two requests to run one job came at once: the other one's JobMaster runs it.
         return;
     }
+    services.traces.watch(seen);
     let mut master = JobMaster {
         services: services.clone(),
         spec: Arc::new(spec),

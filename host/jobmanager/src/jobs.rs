@@ -116,6 +116,7 @@ impl Dispatcher {
             tenant: tenant.clone(),
             name,
             graph: Arc::new(plan.job_graph),
+            requirements: None,
             components: plan.components,
             graph_digest: plan.graph_digest,
             args: request.args,
@@ -153,16 +154,21 @@ impl Dispatcher {
     /// The jobs of a tenant, newest first.
     pub fn jobs(&self, tenant: &TenantId) -> Vec<JobInfo> {
         let state = self.services.metadata.state();
-        let mut jobs: Vec<_> = state.jobs(tenant).map(|record| self.info(tenant, record)).collect();
+        let mut jobs: Vec<_> = state.jobs(tenant).map(|record| self.job_of(tenant, record)).collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.record.submission.submitted_at));
         jobs
+    }
+
+    /// What is recorded of the jobs of a tenant: how those stand that have not ended, [`Self::job_of`] says.
+    pub fn job_records(&self, tenant: &TenantId) -> Vec<Arc<JobRecord>> {
+        self.services.metadata.state().jobs(tenant).cloned().collect()
     }
 
     /// One job.
     pub fn job(&self, tenant: &TenantId, job: JobId) -> Result<JobInfo, DispatcherError> {
         let state = self.services.metadata.state();
         let record = state.job(tenant, job).ok_or_else(|| no_such_job(job))?;
-        Ok(self.info(tenant, record))
+        Ok(self.job_of(tenant, record))
     }
 
     /// What a job's keyed state is kept in.
@@ -172,7 +178,8 @@ impl Dispatcher {
         stated.unwrap_or(self.services.options.state_backend)
     }
 
-    fn info(&self, tenant: &TenantId, record: &Arc<JobRecord>) -> JobInfo {
+    /// The job of a record.
+    pub fn job_of(&self, tenant: &TenantId, record: &Arc<JobRecord>) -> JobInfo {
         let submission = &record.submission;
         let live = self.services.registry.of_tenant(tenant, submission.id).map(|entry| entry.view.borrow().clone());
         let archived = || record.details.as_ref().and_then(|details| postcard::from_bytes::<JobView>(details).ok());

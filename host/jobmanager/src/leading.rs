@@ -17,13 +17,17 @@ use tokio::sync::oneshot;
 use crate::cluster::{Member, Services};
 use crate::dispatcher::Dispatcher;
 use crate::error::DispatcherError;
+use crate::figures::FigureStore;
+use crate::flame_graphs::FlameGraphs;
 use crate::gateway::Gateways;
 use crate::operations::Operations;
 use crate::planner::Planner;
 use crate::recovery::{self, Unready};
 use crate::registry::JobRegistry;
 use crate::resource_manager::ResourceManager;
+use crate::traces::Traces;
 use crate::warming::Warming;
+use millrace_sandbox::ProcessLoad;
 
 /// The threads of a tenure.
 const THREADS: usize = 2;
@@ -185,6 +189,10 @@ async fn services(
         blobs: blobs.clone(),
         sandbox: sandbox.clone(),
         planner,
+        figures: FigureStore::new(gateways.clone()),
+        flame_graphs: FlameGraphs::default(),
+        load: ProcessLoad::default(),
+        traces: Traces::start(&options.traces),
         gateways,
         registry,
         resources,

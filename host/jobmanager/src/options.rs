@@ -11,7 +11,9 @@ use millrace_storage::{BundleLimits, S3Roots, StorageAccess, StorageLocation};
 use millrace_types::{BUFFER_TIMEOUT_MS, CrashPoints, SandboxLimits, StateBackendKind};
 
 use crate::driver::ResourceDriver;
+use crate::flame_graphs::FlameOptions;
 use crate::processes::MemberKeeper;
+use crate::traces::TraceOptions;
 
 /// How a JobManager is set up.
 #[derive(Debug, Clone)]
@@ -64,6 +66,10 @@ pub struct JobManagerOptions {
     /// How long a new leader waits for reports of tasks that outlived the one before, in milliseconds; `None`: there are
     /// none, as TaskManagers end with their leader.
     pub adoption_timeout_ms: Option<u64>,
+    /// How flame graphs are made: Flink's `rest.flamegraph.*`.
+    pub flame_graphs: FlameOptions,
+    /// Where traces are sent: Flink's `traces.reporter.*`.
+    pub traces: TraceOptions,
     /// Rows of `collect` sinks that wait for their client, per job, in bytes; then the job waits.
     pub results_bytes_max: usize,
     /// Where the process is to die, for tests of recovery.
@@ -95,6 +101,8 @@ impl Default for JobManagerOptions {
             driver: None,
             keeper: None,
             adoption_timeout_ms: None,
+            flame_graphs: FlameOptions::default(),
+            traces: TraceOptions::default(),
             results_bytes_max: 8 * 1024 * 1024,
             crash_points: CrashPoints::default(),
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use millrace_graph::JobGraph;
-use millrace_job_core::{AdoptionOptions, JobSpec, Retention};
+use millrace_job_core::{AdoptionOptions, JobSpec, ParallelismBounds, Retention};
 use millrace_metadata::MetadataError;
 use millrace_metadata_core::{Applied, Command, JobRecord};
 use millrace_protocol::ComponentRef;
@@ -194,6 +194,12 @@ fn recorded_attempts(record: &JobRecord, graph: &JobGraph) -> Vec<u32> {
     recorded.take(graph.vertices.len()).collect()
 }
 
+/// What the user wanted of the job's parallelism, if that still names the vertices that there are.
+fn requirements(record: &JobRecord, graph: &JobGraph) -> Option<Vec<ParallelismBounds>> {
+    let recorded = record.requirements.iter().map(|(lower, upper)| ParallelismBounds { lower: *lower, upper: *upper });
+    Some(recorded.collect::<Vec<_>>()).filter(|bounds| bounds.len() == graph.vertices.len())
+}
+
 /// What a JobMaster needs, from what was written about the job.
 async fn spec_of(
     services: &Services,
@@ -237,6 +243,7 @@ async fn spec_of(
         job: submission.id,
         tenant: tenant.clone(),
         name: submission.name.clone(),
+        requirements: requirements(record, &graph),
         graph: Arc::new(graph),
         components,
         graph_digest: submission.graph_digest,

@@ -1,11 +1,12 @@
 //! TaskManagers in processes of their own: what their connections mean to this JobManager.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_network::control::{ControlHandler, LeaderHandler, TaskManagerLink};
-use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
+use millrace_protocol::{Answer, LogRequest, Question, ToJobManager, ToTaskManager};
 use millrace_resource_core::Input as ResourceInput;
 use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::sync::watch;
@@ -89,6 +90,14 @@ impl TaskManagerGateway for RemoteGateway {
 
     async fn task_log(&self, wanted: &LogRequest) -> Result<String, GatewayError> {
         self.link.task_log(wanted).await.map_err(|reason| self.unreachable(reason))
+    }
+
+    async fn process_log(&self, bytes_max: u64) -> Result<String, GatewayError> {
+        self.link.process_log(bytes_max).await.map_err(|reason| self.unreachable(reason))
+    }
+
+    async fn ask(&self, question: &Question, timeout: Duration) -> Result<Answer, GatewayError> {
+        self.link.ask(question, timeout).await.map_err(|reason| self.unreachable(reason))
     }
 
     fn refuse(&self, reason: &str) {

@@ -111,6 +111,8 @@ pub(crate) fn view_of_record(tenant: &TenantId, record: &JobRecord) -> JobView {
         waiting: None,
         vertices: Vec::new(),
         desired_parallelism: None,
+        least_parallelism: None,
+        rescales: Arc::default(),
         splits: BTreeMap::new(),
         restarts: 0,
         restart_strategy: stated_strategy(record),

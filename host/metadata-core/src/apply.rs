@@ -44,6 +44,9 @@ impl MetadataState {
             Command::ExpireJobs { now, retention } => Ok(self.expire_jobs(now, retention)),
             Command::BlobsDeleted { blobs } => Ok(self.blobs_deleted(&blobs)),
             Command::RecordAttempts { tenant, job, attempts } => self.record_attempts(&tenant, job, attempts),
+            Command::RecordRequirements { tenant, job, requirements } => {
+                self.record_requirements(&tenant, job, requirements)
+            }
             Command::RecordTakeover { tenant, job, takeover } => self.record_takeover(&tenant, job, takeover),
             Command::RecordCheckpointId { tenant, job, epoch, checkpoint } => {
                 self.record_checkpoint_id(&tenant, job, epoch, checkpoint)

@@ -163,6 +163,15 @@ pub enum Command {
         /// The code.
         code: Box<JobCode>,
     },
+    /// The user wants another parallelism of a job that runs.
+    RecordRequirements {
+        /// Who owns it.
+        tenant: TenantId,
+        /// The job.
+        job: JobId,
+        /// The least and the desired number of subtasks, by vertex: at most [`crate::limits::VERTICES_PER_JOB_MAX`].
+        requirements: Vec<(u32, u32)>,
+    },
 }
 
 /// What a command answers.

@@ -122,6 +122,9 @@ pub struct JobRecord {
     pub attempts: Vec<u32>,
     /// How leaders took it over, the newest last.
     pub takeovers: Vec<Takeover>,
+    /// The least and the desired number of subtasks of each vertex that its user wanted while it ran, in the order of its
+    /// graph; empty: those that the graph says.
+    pub requirements: Vec<(u32, u32)>,
     /// Its status.
     pub status: JobStatus,
     /// When it last entered each status.

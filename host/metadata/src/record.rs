@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// The version that is written and read. The earlier ones were of a log without members.
-pub(crate) const VERSION: u8 = 4;
+/// The version that is written and read. The earlier ones were of a log without members, and of jobs without requirements.
+pub(crate) const VERSION: u8 = 5;
 
 const HEADER_BYTES: usize = 1 + 8;
 

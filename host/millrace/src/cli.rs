@@ -1,5 +1,7 @@
 //! The command line, as `clap` sees it. What each command does is in `commands/`.
 
+mod top;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +10,7 @@ use millrace_jobmanager::recovery_options;
 use millrace_types::CrashAt;
 
 use crate::paths::make_absolute;
+pub(crate) use top::Top;
 
 /// A stream processor in the architecture of Apache Flink whose user code is WebAssembly.
 #[derive(Debug, Parser)]
@@ -55,6 +58,8 @@ pub(crate) enum Command {
     Checkpoints(Checkpoints),
     /// Print the logs of a job's tasks.
     Logs(Logs),
+    /// Watch the cluster, its jobs and their tasks.
+    Top(Top),
     /// Show or change the group of JobManagers.
     Cluster(Cluster),
     /// Make a project for an application in Rust.

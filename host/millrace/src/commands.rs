@@ -13,6 +13,7 @@ pub(crate) mod run;
 pub(crate) mod savepoint;
 pub(crate) mod stop;
 mod toolchain;
+pub(crate) mod top;
 pub(crate) mod upgrade;
 
 use std::future::Future;

@@ -85,6 +85,15 @@ pub(crate) const DATA_DIR: &str = "data.dir";
 pub(crate) const FILE_ROOTS: &str = "file.roots";
 pub(crate) const HTTP_ORIGINS: &str = "http.allowed-origins";
 pub(crate) const BUNDLE_MAX: &str = "rest.upload.size-max";
+pub(crate) const FLAME_ENABLED: &str = "rest.flamegraph.enabled";
+pub(crate) const FLAME_SAMPLES: &str = "rest.flamegraph.num-samples";
+pub(crate) const FLAME_DELAY: &str = "rest.flamegraph.delay-between-samples";
+pub(crate) const FLAME_REFRESH: &str = "rest.flamegraph.refresh-interval";
+pub(crate) const FLAME_CLEANUP: &str = "rest.flamegraph.cleanup-interval";
+pub(crate) const FLAME_DEPTH: &str = "rest.flamegraph.stack-depth";
+pub(crate) const TRACES_ENDPOINT: &str = "traces.reporter.otel.exporter.endpoint";
+pub(crate) const TRACES_TIMEOUT: &str = "traces.reporter.otel.exporter.timeout";
+pub(crate) const TRACES_SERVICE: &str = "traces.reporter.otel.service.name";
 pub(crate) const SANDBOX_MEMORY: &str = "taskmanager.sandbox.memory";
 pub(crate) const SANDBOX_DEADLINE: &str = "taskmanager.sandbox.call-deadline";
 pub(crate) const SANDBOX_OUTPUT: &str = "taskmanager.sandbox.output-per-call";
@@ -128,6 +137,20 @@ pub(crate) const OPTIONS: &[OptionSpec] = &[
     option(REST_ADDRESS, Kind::Text, "127.0.0.1", "the address that the REST API listens on"),
     option(REST_PORT, Kind::Count, "8081", "its port; 0 takes a free one"),
     option(BUNDLE_MAX, Kind::Memory, "128 mb", "the largest bundle that may be uploaded"),
+    option(FLAME_ENABLED, Kind::Flag, "true", "whether flame graphs are made when somebody asks for one"),
+    option(FLAME_SAMPLES, Kind::Count, "100", "how often each task is looked at for one, at most 1000"),
+    option(FLAME_DELAY, Kind::Duration, "50 ms", "the time between two looks, at most 1 s"),
+    option(FLAME_REFRESH, Kind::Duration, "1 min", "how long a flame graph is shown before another one is made"),
+    option(FLAME_CLEANUP, Kind::Duration, "10 min", "how long a flame graph is kept that nobody asks for"),
+    option(FLAME_DEPTH, Kind::Count, "100", "the most functions of a stack, the innermost ones, at most 128"),
+    option(
+        TRACES_ENDPOINT,
+        Kind::Text,
+        "",
+        "where traces of jobs are sent by OTLP over HTTP, http://HOST:4318; else nowhere",
+    ),
+    option(TRACES_TIMEOUT, Kind::Duration, "10 s", "how long whoever takes them may take"),
+    option(TRACES_SERVICE, Kind::Text, "millrace", "the service that traces name"),
     option(DATA_DIR, Kind::Text, "millrace-data", "where bundles, jobs and logs are kept"),
     option(
         FILE_ROOTS,
@@ -327,6 +350,11 @@ impl Configuration {
     pub(crate) fn shown(&self, spec: &OptionSpec) -> &str {
         let text = self.text(spec.key);
         if spec.kind == Kind::Secret && !text.is_empty() { "******" } else { text }
+    }
+
+    /// All options for people to see, by name.
+    pub(crate) fn all_shown(&self) -> Vec<(String, String)> {
+        OPTIONS.iter().map(|spec| (spec.key.to_owned(), self.shown(spec).to_owned())).collect()
     }
 
     /// Who set an option.

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Upgrade(options) => commands::block_on(commands::upgrade::run(options)),
         Command::Checkpoints(options) => commands::block_on(commands::checkpoints::run(options)),
         Command::Logs(options) => commands::block_on(commands::logs::run(options)),
+        Command::Top(options) => commands::block_on(commands::top::run(options)),
         Command::Cluster(options) => commands::block_on(commands::cluster::run(options)),
         Command::New(options) => commands::new::run(&options),
         Command::Build(options) => commands::build::run(&options),

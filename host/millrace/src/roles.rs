@@ -9,10 +9,14 @@ mod setup;
 pub(crate) mod standalone;
 pub(crate) mod taskmanager;
 
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 pub(crate) use members::parse_addresses;
+use millrace_types::{LogTail, Timestamp};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Threads of the control plane. Tasks have a runtime of their own, so that no guest can delay these.
 const CONTROL_THREADS: usize = 2;
@@ -43,7 +47,27 @@ fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MILLRACE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=off"));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    let to_people = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(ansi);
+    let to_clients = tracing_subscriber::fmt::layer().with_writer(|| ToTail).with_ansi(false);
+    tracing_subscriber::registry().with(filter).with(to_people).with(to_clients).init();
+}
+
+/// The newest lines of this process's log, which REST shows.
+pub(crate) static PROCESS_LOG: LazyLock<LogTail> = LazyLock::new(LogTail::default);
+
+/// Writes lines into [`PROCESS_LOG`]; each comes in one call.
+struct ToTail;
+
+impl std::io::Write for ToTail {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        PROCESS_LOG.push(line, Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Has writes beyond the limit of file sizes fail with EFBIG. Unless it is handled, the signal that comes with the first

@@ -17,6 +17,7 @@ mod codec;
 mod error;
 mod link;
 mod messages;
+mod questions;
 mod server;
 mod session;
 

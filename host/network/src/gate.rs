@@ -74,6 +74,11 @@ impl Gate {
         &self.ids
     }
 
+    /// What has come and was not taken, and how much that may be.
+    pub fn queued(&self) -> (usize, usize) {
+        (self.queue.len() + self.aside.len(), self.queue.max_capacity())
+    }
+
     /// Waits until all producers are there, at most the connect timeout. Cancel-safe.
     pub async fn connected(&self) -> Result<(), ExchangeError> {
         let channels = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);

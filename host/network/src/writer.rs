@@ -59,6 +59,7 @@ pub struct OutputEdgeWriter {
     /// What is pending waits for nothing more.
     is_urgent: bool,
     bytes_out: u64,
+    batches_out: u64,
     /// The newest barrier that was pushed.
     barrier: Option<CheckpointId>,
 }
@@ -87,6 +88,7 @@ impl OutputEdgeWriter {
             pending: VecDeque::new(),
             is_urgent: false,
             bytes_out: 0,
+            batches_out: 0,
             barrier: None,
         })
     }
@@ -162,18 +164,21 @@ impl OutputEdgeWriter {
             (0..self.builders.len()).for_each(|channel| self.finish_builder(channel));
             self.builders.fill_with(|| BatchBuilder::new(batch.flags()));
         }
-        for row in batch {
+        let mut rows = batch.rows();
+        loop {
+            let encoded = rows.encoded();
+            let Some(row) = rows.next() else { return Ok(()) };
             let channel = keys.channel(row.key.unwrap_or_default());
             if row.bytes.len() >= target_bytes {
                 // A row that is larger than a batch travels alone.
                 self.finish_builder(channel);
             }
-            self.builders[channel].push_encoded(row.bytes);
-            if self.builders[channel].byte_len() >= target_bytes {
+            let builder = &mut self.builders[channel];
+            builder.push_front(encoded, row.bytes.len());
+            if builder.byte_len() >= target_bytes {
                 self.finish_builder(channel);
             }
         }
-        Ok(())
     }
 
     fn finish_builder(&mut self, builder: usize) {
@@ -202,6 +207,7 @@ impl OutputEdgeWriter {
 
     fn send_to(&mut self, channel: usize, item: Item) {
         self.bytes_out += item.byte_len() as u64;
+        self.batches_out += u64::from(matches!(item, Item::Batch(_)));
         self.pending.push_back((channel, item));
     }
 
@@ -327,6 +333,16 @@ impl OutputEdgeWriter {
             Some((channel, item)) => self.channels[channel].send(credit, item),
             None => Ok(()),
         }
+    }
+
+    /// The batches that went to channels, each copy counted.
+    pub fn batches_out(&self) -> u64 {
+        self.batches_out
+    }
+
+    /// What waits to be sent.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
     }
 
     /// The bytes that went to channels, each copy counted.

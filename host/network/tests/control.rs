@@ -12,7 +12,9 @@ use millrace_network::control::{
     ControlClient, ControlClientOptions, ControlError, ControlEvent, ControlHandler, ControlServer,
     ControlServerOptions, LeaderHandler, TaskManagerLink,
 };
-use millrace_protocol::{LogRequest, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager};
+use millrace_protocol::{
+    Answer, LogRequest, LogWanted, Question, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager, ToTaskManager,
+};
 use millrace_types::{AllocationId, Digest, Failure, FailureKind, JobId, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -204,8 +206,21 @@ async fn logs_are_asked_for_and_components_fetched() {
     let components = client.components();
     let answering = tokio::spawn(async move {
         match client.recv().await.unwrap() {
-            ControlEvent::FetchLog { request, log } => {
+            ControlEvent::FetchLog { request, log: LogWanted::Tasks(log) } => {
                 client.log_answers().answer(request, Ok(format!("{} bytes at most", log.bytes_max))).await;
+            }
+            other => panic!("{other:?}"),
+        }
+        match client.recv().await.unwrap() {
+            ControlEvent::FetchLog { request, log: LogWanted::Process { bytes_max } } => {
+                client.log_answers().answer(request, Ok(format!("{bytes_max} bytes of its own"))).await;
+            }
+            other => panic!("{other:?}"),
+        }
+        match client.recv().await.unwrap() {
+            ControlEvent::Ask { request, question } => {
+                assert_eq!(*question, Question::Figures);
+                client.log_answers().answer_question(request, Answer::Figures(Vec::new())).await;
             }
             other => panic!("{other:?}"),
         }
@@ -216,7 +231,13 @@ async fn logs_are_asked_for_and_components_fetched() {
     let wanted = LogRequest { tenant: tenant.clone(), job, vertex: None, subtask: None, bytes_max: 99 };
     let log = link.task_log(&wanted).await;
     assert_eq!(log.unwrap(), "99 bytes at most");
+    assert_eq!(link.process_log(7).await.unwrap(), "7 bytes of its own");
+    let answer = link.ask(&Question::Figures, Duration::from_secs(10)).await;
+    assert_eq!(answer, Ok(Answer::Figures(Vec::new())));
     let _client = answering.await.unwrap();
+    // It does not look at its messages any more.
+    let error = link.ask(&Question::Figures, Duration::from_millis(20)).await.unwrap_err();
+    assert!(error.contains("20 ms"), "{error}");
 
     let bytes = vec![7u8; 3_000_000];
     let digest = self::digest(7);

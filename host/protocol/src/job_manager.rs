@@ -42,7 +42,8 @@ pub struct TaskManagerHeartbeat {
     pub allocated: Vec<(SlotId, AllocationId, JobId)>,
     /// What its tasks have done so far.
     pub figures: Vec<(AttemptId, TaskFigures)>,
-    /// The process's metrics, by the names under which REST shows them.
+    /// The process's metrics, by the names under which REST shows them. Shares, whose names end in `Load`, are in
+    /// millionths.
     pub metrics: BTreeMap<String, u64>,
 }
 

@@ -9,7 +9,9 @@
 
 mod checkpoint;
 mod deployment;
+mod figures;
 mod job_manager;
+mod peek;
 mod presence;
 mod task_manager;
 mod upgrade;
@@ -22,10 +24,15 @@ pub use deployment::{
     ChannelId, CheckpointSettings, ComponentRef, InputChannel, InputGate, OutputChannel, OutputEdge, TaskDeployment,
     TaskSettings,
 };
+pub use figures::{
+    Answer, Counts, FlameKind, FlameRequest, FlameSamples, FlameStack, OperatorCounter, OperatorDetail, Question,
+    TaskCounter, TaskDetail, TaskGauge,
+};
 pub use job_manager::{
     CollectedRows, SplitId, SplitRequest, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, TaskReport,
     ToJobManager,
 };
+pub use peek::{PEEK_RECORD_BYTES_MAX, PEEK_RECORDS_MAX, PEEK_WAIT_MS_MAX, PeekRequest, PeekedRecord};
 pub use presence::{ACKNOWLEDGED_TOLD_MAX, PRESENCE_TASKS_MAX, Presence, ReaderPresence, TaskPresence, split_digest};
-pub use task_manager::{LogRequest, SlotRequest, SplitAssignment, ToTaskManager};
+pub use task_manager::{LogRequest, LogWanted, SlotRequest, SplitAssignment, ToTaskManager};
 pub use upgrade::{DeclaredStates, StateDeclaration, TaskCode, TaskUpgrade, UpgradeAnswer, UpgradeId};

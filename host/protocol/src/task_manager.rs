@@ -51,6 +51,18 @@ pub struct LogRequest {
     pub bytes_max: u64,
 }
 
+/// Which log of a TaskManager is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogWanted {
+    /// That of tasks.
+    Tasks(LogRequest),
+    /// That of its process: the newest lines.
+    Process {
+        /// About how much, in bytes.
+        bytes_max: u64,
+    },
+}
+
 /// A message to a TaskManager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToTaskManager {

@@ -35,6 +35,37 @@ pub struct EntryPoint {
     pub description: Option<String>,
 }
 
+/// `GET /jars/:jarid/manifest`: what a bundle says of itself. Millrace's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleManifest {
+    /// The application's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The guest contract that its components are built against; `null`: it states none.
+    pub sdk: Option<String>,
+    /// What can be run.
+    pub entries: Vec<EntryPoint>,
+    /// What it asks to be allowed, such as `http: example.com`.
+    pub capabilities: Vec<String>,
+    /// What it says of its runs, by the names of options.
+    pub options: BTreeMap<String, String>,
+    /// Its components, by name.
+    pub components: BTreeMap<String, ManifestComponent>,
+}
+
+/// A component of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ManifestComponent {
+    /// Its SHA-256.
+    pub digest: String,
+    /// The linear memory that an instance asks for, in bytes; `null`: the cluster's default.
+    pub memory_bytes: Option<u64>,
+    /// How long one call may run, in milliseconds; `null`: the cluster's default.
+    pub call_deadline_ms: Option<u64>,
+}
+
 /// `POST /jars/upload`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundleUploaded {

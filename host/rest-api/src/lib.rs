@@ -10,12 +10,17 @@ mod cluster;
 mod group;
 mod job_details;
 mod jobs;
+mod metrics;
+mod peek;
+mod processes;
+mod rescaling;
 mod savepoints;
 mod upgrades;
 mod vertices;
 
 pub use bundles::{
-    BundleFile, BundleList, BundleUploaded, EntryPoint, PlanRequest, PlanResponse, RunRequest, RunResponse,
+    BundleFile, BundleList, BundleManifest, BundleUploaded, EntryPoint, ManifestComponent, PlanRequest, PlanResponse,
+    RunRequest, RunResponse,
 };
 pub use checkpoints::{
     AlignmentSpread, CheckpointConfig, CheckpointCounts, CheckpointEntry, CheckpointStatistics, CheckpointsSummary,
@@ -31,14 +36,24 @@ pub use job_details::{
     ExceptionEntry, ExceptionHistory, ExecutionConfig, IoFigures, JobConfig, JobDetails, JobExceptions, VertexSummary,
 };
 pub use jobs::{JobIdWithStatus, JobList, JobStatusInfo, JobSummary, JobsOverview, TaskCounts};
+pub use metrics::{
+    AggregatedMetric, FlameGraph, FlameNode, JobAccumulators, SubtaskAccumulators, SubtaskBackpressure,
+    SubtasksAccumulators, VertexAccumulators, VertexBackpressure,
+};
+pub use peek::{PeekedRecord, PeekedRecords};
+pub use processes::{ConfigEntry, DataSets, EnvironmentInfo, JvmInfo, LogInfo, LogList, ThreadDump, ThreadInfo};
+pub use rescaling::{
+    LatestRescales, ParallelismRange, RescaleConfig, RescaleCounts, RescaleDetails, RescaledSlots, RescaledVertex,
+    RescalesOverview, RescalesSummary, ResourceRequirements, SchedulerStateSpan, VertexRequirements,
+};
 pub use savepoints::{
     CheckpointOutcome, CheckpointTriggerRequest, DisposalOutcome, DisposalRequest, FailureCause, OperationState,
     OperationStatus, SavepointOutcome, SavepointTriggerRequest, StopRequest, TriggerResponse,
 };
 pub use upgrades::{UPGRADE_BY_RESTART, UPGRADED_AT_A_BARRIER, UpgradeOutcome, UpgradeRequest};
 pub use vertices::{
-    Aggregate, SubtaskDetails, SubtaskTimes, VertexDetails, VertexFigures, VertexSubtaskTimes, VertexTaskManager,
-    VertexTaskManagers,
+    Aggregate, SubtaskAttempts, SubtaskDetails, SubtaskTimes, VertexDetails, VertexFigures, VertexSubtaskTimes,
+    VertexTaskManager, VertexTaskManagers,
 };
 
 use serde::{Deserialize, Serialize};

@@ -80,6 +80,13 @@ pub struct SubtaskDetails {
     pub start_time_again: i64,
 }
 
+/// `GET /jobs/:jobid/vertices/:vertexid/subtasks/:index/attempts`: Millrace's own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubtaskAttempts {
+    /// The attempts that are remembered, the newest first.
+    pub attempts: Vec<SubtaskDetails>,
+}
+
 /// `GET /jobs/:jobid/vertices/:vertexid/subtasktimes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VertexSubtaskTimes {

@@ -11,9 +11,10 @@ use millrace_graph::JobPlan;
 use millrace_jobmanager::{RunRequest as Run, recovery_options};
 use millrace_metadata_core::BundleRecord;
 use millrace_rest_api::{
-    BundleFile, BundleList, BundleUploaded, Empty, EntryPoint, PlanRequest, PlanResponse, RunRequest, RunResponse,
+    BundleFile, BundleList, BundleManifest, BundleUploaded, Empty, EntryPoint, ManifestComponent, PlanRequest,
+    PlanResponse, RunRequest, RunResponse,
 };
-use millrace_types::{BundleId, JobId};
+use millrace_types::{BundleId, Digest, JobId};
 use serde::Deserialize;
 
 use crate::body::Body;
@@ -103,6 +104,42 @@ pub(crate) async fn remove(
     state.dispatcher.bundle(&tenant, &bundle).map_err(|_| missing())?;
     state.dispatcher.delete_bundle(&tenant, &bundle).await?;
     Ok(Json(Empty {}))
+}
+
+/// `GET /jars/:id/manifest`.
+pub(crate) async fn manifest(
+    State(state): State<RestState>,
+    Tenant(tenant): Tenant,
+    Path(id): Path<String>,
+) -> Answer<BundleManifest> {
+    let id = bundle_id(&id)?;
+    let record = state.dispatcher.bundle(&tenant, &id)?;
+    let manifest = state.dispatcher.manifest(&tenant, &id).await?;
+    let application = manifest.application;
+    let asked = manifest.capabilities;
+    let ask = |kind: &'static str, of: Vec<String>| of.into_iter().map(move |what| format!("{kind}: {what}"));
+    let options = application.parallelism.map(|count| ("parallelism.default".to_owned(), count.to_string()));
+    let component = |(name, digest): (&String, &Digest)| {
+        let limits = manifest.components.get(name).map(|component| &component.limits);
+        let component = ManifestComponent {
+            digest: digest.to_string(),
+            memory_bytes: limits.and_then(|limits| limits.memory.as_ref()).map(|memory| memory.bytes()),
+            call_deadline_ms: limits.and_then(|limits| limits.call_deadline.as_ref()).map(|span| span.ms()),
+        };
+        (name.clone(), component)
+    };
+    Ok(Json(BundleManifest {
+        entries: file_of(&record).entry,
+        name: application.name,
+        version: application.version,
+        sdk: None,
+        capabilities: ask("env", asked.env)
+            .chain(ask("http", asked.http))
+            .chain(ask("sockets", asked.sockets))
+            .collect(),
+        options: options.into_iter().collect(),
+        components: record.components.iter().map(component).collect(),
+    }))
 }
 
 /// What the run's requests may state in the query instead of the body.

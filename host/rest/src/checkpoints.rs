@@ -143,7 +143,7 @@ fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn spread(figures: &Figures) -> Spread {
+pub(crate) fn spread(figures: &Figures) -> Spread {
     let quantile = |percent: f64| match figures.percentile(percent) {
         Some(number) => Quantile::Number(number),
         None => Quantile::Text("NaN".to_owned()),

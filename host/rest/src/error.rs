@@ -28,6 +28,11 @@ impl RestError {
         Self { undone: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, error) }
     }
 
+    /// What cannot be written as JSON.
+    pub(crate) fn unshowable(error: &serde_json::Error) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the answer cannot be shown: {error}"))
+    }
+
     pub(crate) fn bad_request(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error)
     }

@@ -6,6 +6,9 @@
 //!   runs, or a wish to cancel that no JobMaster hears of.
 //! - A request travels once at most. Without a leader it is answered with 503 and `Retry-After`, and nothing has been
 //!   done; a request that was on its way to a leader that died is answered with 502, since nobody knows what was done.
+//! - A stream of events ends with the lead of whoever answers it and when the server stops, so that its client asks anew;
+//!   nothing on its way gathers it.
+//! - The page needs no leader.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +19,7 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use futures::StreamExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -27,8 +31,8 @@ use tower::ServiceExt;
 
 use crate::error::RestError;
 use crate::group::group_info;
-use crate::routes;
 use crate::server::{RestOptions, RestState};
+use crate::{events, page, routes};
 
 /// Marks a request that another member has sent here.
 const FORWARDED: HeaderName = HeaderName::from_static("x-millrace-forwarded");
@@ -63,6 +67,8 @@ pub(crate) struct Gate {
     /// The handlers of the tenure that was asked last.
     routes: Arc<Mutex<Option<(LeaderEpoch, Router)>>>,
     client: Client<HttpConnector, Body>,
+    /// Whether the server is to stop: what has no end of its own ends then.
+    stopping: watch::Sender<bool>,
 }
 
 impl Gate {
@@ -80,12 +86,18 @@ impl Gate {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .build(connector);
-        Self { lead, group, options, address, routes: Arc::default(), client }
+        let stopping = watch::Sender::new(false);
+        Self { lead, group, options, address, routes: Arc::default(), client, stopping }
     }
 
     /// All paths, whoever answers them.
     pub(crate) fn router(self) -> Router {
         Router::new().fallback(answer).with_state(self)
+    }
+
+    /// Ends what has no end of its own.
+    pub(crate) fn stopping(&self) -> watch::Sender<bool> {
+        self.stopping.clone()
     }
 
     fn routes_of(&self, dispatcher: &Dispatcher) -> Router {
@@ -95,7 +107,8 @@ impl Gate {
             Some((of, router)) if *of == epoch => router.clone(),
             _ => {
                 let options = self.options.clone();
-                let state = RestState { dispatcher: dispatcher.clone(), options, address: self.address };
+                let events = events::Hub::default();
+                let state = RestState { dispatcher: dispatcher.clone(), options, address: self.address, events };
                 let router = routes::router(state);
                 *routes = Some((epoch, router.clone()));
                 router
@@ -109,11 +122,30 @@ impl Gate {
         let work = dispatcher.spawn(router.oneshot(request));
         let finished = if reads { AbortOnDrop(work).finished().await } else { work.await.ok() };
         match finished {
-            Some(Ok(response)) => response,
+            Some(Ok(response)) => {
+                let epoch = dispatcher.epoch();
+                self.bounded(response, move |lead| matches!(lead, Lead::Here(leader) if leader.epoch() == epoch))
+            }
             // Routes never fail: the type says so.
             Some(Err(never)) => match never {},
             None => unknown("this JobManager has lost its lead while it answered"),
         }
+    }
+
+    /// Ends an answer that is a stream of events with the lead of whoever gives it, and when the server stops.
+    fn bounded(&self, answer: Response, is_led_still: impl Fn(&Lead) -> bool + Send + Sync + 'static) -> Response {
+        if !events::is_stream(&answer) {
+            return answer;
+        }
+        let (mut lead, mut stopping) = (self.lead.clone(), self.stopping.subscribe());
+        let over = async move {
+            // Errors mean that the JobManager or the server is gone: that is an end too.
+            tokio::select! {
+                _ = lead.wait_for(|lead| !is_led_still(lead)) => (),
+                _ = stopping.wait_for(|stopping| *stopping) => (),
+            }
+        };
+        answer.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(over))))
     }
 
     async fn forward(&self, leader: &str, request: Request) -> Response {
@@ -129,8 +161,10 @@ impl Gate {
         parts.headers.remove(header::HOST);
         parts.headers.insert(FORWARDED, HeaderValue::from_static("1"));
         let mut lead = self.lead.clone();
-        let replaced =
-            lead.wait_for(|lead| !matches!(lead, Lead::Elsewhere { addresses, .. } if addresses.rest == leader));
+        let authority = leader.to_owned();
+        let leads_still =
+            move |lead: &Lead| matches!(lead, Lead::Elsewhere { addresses, .. } if addresses.rest == authority);
+        let replaced = lead.wait_for(|lead| !leads_still(lead));
         let answer = tokio::select! {
             answer = self.client.request(Request::from_parts(parts, body)) => answer,
             // A leader that stands still takes requests and never answers.
@@ -142,7 +176,7 @@ impl Gate {
                 for name in HOP_BY_HOP {
                     parts.headers.remove(name);
                 }
-                Response::from_parts(parts, Body::new(body))
+                self.bounded(Response::from_parts(parts, Body::new(body)), leads_still)
             }
             Err(error) if error.is_connect() => nobody(&format!("the leader at {leader} is not reached")),
             Err(error) => unknown(&format!("the leader at {leader} did not answer ({error})")),
@@ -151,6 +185,9 @@ impl Gate {
 }
 
 async fn answer(State(gate): State<Gate>, request: Request) -> Response {
+    if let Some(page) = page::answer(&request) {
+        return page;
+    }
     // What is lent out while somebody waits would keep the lead from changing.
     let lead = gate.lead.borrow().clone();
     match lead {

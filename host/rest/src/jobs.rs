@@ -18,7 +18,7 @@ use serde::Deserialize;
 use crate::bundles::plan_response;
 use crate::error::RestError;
 use crate::figures::{duration, io_figures, is_complete, millis, time_or_minus_one};
-use crate::path::{cannot_resolve, path_parameter};
+use crate::path::{cannot_resolve, path_parameter, query_parameter};
 use crate::server::{RestState, now};
 use crate::tenant::Tenant;
 
@@ -43,7 +43,8 @@ pub(crate) async fn overview(State(state): State<RestState>, Tenant(tenant): Ten
     Json(JobsOverview { jobs: state.dispatcher.jobs(&tenant).iter().map(|job| summary(job, now)).collect() })
 }
 
-fn summary(job: &JobInfo, now: Timestamp) -> JobSummary {
+/// A job's entry in the overview.
+pub(crate) fn summary(job: &JobInfo, now: Timestamp) -> JobSummary {
     let view = &job.view;
     let (start, end) = (Some(job.record.submission.submitted_at), view.ended_at());
     let last = view.timestamps.values().max().copied();
@@ -189,11 +190,26 @@ pub(crate) async fn exceptions(
     State(state): State<RestState>,
     tenant: Tenant,
     Path(id): Path<String>,
+    Query(query): Query<ExceptionsQuery>,
 ) -> Answer<JobExceptions> {
+    let max = query.max_exceptions.map_or(Ok(usize::MAX), |text| query_parameter("maxExceptions", &text))?;
+    // Flink's filter: `KEY:VALUE,…`; failures have no labels here, so that one that asks for any passes none.
+    let labels = query.failure_label_filter.unwrap_or_default();
+    let asks_for_labels = labels.split(',').any(|label| !label.trim().is_empty());
     let job = job_of(&state, &tenant, &id)?;
     let history = &job.view.exceptions;
-    let entries = history.entries.iter().map(exception).collect();
-    Ok(Json(JobExceptions { exception_history: ExceptionHistory { entries, truncated: history.truncated } }))
+    let all = history.entries.iter().filter(|_| !asks_for_labels);
+    let truncated = history.truncated || all.clone().count() > max;
+    let entries = all.take(max).map(exception).collect();
+    Ok(Json(JobExceptions { exception_history: ExceptionHistory { entries, truncated } }))
+}
+
+/// Which failures to show.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct ExceptionsQuery {
+    max_exceptions: Option<String>,
+    failure_label_filter: Option<String>,
 }
 
 fn exception(entry: &Exception) -> ExceptionEntry {
@@ -234,4 +250,13 @@ pub(crate) async fn cancel(
         other => return Err(cannot_resolve("query", "mode", other)),
     }
     Ok((StatusCode::ACCEPTED, Json(Empty {})))
+}
+
+/// `GET /jobs/:id/yarn-cancel`, as tools ask that can only fetch.
+pub(crate) async fn cancel_by_get(
+    state: State<RestState>,
+    tenant: Tenant,
+    id: Path<String>,
+) -> Result<(StatusCode, Json<Empty>), RestError> {
+    cancel(state, tenant, id, Query(CancelQuery::default())).await
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_jobmanager::{Dispatcher, JobManager};
-use millrace_types::Timestamp;
+use millrace_types::{LogTail, Timestamp};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
+use crate::events::Hub;
 use crate::gate::Gate;
 
 /// How long a server that was told to stop waits for its requests. A client that waits for results waits longer.
@@ -24,6 +24,10 @@ pub struct RestOptions {
     pub upload_bytes_max: u64,
     /// Millrace's own version.
     pub version: String,
+    /// The options of the process, by name, without secrets.
+    pub configuration: Vec<(String, String)>,
+    /// The log of the process.
+    pub process_log: LogTail,
     /// Whether clients may upload, run and delete bundles, and upgrade jobs: Flink's `web.submit.enable`. Not where a
     /// process runs one application alone.
     pub submissions: bool,
@@ -35,6 +39,7 @@ pub(crate) struct RestState {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) options: Arc<RestOptions>,
     pub(crate) address: SocketAddr,
+    pub(crate) events: Hub,
 }
 
 /// A REST server that listens already.
@@ -59,17 +64,18 @@ impl RestServer {
         self.address
     }
 
-    /// Serves until `stop` completes, then finishes the requests under way, but for those that take some seconds more.
+    /// Serves until `stop` completes, then finishes the requests under way, but for those that take some seconds more;
+    /// streams of events end at once.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
-        let (told, stopping) = oneshot::channel();
+        let stopping = self.gate.stopping();
+        let mut told = stopping.subscribe();
         let stop = async move {
             stop.await;
-            // Below it is waited for.
-            let _ = told.send(());
+            stopping.send_replace(true);
         };
         let late = async {
             // Without a word the server has ended by itself.
-            let _ = stopping.await;
+            let _ = told.wait_for(|stopping| *stopping).await;
             tokio::time::sleep(DRAIN_MAX).await;
         };
         tokio::select! {

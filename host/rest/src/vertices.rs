@@ -8,7 +8,8 @@ use millrace_graph::JobVertex;
 use millrace_job_core::{SubtaskView, VertexView};
 use millrace_jobmanager::JobInfo;
 use millrace_rest_api::{
-    SubtaskDetails, SubtaskTimes, VertexDetails, VertexSubtaskTimes, VertexTaskManager, VertexTaskManagers,
+    SubtaskAttempts, SubtaskDetails, SubtaskTimes, VertexDetails, VertexSubtaskTimes, VertexTaskManager,
+    VertexTaskManagers,
 };
 use millrace_types::{ExecutionState, TaskManagerId, Timestamp, VertexId};
 
@@ -78,10 +79,48 @@ pub(crate) async fn subtask(
 ) -> Answer<SubtaskDetails> {
     let job = job_of(&state, &tenant, &id)?;
     let (_, tasks) = vertex_of(&job, &vertex)?;
-    let index: u32 = path_parameter("subtaskindex", &index)?;
+    let (index, found) = subtask_of(tasks, &index)?;
+    Ok(Json(subtask_details(found, index, now())))
+}
+
+fn subtask_of<'a>(tasks: &'a VertexView, index: &str) -> Result<(u32, &'a SubtaskView), RestError> {
+    let index: u32 = path_parameter("subtaskindex", index)?;
     let found = tasks.subtasks.get(index as usize);
     let found = found.ok_or_else(|| RestError::not_found(format!("Invalid subtask index for vertex: {index}")))?;
+    Ok((index, found))
+}
+
+/// `GET /jobs/:id/vertices/:vertex/subtasks/:index/attempts/:attempt`.
+pub(crate) async fn attempt(
+    State(state): State<RestState>,
+    tenant: Tenant,
+    Path((id, vertex, index, attempt)): Path<(String, String, String, String)>,
+) -> Answer<SubtaskDetails> {
+    let job = job_of(&state, &tenant, &id)?;
+    let (_, tasks) = vertex_of(&job, &vertex)?;
+    let (index, subtask) = subtask_of(tasks, &index)?;
+    let attempt: u32 = path_parameter("attempt", &attempt)?;
+    let found = subtask.attempt(attempt).ok_or_else(|| {
+        let present = subtask.attempt;
+        RestError::not_found(format!(
+            "Could not find execution {attempt} of subtask {index}: the present one is {present}"
+        ))
+    })?;
     Ok(Json(subtask_details(found, index, now())))
+}
+
+/// `GET /jobs/:id/vertices/:vertex/subtasks/:index/attempts`.
+pub(crate) async fn attempts(
+    State(state): State<RestState>,
+    tenant: Tenant,
+    Path((id, vertex, index)): Path<(String, String, String)>,
+) -> Answer<SubtaskAttempts> {
+    let job = job_of(&state, &tenant, &id)?;
+    let (_, tasks) = vertex_of(&job, &vertex)?;
+    let (index, subtask) = subtask_of(tasks, &index)?;
+    let now = now();
+    let all = std::iter::once(subtask).chain(subtask.earlier.iter().rev().map(|earlier| &**earlier));
+    Ok(Json(SubtaskAttempts { attempts: all.map(|attempt| subtask_details(attempt, index, now)).collect() }))
 }
 
 /// `GET /jobs/:id/vertices/:vertex/subtasktimes`.

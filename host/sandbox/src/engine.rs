@@ -5,6 +5,7 @@
 //! - The component model's own concurrency is off: a call is three times cheaper without it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
@@ -14,6 +15,8 @@ use crate::limiter::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
 const GUEST_STACK_BYTES: usize = 1024 * 1024;
 /// The whole stack of a call: the guest's frames and behind them the host's functions.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
+/// The most frames that are read of a guest's stack, the innermost ones.
+const FRAMES_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 /// Core instances of a usual component: toolchains make its module, an adapter and two for wiring.
 const CORE_INSTANCES_PER_INSTANCE: u32 = 8;
 /// Memories of a usual component.
@@ -40,7 +43,8 @@ fn base_config() -> Config {
         .relaxed_simd_deterministic(true)
         // Names come from the module's name section. Line numbers would have the host parse the guest's debugging
         // information at the moment of a trap, outside of every limit.
-        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(Some(FRAMES_MAX));
     config
 }
 

@@ -14,6 +14,7 @@ use wasmtime::component::Instance;
 
 use crate::component::CompiledComponent;
 use crate::error::{GuestError, GuestErrorKind};
+use crate::faults::FaultCounts;
 use crate::host::OperatorHost;
 use crate::meter::{BlockedTooLong, CallBudget, Meter, metered};
 use crate::sandbox::Inner;
@@ -30,6 +31,7 @@ pub(crate) struct Guest {
     ticker: Arc<Ticker>,
     deadline: Duration,
     blocked_time_max: Duration,
+    faults: Arc<FaultCounts>,
     /// Whether it may be entered.
     alive: bool,
 }
@@ -63,6 +65,7 @@ impl Guest {
             ticker: Arc::clone(&sandbox.ticker),
             deadline: Duration::from_millis(builder.sandbox.call_deadline_ms),
             blocked_time_max: sandbox.options.blocked_time_max,
+            faults: Arc::clone(&sandbox.faults),
             alive: true,
         };
         let started = guest.begin("instantiate", None)?;
@@ -112,6 +115,7 @@ impl Guest {
                 error(GuestErrorKind::Blocked, "", None, message)
             }
         };
+        self.faults.count(failed.kind);
         failed.call = data.call.name;
         failed.node = data.call.node;
         let message = failed.message.floor_char_boundary(Failure::MESSAGE_BYTES_MAX);

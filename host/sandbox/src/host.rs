@@ -83,4 +83,13 @@ pub trait OperatorHost: Any + Send {
 
     /// Takes a line for the task's log. Rate and length were checked before.
     fn log(&mut self, level: LogLevel, line: &str, from: LogSource);
+
+    /// Whether [`Self::sampled`] is to be told what the guest does. Asked at the end of every slice.
+    fn wants_sample(&self) -> bool {
+        false
+    }
+
+    /// What the guest does: the export that was called and for which node, and the functions on its stack by their
+    /// names, outermost first, the innermost ones if there are very many.
+    fn sampled(&mut self, _call: &'static str, _node: Option<NodeId>, _functions: Vec<String>) {}
 }

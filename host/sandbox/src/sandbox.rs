@@ -14,6 +14,7 @@ use crate::compile::{CompileUrgency, Compiler};
 use crate::component::CompiledComponent;
 use crate::engine::run_engine;
 use crate::error::{ComponentError, GuestError, SandboxError};
+use crate::faults::{FaultCounts, GuestFaults};
 use crate::guest::Guest;
 use crate::host::OperatorHost;
 use crate::instance::{OpenSpec, OperatorInstance};
@@ -25,6 +26,7 @@ pub(crate) struct Inner {
     pub engine: Engine,
     pub ticker: Arc<Ticker>,
     pub options: SandboxOptions,
+    pub faults: Arc<FaultCounts>,
     compiler: Arc<Compiler>,
 }
 
@@ -44,7 +46,7 @@ impl Sandbox {
         capability::link_all(&mut linker).map_err(engine_error)?;
         let compiler = Arc::new(Compiler::new(&engine, linker, &options)?);
         let ticker = Arc::new(Ticker::start(&engine, options.slice).map_err(SandboxError::Thread)?);
-        Ok(Self(Arc::new(Inner { engine, ticker, options, compiler })))
+        Ok(Self(Arc::new(Inner { engine, ticker, options, faults: Arc::default(), compiler })))
     }
 
     /// Checks and compiles a component, or finds it in the cache. However many ask for one component at the same
@@ -143,6 +145,11 @@ impl Sandbox {
         host: Box<dyn OperatorHost>,
     ) -> Result<OperatorInstance, GuestError> {
         OperatorInstance::open(&self.0, component, spec, host).await
+    }
+
+    /// The faults of guests so far.
+    pub fn faults(&self) -> GuestFaults {
+        self.0.faults.current()
     }
 
     /// What the engine's pool of instances has in use.

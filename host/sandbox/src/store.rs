@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use millrace_types::{NodeId, SandboxLimits};
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{AsContext, Engine, Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::capability;
@@ -19,6 +19,7 @@ use crate::host::OperatorHost;
 use crate::limiter::Limiter;
 use crate::log_gate::{LogGate, LogLine};
 use crate::meter::Meter;
+use crate::trap;
 
 /// The most that a guest may hand to the host in one call of a function, or return from one, in bytes.
 const HOST_CALL_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -109,6 +110,14 @@ impl StoreData {
         }
     }
 
+    /// Tells the task what the guest does.
+    fn sampled(&mut self, functions: Vec<String>) {
+        let Call { name, node, .. } = self.call;
+        if let Some(host) = &mut self.host {
+            host.sampled(name, node, functions);
+        }
+    }
+
     /// Ends unfinished lines and hands over what is left.
     pub(crate) fn finish_log(&mut self) {
         self.log.with(|gate, now| gate.finish(now));
@@ -147,7 +156,12 @@ pub(crate) fn new_store(
         if data.meter.is_exhausted() {
             return Err(Stop::Deadline { budget: data.meter.budget() }.into());
         }
-        data.meter.mark_yield();
+        if data.host.as_ref().is_some_and(|host| host.wants_sample()) {
+            let mut functions = trap::functions(&WasmBacktrace::force_capture(context.as_context()));
+            functions.reverse();
+            context.data_mut().sampled(functions);
+        }
+        context.data_mut().meter.mark_yield();
         // Tokio's own yield lets the runtime look at its sockets and timers before this task goes on.
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });

@@ -75,6 +75,13 @@ fn with_panic(kind: GuestErrorKind, message: String, circumstances: &Circumstanc
 /// The guest's frames, a line each: its functions by their names in the source, demangled.
 fn backtrace(error: &wasmtime::Error) -> Vec<String> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let mut frames = functions(backtrace);
+    frames.truncate(FRAMES_MAX);
+    frames
+}
+
+/// The functions on a stack by their names in the source, demangled, innermost first.
+pub(crate) fn functions(backtrace: &WasmBacktrace) -> Vec<String> {
     // wasmtime demangles only where it prints: `   0:   0x1f - module!function`, behind a line of introduction.
     let text = backtrace.to_string();
     let frames = text.lines().skip(1).map(|line| {
@@ -82,7 +89,7 @@ fn backtrace(error: &wasmtime::Error) -> Vec<String> {
         let name = frame.split_once(" - ").map_or(frame, |(_, name)| name).trim();
         without_hash(name.strip_prefix("<unknown>!").unwrap_or(name)).to_owned()
     });
-    frames.take(FRAMES_MAX).collect()
+    frames.collect()
 }
 
 /// A Rust function's name without the hash that its compiler put behind it.

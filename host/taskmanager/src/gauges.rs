@@ -1,16 +1,14 @@
 //! What a TaskManager has at the moment: for its heartbeats, and for whoever holds its handle.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millrace_network::{DataPlane, Exchange};
-use millrace_sandbox::Sandbox;
-
+use millrace_sandbox::{ProcessLoad, Sandbox, process_use};
 use millrace_storage::{LocalCopies, LocalFigures};
+use millrace_types::{BATCH_BYTES, LogTail};
 
+use crate::inquiry::LiveTasks;
 use crate::log::TaskLogs;
-use crate::machine;
 use crate::stale::StaleCounts;
 
 /// What a TaskManager has at the moment, and what it has dropped.
@@ -44,19 +42,21 @@ pub struct TaskManagerFigures {
 #[derive(Clone)]
 pub(crate) struct Gauges {
     pub logs: TaskLogs,
+    pub process_log: LogTail,
     pub exchange: Exchange,
     pub data: Option<DataPlane>,
     pub sandbox: Sandbox,
     pub local_state: Option<LocalCopies>,
     pub stale: StaleCounts,
-    pub tasks: Arc<AtomicUsize>,
+    pub tasks: LiveTasks,
+    pub load: ProcessLoad,
 }
 
 impl Gauges {
     pub(crate) fn figures(&self) -> TaskManagerFigures {
         let data = self.data.as_ref().map(DataPlane::figures).unwrap_or_default();
         TaskManagerFigures {
-            tasks: self.tasks.load(Ordering::Acquire),
+            tasks: self.tasks.count(),
             instances: self.sandbox.instances_in_use(),
             components: self.sandbox.components_ready(),
             compilations: self.sandbox.compilations(),
@@ -75,15 +75,26 @@ impl Gauges {
         let figures = self.figures();
         let budget = self.exchange.budget();
         let (total, free) = (budget.total_bytes() as u64, budget.free_bytes() as u64);
-        let process = machine::process();
+        let (process, faults) = (process_use(), self.sandbox.faults());
+        let (memory_bytes, _) = crate::machine::memory_bytes();
+        let segments = |bytes: u64| bytes / u64::from(BATCH_BYTES);
         let named = [
             ("Status.Shuffle.Netty.TotalMemory", total),
             ("Status.Shuffle.Netty.AvailableMemory", free),
             ("Status.Shuffle.Netty.UsedMemory", total.saturating_sub(free)),
+            ("Status.Shuffle.Netty.TotalMemorySegments", segments(total)),
+            ("Status.Shuffle.Netty.AvailableMemorySegments", segments(free)),
+            ("Status.Shuffle.Netty.UsedMemorySegments", segments(total.saturating_sub(free))),
+            ("Status.JVM.CPU.Load", self.load.millionths(process.cpu_ns)),
             ("Status.JVM.CPU.Time", process.cpu_ns),
             ("Status.JVM.Memory.Heap.Used", process.resident_bytes),
+            ("Status.JVM.Memory.Heap.Committed", process.resident_bytes),
+            ("Status.JVM.Memory.Heap.Max", memory_bytes),
             ("Status.JVM.Threads.Count", process.threads),
             ("Status.JVM.FileDescriptor.Open", process.open_files),
+            ("Status.JVM.FileDescriptor.Max", process.open_files_max),
+            ("sandbox.traps", faults.traps),
+            ("sandbox.deadlinesExceeded", faults.deadlines_exceeded),
             ("Status.Millrace.Tasks", figures.tasks as u64),
             ("Status.Millrace.Instances", figures.instances),
             ("Status.Millrace.Components", figures.components),

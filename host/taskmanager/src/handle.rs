@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millrace_network::DataPlane;
-use millrace_protocol::{LogRequest, ToTaskManager};
+use millrace_protocol::{Answer, LogRequest, LogWanted, Question, ToTaskManager};
 use millrace_types::TaskManagerId;
 use tokio::sync::{mpsc, watch};
 
@@ -53,6 +53,24 @@ impl TaskManagerHandle {
     /// If the TaskManager has stopped.
     pub async fn task_log(&self, wanted: LogRequest) -> Result<String, TaskManagerError> {
         self.0.gauges.logs.read(wanted).await
+    }
+
+    /// The newest lines of a log.
+    ///
+    /// # Errors
+    /// If the TaskManager has stopped.
+    pub async fn log(&self, wanted: LogWanted) -> Result<String, TaskManagerError> {
+        match wanted {
+            LogWanted::Tasks(wanted) => self.task_log(wanted).await,
+            LogWanted::Process { bytes_max } => {
+                Ok(self.0.gauges.process_log.newest(usize::try_from(bytes_max).unwrap_or(usize::MAX)))
+            }
+        }
+    }
+
+    /// Answers what is asked beside the work; a flame graph takes as long as it says.
+    pub async fn ask(&self, question: Question) -> Answer {
+        self.0.gauges.tasks.answer(question).await
     }
 
     /// Where other TaskManagers send records to, as `host:port`, if it exchanges any.

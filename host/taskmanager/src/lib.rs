@@ -12,16 +12,21 @@
 
 mod components;
 mod error;
+mod flame;
 mod gauges;
 mod handle;
+mod inquiry;
 mod leaders;
 mod log;
 mod machine;
 mod metrics;
 mod options;
+mod peek;
 mod prefetch;
+mod rates;
 mod remote;
 mod run;
+mod sampler;
 mod service;
 mod slots;
 mod splits;

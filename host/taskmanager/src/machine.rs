@@ -1,4 +1,4 @@
-//! What the machine and this process have. Where they do not say, 0.
+//! What the machine has. Where it does not say, 0.
 
 use std::fs;
 
@@ -6,30 +6,6 @@ use std::fs;
 pub(crate) fn memory_bytes() -> (u64, u64) {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     (field_bytes(&text, "MemTotal:"), field_bytes(&text, "MemAvailable:"))
-}
-
-/// What this process uses.
-pub(crate) struct ProcessUse {
-    /// Processor time of all its threads, in nanoseconds.
-    pub cpu_ns: u64,
-    /// Memory that it has in the machine's, in bytes.
-    pub resident_bytes: u64,
-    pub threads: u64,
-    /// Files and sockets that it has open.
-    pub open_files: u64,
-}
-
-pub(crate) fn process() -> ProcessUse {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let cpu_ns = u64::try_from(cpu.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(cpu.tv_nsec).unwrap_or(0);
-    let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"));
-    ProcessUse {
-        cpu_ns,
-        resident_bytes: field_bytes(&status, "VmRSS:"),
-        threads: threads.and_then(|text| text.trim().parse().ok()).unwrap_or(0),
-        open_files: fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64),
-    }
 }
 
 /// A line such as `MemTotal:       16384256 kB`.

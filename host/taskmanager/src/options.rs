@@ -6,7 +6,7 @@ use std::time::Duration;
 use millrace_connectors::{FileRoots, HttpOrigins};
 use millrace_network::{BufferBudget, CONNECT_TIMEOUT, DataPlaneOptions};
 use millrace_storage::{LocalCopies, StorageAccess};
-use millrace_types::{CrashPoints, TaskManagerId};
+use millrace_types::{CrashPoints, LogTail, TaskManagerId};
 
 /// The options of a TaskManager.
 #[derive(Debug, Clone)]
@@ -39,6 +39,8 @@ pub struct TaskManagerOptions {
     pub connect_timeout: Duration,
     /// How it exchanges records with other TaskManagers; `None`: it does not.
     pub data: Option<DataPlaneOptions>,
+    /// The log of its process.
+    pub process_log: LogTail,
     /// Where the process is to die, for tests of recovery.
     pub crash_points: CrashPoints,
 }
@@ -62,6 +64,7 @@ impl TaskManagerOptions {
             heartbeat_interval: Duration::from_millis(500),
             connect_timeout: CONNECT_TIMEOUT,
             data: None,
+            process_log: LogTail::default(),
             crash_points: CrashPoints::default(),
         }
     }

@@ -162,8 +162,15 @@ impl Life {
                     Ok(ControlEvent::FetchLog { request, log }) => {
                         let (handle, answers) = (self.handle.clone(), connection.client.log_answers());
                         tokio::spawn(async move {
-                            let text = handle.task_log(log).await;
+                            let text = handle.log(log).await;
                             answers.answer(request, text.map_err(|error| error.to_string())).await;
+                        });
+                    }
+                    Ok(ControlEvent::Ask { request, question }) => {
+                        let (handle, answers) = (self.handle.clone(), connection.client.log_answers());
+                        tokio::spawn(async move {
+                            let answer = handle.ask(*question).await;
+                            answers.answer_question(request, answer).await;
                         });
                     }
                     Err(error) => return error.to_string(),

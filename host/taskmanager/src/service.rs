@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use millrace_connectors::Reach;
@@ -11,7 +10,7 @@ use millrace_protocol::{
     SlotRequest, TaskDeployment, TaskFigures, TaskManagerHeartbeat, TaskManagerRegistration, ToJobManager,
     ToTaskManager,
 };
-use millrace_sandbox::Sandbox;
+use millrace_sandbox::{ProcessLoad, Sandbox};
 use millrace_state::ScratchOptions;
 use millrace_types::{AllocationId, ExecutionState, Failure, FailureKind, LeaderEpoch};
 use tokio::sync::{mpsc, watch};
@@ -21,6 +20,7 @@ use crate::components::{ComponentSource, Components};
 use crate::error::TaskManagerError;
 use crate::gauges::Gauges;
 use crate::handle::{Inbound, Inner, TaskManagerHandle};
+use crate::inquiry::LiveTasks;
 use crate::log::TaskLogs;
 use crate::machine;
 use crate::options::TaskManagerOptions;
@@ -79,7 +79,7 @@ impl TaskManager {
         let exchange = Exchange::new(BufferBudget::new(options.buffer_bytes), options.connect_timeout);
         let link = options.data.clone().map(|data| DataLink::start(data, &options.id, &exchange)).transpose()?;
         let data = link.as_ref().map(|link| link.plane.clone());
-        let (stale, live) = (StaleCounts::default(), Arc::new(AtomicUsize::new(0)));
+        let (stale, live) = (StaleCounts::default(), LiveTasks::default());
         let environment = TaskEnvironment {
             id: options.id.clone(),
             sandbox: sandbox.clone(),
@@ -95,9 +95,12 @@ impl TaskManager {
         };
         let environment = Arc::new(environment);
         let prefetches = Prefetches::start(Arc::clone(&environment));
-        let tasks = TaskTable::new(environment, logs.clone(), runtime, Arc::clone(&live));
+        let tasks = TaskTable::new(environment, logs.clone(), runtime, live.clone());
         let local_state = options.local_state.clone();
-        let gauges = Gauges { logs, exchange, data, sandbox, local_state, stale: stale.clone(), tasks: live };
+        let process_log = options.process_log.clone();
+        let (stale_counts, load) = (stale.clone(), ProcessLoad::default());
+        let gauges =
+            Gauges { logs, process_log, exchange, data, sandbox, local_state, stale: stale_counts, tasks: live, load };
         let (inbound, messages) = mpsc::channel(INBOUND_MAX);
         let (stopping, stopped) = watch::channel(false);
         let id = options.id.clone();
@@ -186,6 +189,7 @@ impl TaskManager {
             self.claim_until = None;
             self.drop_unclaimed_state();
         }
+        self.gauges.tasks.note_rates();
         if !self.outbox.is_empty() {
             return;
         }

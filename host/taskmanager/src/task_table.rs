@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millrace_graph::NodeKind;
 use millrace_protocol::{SplitAssignment, TaskDeployment, TaskFigures};
@@ -10,6 +9,7 @@ use millrace_types::{AllocationId, AttemptId, ExecutionState, Failure, FailureKi
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
+use crate::inquiry::LiveTasks;
 use crate::log::TaskLogs;
 use crate::metrics::TaskMetrics;
 use crate::run::{
@@ -43,19 +43,15 @@ pub(crate) struct TaskTable {
     tasks: BTreeMap<AttemptId, LiveTask>,
     futures: JoinSet<TaskEnd>,
     attempts: HashMap<Id, AttemptId>,
-    live: Arc<AtomicUsize>,
+    /// What others may look at of them.
+    live: LiveTasks,
     /// Dropped last: the futures end before their threads.
     runtime: Threads,
 }
 
 impl TaskTable {
-    /// `live` is kept at the number of tasks.
-    pub(crate) fn new(
-        environment: Arc<TaskEnvironment>,
-        logs: TaskLogs,
-        runtime: Threads,
-        live: Arc<AtomicUsize>,
-    ) -> Self {
+    /// `live` is kept at the tasks that run.
+    pub(crate) fn new(environment: Arc<TaskEnvironment>, logs: TaskLogs, runtime: Threads, live: LiveTasks) -> Self {
         Self {
             environment,
             logs,
@@ -84,7 +80,7 @@ impl TaskTable {
         let Some(runtime) = self.runtime.handle() else {
             return Err(StaleReason::UnknownAllocation);
         };
-        let metrics = Arc::new(TaskMetrics::new());
+        let metrics = Arc::new(TaskMetrics::new(task.vertex.nodes.iter().map(|(node, _)| *node)));
         let (stopper, stop) = stop_signal();
         let orders = OrderBox::default();
         let (assignments, receiver) = mpsc::channel(ASSIGNMENTS_MAX);
@@ -105,8 +101,8 @@ impl TaskTable {
         let future = Box::pin(run_task(Arc::clone(&self.environment), self.logs.clone(), task, links));
         let id = self.futures.spawn_on(future, runtime).id();
         self.attempts.insert(id, attempt);
+        self.live.insert(attempt, Arc::clone(&live.metrics));
         self.tasks.insert(attempt, live);
-        self.live.store(self.tasks.len(), Ordering::Release);
         Ok(())
     }
 
@@ -180,7 +176,7 @@ impl TaskTable {
             self.attempts.remove(&id);
             let Some(end) = end else { continue };
             if let Some(task) = self.tasks.remove(&end.attempt) {
-                self.live.store(self.tasks.len(), Ordering::Release);
+                self.live.remove(end.attempt);
                 return EndedTask { allocation: task.allocation, figures: task.metrics.figures(), end };
             }
         }

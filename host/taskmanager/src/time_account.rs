@@ -33,6 +33,11 @@ impl TimeAccount {
         std::mem::replace(&mut self.activity, activity)
     }
 
+    /// What is done at the moment.
+    pub(crate) fn activity(&self) -> Activity {
+        self.activity
+    }
+
     /// The whole time of an activity so far, what goes on at the moment included, in milliseconds.
     pub(crate) fn total_ms(&self, now: Duration, activity: Activity) -> u64 {
         let current = if self.activity == activity { now.saturating_sub(self.since) } else { Duration::ZERO };

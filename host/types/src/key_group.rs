@@ -18,9 +18,13 @@ pub const MIN_DEFAULT_MAX_PARALLELISM: u32 = 1 << 7;
 pub struct KeyGroup(pub u16);
 
 /// The key group of a key.
+// Every record of a keyed edge passes here: it is inlined, and divides only where it must. A max parallelism that is derived
+// is a power of two.
+#[inline]
 pub fn key_group_for_key(key: &[u8], max_parallelism: u32) -> KeyGroup {
     debug_assert!((1..=MAX_PARALLELISM_LIMIT).contains(&max_parallelism));
-    KeyGroup((xxh3_64(key) % u64::from(max_parallelism)) as u16)
+    let (hash, groups) = (xxh3_64(key), u64::from(max_parallelism));
+    KeyGroup(if groups.is_power_of_two() { hash & (groups - 1) } else { hash % groups } as u16)
 }
 
 /// The max parallelism of a vertex that states none: one and a half times its parallelism, rounded up to a power of
@@ -55,8 +59,15 @@ impl KeyGroupRange {
     }
 
     /// The subtask that a key group belongs to.
+    #[inline]
     pub fn subtask_of(group: KeyGroup, parallelism: u32, max_parallelism: u32) -> u32 {
-        u32::from(group.0) * parallelism / max_parallelism
+        let share = u32::from(group.0) * parallelism;
+        // As in `key_group_for_key`.
+        if max_parallelism.is_power_of_two() {
+            share >> max_parallelism.trailing_zeros()
+        } else {
+            share / max_parallelism
+        }
     }
 }
 

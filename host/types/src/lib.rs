@@ -12,6 +12,7 @@ mod failure;
 mod ids;
 mod key_group;
 mod limits;
+mod log_tail;
 mod quantity;
 mod status;
 mod takeover;
@@ -34,6 +35,7 @@ pub use key_group::{
 pub use limits::{
     BATCH_BYTES, BUFFER_TIMEOUT_MS, MAX_PARALLELISM_PER_VERTEX, RECORD_BYTES_MAX, STATE_CACHE_BYTES, SandboxLimits,
 };
+pub use log_tail::{LOG_TAIL_BYTES_MAX, LogTail};
 pub use quantity::{QuantityError, format_bytes, parse_bytes, parse_duration_ms};
 pub use status::{ExecutionState, JobStatus};
 pub use takeover::{TAKEOVERS_MAX, Takeover};

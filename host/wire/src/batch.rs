@@ -106,6 +106,14 @@ pub struct Rows<'a> {
     flags: BatchFlags,
 }
 
+impl<'a> Rows<'a> {
+    /// The rows that are left, as they are encoded.
+    #[inline]
+    pub fn encoded(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
 impl<'a> Iterator for Rows<'a> {
     type Item = Row<'a>;
 

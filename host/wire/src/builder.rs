@@ -9,6 +9,9 @@ use crate::batch::{BatchFlags, BatchView, HEADER_BYTES, MAGIC};
 /// How much memory a builder takes at once for its next batch, at most: what batches aim at, and some.
 const RESERVE_BYTES_MAX: usize = 2 * BATCH_BYTES as usize;
 
+/// A row up to this long is copied without regard to its length.
+const SHORT_ROW_BYTES: usize = 48;
+
 /// Writes batches of one kind, one after the other.
 ///
 /// An empty builder holds no memory, so that a task can afford one for each of its channels; it takes about what
@@ -50,6 +53,7 @@ impl BatchBuilder {
     }
 
     /// The length of the batch that [`Self::finish`] would give now, in bytes.
+    #[inline]
     pub fn byte_len(&self) -> usize {
         self.buffer.len().max(HEADER_BYTES) + 4 * self.ends.len()
     }
@@ -82,6 +86,26 @@ impl BatchBuilder {
         self.make_room(row.len());
         self.buffer.extend_from_slice(row);
         self.end_row();
+    }
+
+    /// Appends a whole row that stands at the front of others as they are encoded in a batch with the same flags:
+    /// [`crate::Rows::encoded`]. It is read together with what stands behind it, which is cheaper for a short row than to stop
+    /// at its end.
+    ///
+    /// # Panics
+    /// If the batch grows beyond 4 GiB.
+    #[inline]
+    pub fn push_front(&mut self, rows: &[u8], len: usize) {
+        match rows.first_chunk::<SHORT_ROW_BYTES>() {
+            Some(front) if len <= SHORT_ROW_BYTES => {
+                self.make_room(SHORT_ROW_BYTES);
+                let end = self.buffer.len() + len;
+                self.buffer.extend_from_slice(front);
+                self.buffer.truncate(end);
+                self.end_row();
+            }
+            _ => self.push_encoded(rows.get(..len).unwrap_or(rows)),
+        }
     }
 
     /// Appends all rows of a batch, as fast as memory is copied.

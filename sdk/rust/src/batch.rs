@@ -5,7 +5,7 @@ mod read;
 mod write;
 
 pub(crate) use copy::{
-    Words, append, append_packed, is_packed_ascii, pack, pack_front, packed_count, short_word, text,
+    WORDS_BYTES_MAX, Words, append, append_packed, is_packed_ascii, pack, pack_front, packed_count, short_word, text,
 };
 pub use read::{BatchError, BatchReader, Row, Rows};
 pub use write::BatchWriter;

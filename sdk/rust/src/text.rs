@@ -6,6 +6,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use std::rc::Rc;
 #[cfg(target_endian = "big")]
 compile_error!("short text is kept in little-endian words");
 
-use crate::batch::{Words, append_packed, is_packed_ascii, pack, pack_front, packed_count};
+use crate::batch::{WORDS_BYTES_MAX, Words, append_packed, is_packed_ascii, pack, pack_front, packed_count};
 use crate::data::{Data, DecodeError, Fingerprint, Reader, encode_length};
 use crate::format::RawRecord;
 
@@ -28,22 +29,17 @@ use crate::format::RawRecord;
 /// assert_eq!(word.to_uppercase(), "RIVER");
 /// assert_eq!(word.clone(), word);
 /// ```
-#[derive(Clone)]
-pub struct Text(Repr);
-
-#[derive(Clone)]
-enum Repr {
-    Short(Short),
-    Long(Rc<str>),
-}
-
-/// Packed text, each word in the order of its bytes, so that in memory they are the text. The last word is never zero: that
-/// tells the two forms apart, so a text is no larger than its words.
-#[derive(Clone, Copy, PartialEq)]
+// Words and nothing else, no enum of two forms: an engine keeps words in registers from where a text is made to where it
+// goes. An enum is moved in other pieces than it was written in, and to read at once what was just written in pieces is slow.
 #[repr(C)]
-struct Short {
+pub struct Text {
+    /// Short: the first bytes, each word in their order, so that in memory they are the text. Long: where the shared bytes
+    /// are, and how many.
     front: [u64; 2],
+    /// Short: the last bytes, their number and [`SHORT`]. Long: [`LONG`].
     last: NonZeroU64,
+    /// What a long text has a part in.
+    shared: PhantomData<Rc<[u8]>>,
 }
 
 /// Set in the last word of every short text; the number of its bytes leaves it free.
@@ -52,32 +48,109 @@ const SHORT: NonZeroU64 = match NonZeroU64::new(1 << 63) {
     None => NonZeroU64::MIN,
 };
 
-impl Short {
-    #[inline(always)]
-    fn new([first, second, last]: Words) -> Self {
-        Self { front: [first, second], last: SHORT | last }
-    }
+/// Zeros behind the bytes of long text: as many are read at once, wherever a word of it begins.
+const SPARE_BYTES: usize = WORDS_BYTES_MAX + 1;
 
-    #[inline(always)]
-    fn words(&self) -> Words {
-        [self.front[0], self.front[1], self.last.get() ^ SHORT.get()]
-    }
-}
+/// The last word of every long text.
+const LONG: NonZeroU64 = NonZeroU64::MIN;
 
 impl Text {
+    /// A text of packed bytes, which are UTF-8.
+    #[inline(always)]
+    fn short([first, second, last]: Words) -> Self {
+        Self { front: [first, second], last: SHORT | last, shared: PhantomData }
+    }
+
+    #[inline(always)]
+    fn is_short(&self) -> bool {
+        self.last != LONG
+    }
+
+    /// The packed bytes of a short text.
+    #[inline(always)]
+    fn packed(&self) -> Words {
+        [self.front[0], self.front[1], self.last.get() ^ SHORT.get()]
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn long(text: &str) -> Self {
+        let mut shared = Rc::<[u8]>::new_uninit_slice(text.len() + SPARE_BYTES);
+        let shared = Rc::into_raw(match Rc::get_mut(&mut shared) {
+            Some(bytes) => {
+                let (own, spare) = bytes.split_at_mut(text.len());
+                #[expect(unsafe_code, reason = "bytes that are written once are not cleared before")]
+                // SAFETY: all of them are written.
+                unsafe {
+                    own.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), text.len());
+                    spare.as_mut_ptr().cast::<u8>().write_bytes(0, spare.len());
+                    shared.assume_init()
+                }
+            }
+            // Nobody else knows of them.
+            None => Rc::from([text.as_bytes(), &[0; SPARE_BYTES]].concat()),
+        });
+        let address = shared.cast::<u8>().expose_provenance();
+        Self { front: [address as u64, text.len() as u64], last: LONG, shared: PhantomData }
+    }
+
+    /// What a long text shares, as `Rc::into_raw` gave it: its bytes and the spare ones. Of words, not of a reference: that
+    /// would keep the text in memory where it is made.
+    fn shared(front: [u64; 2]) -> *const [u8] {
+        let bytes = std::ptr::with_exposed_provenance::<u8>(front[0] as usize);
+        std::ptr::slice_from_raw_parts(bytes, front[1] as usize + SPARE_BYTES)
+    }
+
+    /// Counts one more part in what a long text shares.
+    #[inline(never)]
+    fn share(front: [u64; 2]) {
+        #[expect(unsafe_code, reason = "see the type")]
+        // SAFETY: a long text's bytes came from `Rc::into_raw`, and this text still has its part.
+        unsafe {
+            Rc::increment_strong_count(Self::shared(front));
+        }
+    }
+
+    /// Counts a long text's part off.
+    #[inline(never)]
+    fn release(front: [u64; 2]) {
+        #[expect(unsafe_code, reason = "see the type")]
+        // SAFETY: as in `share`; nobody reads this text after it.
+        unsafe {
+            Rc::decrement_strong_count(Self::shared(front));
+        }
+    }
+
+    /// The text's bytes, and those behind it that may be read along.
+    #[inline]
+    fn with_spare(&self) -> &[u8] {
+        if self.is_short() {
+            return self.as_bytes();
+        }
+        #[expect(unsafe_code, reason = "see the type")]
+        // SAFETY: this text has a part in the bytes, all of which were written.
+        unsafe {
+            &*Self::shared(self.front)
+        }
+    }
+
     /// The text.
     #[inline]
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Repr::Short(short) => {
-                let count = packed_count(&short.words());
-                #[expect(unsafe_code, reason = "the text was checked when it came in")]
-                // SAFETY: at most 23 of the 24 bytes count, and these are those of a `str`, or all below 128.
-                unsafe {
-                    std::str::from_utf8_unchecked(std::slice::from_raw_parts(std::ptr::from_ref(short).cast(), count))
-                }
+        if self.is_short() {
+            let count = packed_count(&self.packed());
+            #[expect(unsafe_code, reason = "the text was checked when it came in")]
+            // SAFETY: at most 23 of the 24 bytes count, and these are those of a `str`, or all below 128.
+            unsafe {
+                std::str::from_utf8_unchecked(std::slice::from_raw_parts(std::ptr::from_ref(self).cast(), count))
             }
-            Repr::Long(text) => text,
+        } else {
+            #[expect(unsafe_code, reason = "see the type: a long text is an address and a number")]
+            // SAFETY: this text has a part in the bytes, of which as many are a `str`.
+            unsafe {
+                let bytes = std::ptr::with_exposed_provenance(self.front[0] as usize);
+                std::str::from_utf8_unchecked(std::slice::from_raw_parts(bytes, self.front[1] as usize))
+            }
         }
     }
 
@@ -98,10 +171,12 @@ impl Text {
     /// The text that these bytes are, which `packed` has if they are few.
     #[inline(always)]
     fn checked(bytes: &[u8], packed: Option<Words>) -> Result<Self, DecodeError> {
-        match packed {
-            Some(words) if is_packed_ascii(&words) => Ok(Self(Repr::Short(Short::new(words)))),
-            _ => Self::checked_whole(bytes),
-        }
+        // No call gives the result itself: it would be put into memory, where the short text would go for its sake.
+        let text = match packed {
+            Some(words) if is_packed_ascii(&words) => Self::short(words),
+            _ => Self::checked_whole(bytes)?,
+        };
+        Ok(text)
     }
 
     // What is rarely needed stands in functions of its own: the loops into which the rest is inlined stay small.
@@ -113,15 +188,28 @@ impl Text {
 
     #[cold]
     #[inline(never)]
-    fn long(text: &str) -> Self {
-        Self(Repr::Long(Rc::from(text)))
-    }
-
-    #[cold]
-    #[inline(never)]
     fn encode_long(text: &str, out: &mut Vec<u8>) {
         encode_length(text.len(), out);
         out.extend_from_slice(text.as_bytes());
+    }
+}
+
+impl Clone for Text {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        if !self.is_short() {
+            Self::share(self.front);
+        }
+        Self { front: self.front, last: self.last, shared: PhantomData }
+    }
+}
+
+impl Drop for Text {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if !self.is_short() {
+            Self::release(self.front);
+        }
     }
 }
 
@@ -130,7 +218,7 @@ impl From<&str> for Text {
     #[inline(always)]
     fn from(text: &str) -> Self {
         match pack(text.as_bytes()) {
-            Some(words) => Self(Repr::Short(Short::new(words))),
+            Some(words) => Self::short(words),
             None => Self::long(text),
         }
     }
@@ -153,10 +241,7 @@ impl Data for Text {
 
     #[inline(always)]
     fn encode(&self, out: &mut Vec<u8>) {
-        match &self.0 {
-            Repr::Short(short) => append_packed(out, &short.words()),
-            Repr::Long(text) => Self::encode_long(text, out),
-        }
+        if self.is_short() { append_packed(out, &self.packed()) } else { Self::encode_long(self, out) }
     }
 
     #[inline(always)]
@@ -209,11 +294,8 @@ impl Borrow<str> for Text {
 
 impl PartialEq for Text {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Repr::Short(own), Repr::Short(others)) => own == others,
-            (Repr::Long(own), Repr::Long(others)) => own == others,
-            _ => false,
-        }
+        // A long text differs from each short one in the number of its bytes.
+        if self.is_short() && other.is_short() { self.packed() == other.packed() } else { **self == **other }
     }
 }
 

@@ -25,7 +25,7 @@ fn type_of(value: &Value) -> &'static str {
 }
 
 /// What a recording has and an answer has not.
-fn compare(path: &str, recorded: &Value, answer: &Value, wrong: &mut Vec<String>) {
+pub(crate) fn compare(path: &str, recorded: &Value, answer: &Value, wrong: &mut Vec<String>) {
     match (recorded, answer) {
         (Value::Object(recorded), Value::Object(answer)) => {
             for (key, value) in recorded {
@@ -43,6 +43,8 @@ fn compare(path: &str, recorded: &Value, answer: &Value, wrong: &mut Vec<String>
                 compare(&format!("{path}[0]"), recorded, answer, wrong);
             }
         }
+        // What was not there then may be there now.
+        (Value::Null, _) => (),
         (recorded, answer) if type_of(recorded) != type_of(answer) => {
             wrong.push(format!("{path} is {} and not {}", type_of(answer), type_of(recorded)));
         }

@@ -17,6 +17,15 @@ fn the_plan_has_flinks_shape() {
     let job = build(&word_count()).unwrap();
     let (source, count) = (job.vertices[0].id.to_string(), job.vertices[1].id.to_string());
     let plan = job.plan(JobId::from_bytes([0xab; 16]), "WordCount");
+    let chain = |operators: [(&str, &str, usize); 2]| {
+        let operator = |(uid, kind, segment)| match kind {
+            "wasm" => {
+                json!({ "uid": format!("{uid}-uid"), "name": uid, "kind": kind, "component": "main", "segment": segment })
+            }
+            _ => json!({ "uid": format!("{uid}-uid"), "name": uid, "kind": kind, "segment": segment }),
+        };
+        json!({ "operators": operators.map(operator), "max_parallelism": 128, "slot_sharing_group": "default" })
+    };
     assert_eq!(
         serde_json::to_value(plan).unwrap(),
         json!({
@@ -30,10 +39,12 @@ fn the_plan_has_flinks_shape() {
                     "inputs": [
                         { "id": source, "num": 0, "exchange": "pipelined_bounded", "ship_strategy": "HASH" }
                     ],
+                    "millrace": chain([("count", "wasm", 0), ("out", "native", 1)]),
                 },
                 {
                     "id": source, "operator": "", "parallelism": 2, "operator_strategy": "",
                     "description": "Source: sentences<br/>+- split<br/>", "optimizer_properties": {},
+                    "millrace": chain([("sentences", "wasm", 0), ("split", "wasm", 0)]),
                 },
             ],
         })

@@ -33,6 +33,23 @@ fn each_group_gets_its_share_and_the_rest_goes_to_the_wider_ones() {
 }
 
 #[test]
+fn a_graph_is_resized_up_to_its_key_groups() {
+    let graph = two_groups();
+    assert_eq!(graph.vertices[0].max_parallelism, 128);
+    assert_eq!(parallelisms(&graph.resized(|_| 8)), [8, 8, 8]);
+    assert_eq!(parallelisms(&graph.resized(|at| [0, 3, 1_000][at])), [1, 3, 128]);
+    assert_eq!(parallelisms(&graph.at_parallelism(|_| 8)), [4, 2, 4]);
+    assert_eq!(within(&graph.resized(|_| 8), 16), Some(vec![8, 8, 8]));
+}
+
+#[test]
+fn what_does_not_count_keeps_its_subtasks_though_fewer_are_wanted_by_now() {
+    let (before, wanted) = (two_groups(), two_groups().resized(|_| 1));
+    let found = wanted.within_slots(8, |position| position == 2, &before);
+    assert_eq!(found.as_ref().map(parallelisms), Some(vec![4, 2, 1]));
+}
+
+#[test]
 fn only_the_parallelism_changes() {
     let graph = two_groups();
     let mut scaled = graph.within_slots(3, |_| true, &graph).unwrap();

@@ -89,7 +89,7 @@ impl JobCore {
     pub(super) fn adopted_graph(&self, parallelism: &BTreeMap<usize, u32>) -> Result<JobGraph, Refusal> {
         let runs_at = |vertex: usize| parallelism.get(&vertex).copied().unwrap_or(0);
         let graph = match &self.scaling {
-            Some(_) => self.spec.graph.at_parallelism(runs_at),
+            Some(_) => self.spec.graph.resized(runs_at),
             None => (*self.spec.graph).clone(),
         };
         match graph.vertices.iter().enumerate().find(|(at, vertex)| vertex.parallelism != runs_at(*at)) {
@@ -157,7 +157,7 @@ impl JobCore {
         }
         self.restarts.deployed(self.now);
         if let Some(scaling) = &mut self.scaling {
-            scaling.deployed(self.now);
+            scaling.adopted(&self.spec.graph, self.now);
         }
         self.coordinator.triggered_at = self.now;
         // What the tasks have behind an earlier checkpoint than the newest is in none that can be read.

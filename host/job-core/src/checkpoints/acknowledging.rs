@@ -31,9 +31,12 @@ impl JobCore {
         }
         let waits = |pending: &&mut Pending| pending.awaited.contains(&task);
         let Some(pending) = self.coordinator.pending.get_mut(&ack.checkpoint).filter(waits) else {
-            // The checkpoint was given up meanwhile: its files are of no use to it.
-            if self.coordinator.ids.was_used(ack.checkpoint) && !self.coordinator.pending.contains_key(&ack.checkpoint)
-            {
+            // The checkpoint was given up meanwhile: its files are of no use to it. One that is complete has them, and a
+            // savepoint among these has a folder of its own, which is not the job's to tidy up.
+            let coordinator = &self.coordinator;
+            let is_retained = coordinator.retained.iter().any(|kept| kept.id() == ack.checkpoint);
+            let is_known = is_retained || coordinator.pending.contains_key(&ack.checkpoint);
+            if coordinator.ids.was_used(ack.checkpoint) && !is_known {
                 self.coordinator.garbage.note(files_of(&ack.snapshot), ack.checkpoint);
             }
             return self.drop_message(DropReason::UnknownCheckpoint);

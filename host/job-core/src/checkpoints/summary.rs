@@ -18,7 +18,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    pub(crate) fn add(&mut self, value: u64) {
+    /// Adds a value.
+    pub fn add(&mut self, value: u64) {
         self.min = if self.count == 0 { value } else { self.min.min(value) };
         self.max = self.max.max(value);
         self.count += 1;

@@ -73,6 +73,7 @@ pub fn spec(graph: JobGraph) -> JobSpec {
         tenant: TenantId::default_tenant(),
         name: "test job".to_owned(),
         graph: Arc::new(graph),
+        requirements: None,
         components: BTreeMap::from([("main".to_owned(), component(1)), ("other".to_owned(), component(2))]),
         graph_digest: Digest::from_bytes([3; 32]),
         args: vec!["--input".to_owned()],

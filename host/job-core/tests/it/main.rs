@@ -14,6 +14,7 @@ mod five_operators;
 mod graphs;
 mod harness;
 mod properties;
+mod rescaling;
 mod restarting;
 mod restoring;
 mod running;

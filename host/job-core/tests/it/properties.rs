@@ -2,7 +2,8 @@
 
 use millrace_graph::{JobGraph, Partitioning};
 use millrace_job_core::{
-    AdaptiveOptions, CheckpointOptions, Decimal, EnumerationId, ExponentialDelay, Input, RestartStrategy, WriteId,
+    AdaptiveOptions, CheckpointOptions, Decimal, EnumerationId, ExponentialDelay, Input, ParallelismBounds,
+    RestartStrategy, WriteId,
 };
 use millrace_protocol::{SplitId, SplitRequest, TaskFigures, TaskReport};
 use millrace_types::{AttemptId, ExecutionState, Failure, FailureKind, JobStatus, NodeId, Timestamp};
@@ -34,6 +35,8 @@ enum Event {
     /// All tasks that are being cancelled confirm it.
     Confirm,
     Cancel,
+    /// The user wants so many subtasks of each vertex, the least and the most.
+    Require(u32, u32),
     Written,
     WriteFailed,
     Wait(u64),
@@ -61,6 +64,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => task.prop_map(Event::DeployFailed),
         8 => Just(Event::Confirm),
         1 => Just(Event::Cancel),
+        2 => (1..3u32, 1..3u32).prop_map(|(one, other)| Event::Require(one.min(other), one.max(other))),
         8 => Just(Event::Written),
         1 => Just(Event::WriteFailed),
         6 => prop_oneof![4 => 0..3_000u64, 1 => 0..200_000u64].prop_map(Event::Wait),
@@ -180,6 +184,10 @@ fn input(world: &World, event: &Event) -> Input {
         }
         Event::DeployFailed(task) => Input::DeployFailed { attempt: attempt(*task, 0), failure: failure("refused") },
         Event::Cancel => Input::CancelRequested,
+        Event::Require(lower, upper) => {
+            let bounds = ParallelismBounds { lower: *lower, upper: *upper };
+            Input::RequirementsChanged { bounds: vec![bounds; world.core.view().graph.vertices.len()] }
+        }
         Event::Written => Input::MetadataWritten { write: WriteId(world.last_write.unwrap_or(9)) },
         Event::WriteFailed => {
             Input::MetadataWriteFailed { write: WriteId(world.last_write.unwrap_or(9)), reason: "full".into() }

@@ -36,6 +36,7 @@ impl MetadataState {
             highest_attempt: 0,
             attempts: Vec::new(),
             takeovers: Vec::new(),
+            requirements: Vec::new(),
             status: JobStatus::Initializing,
             status_times: BTreeMap::from([(JobStatus::Initializing, job.submitted_at)]),
             failure: None,
@@ -101,6 +102,21 @@ impl MetadataState {
         }
         job.highest_attempt = attempts.iter().copied().max().unwrap_or(0).max(job.highest_attempt);
         job.attempts = attempts;
+        Ok(Applied::done())
+    }
+
+    pub(super) fn record_requirements(
+        &mut self,
+        tenant: &TenantId,
+        id: JobId,
+        requirements: Vec<(u32, u32)>,
+    ) -> Result<Applied, Rejection> {
+        check_at_most("the number of the job's vertices", requirements.len(), VERTICES_PER_JOB_MAX)?;
+        let job = self.unfinished_job(tenant, id)?;
+        if job.requirements == requirements {
+            return Ok(Applied::nothing());
+        }
+        job.requirements = requirements;
         Ok(Applied::done())
     }
 

@@ -188,7 +188,16 @@ fn attempt_numbers_only_grow_and_outlive_the_leader() {
     let takeovers = &state.job(&tenant, job_id(1)).unwrap().takeovers;
     assert_eq!((takeovers.len(), takeovers[0].at), (TAKEOVERS_MAX, Timestamp(4)));
     assert!(takeovers[0].reason.len() <= TAKEOVER_REASON_BYTES_MAX);
+    let wanted = |count| Command::RecordRequirements {
+        tenant: tenant.clone(),
+        job: job_id(1),
+        requirements: vec![(1, 4); count],
+    };
+    assert!(done(&mut state, wanted(2)).changed && !done(&mut state, wanted(2)).changed);
+    assert_eq!(state.job(&tenant, job_id(1)).unwrap().requirements, [(1, 4), (1, 4)]);
+    assert!(matches!(state.apply(wanted(VERTICES_PER_JOB_MAX + 1)), Err(Rejection::OutOfRange { .. })));
     set_status(&mut state, &tenant, 1, JobStatus::Failed, 9);
+    assert!(matches!(state.apply(wanted(1)), Err(Rejection::JobEnded { .. })));
     assert!(matches!(state.apply(record(4)), Err(Rejection::JobEnded { .. })));
     assert_eq!(highest(&state), 3);
 }

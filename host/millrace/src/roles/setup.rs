@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Error, Result, bail};
 use millrace_connectors::{FileRoots, HttpOrigins, Reach};
-use millrace_jobmanager::{JobManagerOptions, inline_bytes, state_backend};
+use millrace_jobmanager::{FlameOptions, JobManagerOptions, TraceOptions, inline_bytes, state_backend};
 use millrace_metadata_core::JobRetention;
 use millrace_rest::RestOptions;
 use millrace_sandbox::{CompilerCommand, Sandbox, SandboxOptions};
@@ -17,7 +17,7 @@ use millrace_taskmanager::TaskManagerOptions;
 use millrace_types::{CrashAt, CrashPoint, CrashPoints, SandboxLimits, TaskManagerId};
 
 use crate::config::{self, Configuration};
-use crate::roles::native;
+use crate::roles::{PROCESS_LOG, native};
 
 /// Reads `HOST:PORT` of a flag into two options.
 pub(crate) fn set_address(
@@ -102,6 +102,8 @@ pub(crate) fn rest_options(configuration: &Configuration) -> Result<RestOptions>
         listen: address(configuration, config::REST_ADDRESS, config::REST_PORT),
         upload_bytes_max: configuration.bytes(config::BUNDLE_MAX)?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        configuration: configuration.all_shown(),
+        process_log: PROCESS_LOG.clone(),
         submissions: true,
     })
 }
@@ -186,6 +188,28 @@ fn s3_roots(configuration: &Configuration, roots: &FileRoots) -> Result<S3Roots>
     Ok(if roots.is_unrestricted() { S3Roots::Unrestricted } else { S3Roots::Only(named?) })
 }
 
+/// How flame graphs are made.
+fn flame_graphs(configuration: &Configuration) -> Result<FlameOptions> {
+    Ok(FlameOptions {
+        enabled: configuration.flag(config::FLAME_ENABLED)?.unwrap_or_default(),
+        samples: configuration.count(config::FLAME_SAMPLES)?,
+        delay_ms: configuration.duration_ms(config::FLAME_DELAY)?,
+        refresh_ms: configuration.duration_ms(config::FLAME_REFRESH)?,
+        cleanup_ms: configuration.duration_ms(config::FLAME_CLEANUP)?,
+        depth_max: configuration.count(config::FLAME_DEPTH)?,
+    })
+}
+
+/// Where traces are sent.
+fn traces(configuration: &Configuration) -> Result<TraceOptions> {
+    let endpoint = Some(configuration.text(config::TRACES_ENDPOINT).to_owned()).filter(|text| !text.is_empty());
+    if endpoint.as_ref().is_some_and(|text| !text.starts_with("http://") && !text.starts_with("https://")) {
+        bail!("{} has to begin with http:// or https://", config::TRACES_ENDPOINT);
+    }
+    let timeout_ms = configuration.duration_ms(config::TRACES_TIMEOUT)?;
+    Ok(TraceOptions { endpoint, timeout_ms, service_name: configuration.text(config::TRACES_SERVICE).to_owned() })
+}
+
 /// The options of a JobManager whose data are below a folder.
 pub(crate) fn job_manager_options(
     configuration: &Configuration,
@@ -209,6 +233,8 @@ pub(crate) fn job_manager_options(
         inline_bytes_max: inline_bytes(configuration.text(config::INLINE_MAX)).map_err(Error::msg)?,
         state_backend: state_backend(configuration.text(config::STATE_BACKEND)).map_err(Error::msg)?,
         local_backup: configuration.flag(config::LOCAL_BACKUP)?,
+        flame_graphs: flame_graphs(configuration)?,
+        traces: traces(configuration)?,
         from_local: configuration.flag(config::FROM_LOCAL)?.unwrap_or_default(),
         s3_roots: s3_roots(configuration, &reach.files)?,
         file_roots: reach.files,
@@ -279,6 +305,7 @@ pub(crate) fn task_manager_options(
     let storage = storage(configuration, data_dir.clone())?;
     let mut options = TaskManagerOptions::new(id, slots, data_dir);
     options.local_state = Some(local_state);
+    options.process_log = PROCESS_LOG.clone();
     options.storage = storage;
     options.cores = cores();
     options.file_roots = reach.files;

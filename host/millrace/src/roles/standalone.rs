@@ -2,13 +2,14 @@
 
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use millrace_connectors::FileRoots;
 use millrace_jobmanager::{GatewayError, TaskManagerGateway};
-use millrace_protocol::{LogRequest, ToTaskManager};
+use millrace_protocol::{Answer, LogRequest, LogWanted, Question, ToTaskManager};
 use millrace_storage::BlobStore;
 use millrace_taskmanager::{ComponentSource, TaskManager, TaskManagerHandle, TaskManagerOptions};
 use millrace_types::{BlobKey, BlobKind, Digest, Failure, FailureKind, TaskManagerId, TenantId};
@@ -79,6 +80,15 @@ impl TaskManagerGateway for LocalGateway {
 
     async fn task_log(&self, wanted: &LogRequest) -> Result<String, GatewayError> {
         self.0.task_log(wanted.clone()).await.map_err(|error| self.unreachable(&error))
+    }
+
+    async fn process_log(&self, bytes_max: u64) -> Result<String, GatewayError> {
+        self.0.log(LogWanted::Process { bytes_max }).await.map_err(|error| self.unreachable(&error))
+    }
+
+    async fn ask(&self, question: &Question, timeout: Duration) -> Result<Answer, GatewayError> {
+        let answer = tokio::time::timeout(timeout, self.0.ask(question.clone())).await;
+        answer.map_err(|_| self.unreachable(&"it did not answer in time"))
     }
 
     fn refuse(&self, reason: &str) {

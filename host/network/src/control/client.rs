@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
+use millrace_protocol::{Answer, LogWanted, Question, ToJobManager, ToTaskManager};
 use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -43,12 +43,19 @@ pub enum ControlEvent {
     Message(Box<ToTaskManager>),
     /// Where the leader's group takes TaskManagers, `HOST:PORT`.
     JobManagers(Vec<String>),
-    /// It wants the logs of a job's tasks: answer with [`ControlClient::answer_log`].
+    /// It wants a log: answer with [`ControlClient::answer_log`].
     FetchLog {
         /// Names the answer.
         request: u64,
-        /// Which lines.
-        log: LogRequest,
+        /// Which one.
+        log: LogWanted,
+    },
+    /// It wants to know something: answer with [`LogAnswers::answer_question`].
+    Ask {
+        /// Names the answer.
+        request: u64,
+        /// What.
+        question: Box<Question>,
     },
 }
 
@@ -138,6 +145,9 @@ impl ControlClient {
                 Some(FromJobManager::FetchLog { request, log }) => {
                     return Ok(ControlEvent::FetchLog { request, log });
                 }
+                Some(FromJobManager::Ask { request, question }) => {
+                    return Ok(ControlEvent::Ask { request, question });
+                }
                 Some(FromJobManager::Alive | FromJobManager::Welcome { .. }) => {}
                 Some(FromJobManager::Refused { reason }) => return Err(ControlError::Refused { reason }),
                 Some(FromJobManager::NotLeader { leader }) => {
@@ -159,6 +169,12 @@ impl ControlClient {
 pub struct LogAnswers(mpsc::Sender<FromTaskManager>);
 
 impl LogAnswers {
+    /// Answers [`ControlEvent::Ask`].
+    pub async fn answer_question(&self, request: u64, answer: Answer) {
+        // A connection that has ended needs no answer.
+        let _ = self.0.send(FromTaskManager::Answered { request, answer: Box::new(answer) }).await;
+    }
+
     /// Answers a request. The text is cut at its front to what a message may hold.
     pub async fn answer(&self, request: u64, text: Result<String, String>) {
         let text = text.map(|mut text| {

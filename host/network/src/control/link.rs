@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millrace_protocol::{LogRequest, ToTaskManager};
+use millrace_protocol::{Answer, LogRequest, LogWanted, Question, ToTaskManager};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::control::error::LinkClosed;
 use crate::control::messages::FromJobManager;
+use crate::control::questions::Questions;
 
 /// Messages to one TaskManager that it has not taken.
 pub(crate) const OUTGOING_MAX: usize = 1024;
@@ -30,12 +31,13 @@ pub struct TaskManagerLink {
     closing: Arc<watch::Sender<Option<String>>>,
     logs: Arc<Mutex<LogWaiters>>,
     log_requests: Arc<AtomicU64>,
+    questions: Questions,
 }
 
 impl TaskManagerLink {
     pub(crate) fn new(outgoing: mpsc::Sender<FromJobManager>) -> Self {
         let closing = Arc::new(watch::Sender::new(None));
-        Self { outgoing, closing, logs: Arc::default(), log_requests: Arc::default() }
+        Self { outgoing, closing, logs: Arc::default(), log_requests: Arc::default(), questions: Questions::default() }
     }
 
     /// Delivers a message, in order. Waits while the TaskManager takes none.
@@ -51,6 +53,18 @@ impl TaskManagerLink {
     /// # Errors
     /// A text that says why there are none.
     pub async fn task_log(&self, log: &LogRequest) -> Result<String, String> {
+        self.fetch_log(LogWanted::Tasks(log.clone())).await
+    }
+
+    /// The newest lines of its process's log, of about so many bytes.
+    ///
+    /// # Errors
+    /// A text that says why there are none.
+    pub async fn process_log(&self, bytes_max: u64) -> Result<String, String> {
+        self.fetch_log(LogWanted::Process { bytes_max }).await
+    }
+
+    async fn fetch_log(&self, log: LogWanted) -> Result<String, String> {
         let request = self.log_requests.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         {
@@ -61,12 +75,29 @@ impl TaskManagerLink {
             }
             waiters.insert(request, answer);
         }
-        let asked = FromJobManager::FetchLog { request, log: log.clone() };
+        let asked = FromJobManager::FetchLog { request, log };
         self.push(asked).await.map_err(|error| error.to_string())?;
         match tokio::time::timeout(LOG_TIMEOUT, answered).await {
             Ok(Ok(text)) => text,
             Ok(Err(_)) => Err(LinkClosed.to_string()),
             Err(_) => Err(format!("it did not send its logs within {} s", LOG_TIMEOUT.as_secs())),
+        }
+    }
+
+    /// Asks something that no decision rests on, and waits so long for the answer.
+    ///
+    /// # Errors
+    /// A text that says why there is no answer.
+    pub async fn ask(&self, question: &Question, wait: Duration) -> Result<Answer, String> {
+        let (request, answered) = self.questions.add()?;
+        let asked = FromJobManager::Ask { request, question: Box::new(question.clone()) };
+        let answer = async {
+            self.push(asked).await?;
+            answered.await.map_err(|_| LinkClosed)
+        };
+        match tokio::time::timeout(wait, answer).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("it did not answer within {} ms", wait.as_millis())),
         }
     }
 
@@ -104,10 +135,16 @@ impl TaskManagerLink {
         self.waiters().remove(&request).is_some_and(|waiter| waiter.send(text).is_ok())
     }
 
+    /// An answer to [`Self::ask`]; whether somebody waits for it.
+    pub(crate) fn answered(&self, request: u64, answer: Answer) -> bool {
+        self.questions.answered(request, answer)
+    }
+
     /// Nobody will answer any more.
     pub(crate) fn abandon(&self) {
         self.close("its connection has ended");
         self.waiters().clear();
+        self.questions.clear();
     }
 
     fn waiters(&self) -> MutexGuard<'_, LogWaiters> {

@@ -1,12 +1,12 @@
 //! What travels on the control RPC, around the messages of [`millrace_protocol`].
 
 use bytes::Bytes;
-use millrace_protocol::{LogRequest, ToJobManager, ToTaskManager};
+use millrace_protocol::{Answer, LogWanted, Question, ToJobManager, ToTaskManager};
 use millrace_types::{Digest, LeaderEpoch, TaskManagerId, TenantId};
 use serde::{Deserialize, Serialize};
 
 /// The version of the messages. Both sides must have the same one: a cluster runs one version of Millrace.
-pub const CONTROL_VERSION: u32 = 3;
+pub const CONTROL_VERSION: u32 = 4;
 
 /// The path of the stream of messages.
 pub(crate) const CONNECT_PATH: &str = "/millrace.Control/Connect";
@@ -39,6 +39,13 @@ pub(crate) enum FromTaskManager {
         /// The lines, or why there are none.
         text: Result<String, String>,
     },
+    /// The answer to [`FromJobManager::Ask`].
+    Answered {
+        /// Which one.
+        request: u64,
+        /// The answer.
+        answer: Box<Answer>,
+    },
 }
 
 /// From the JobManager.
@@ -60,17 +67,24 @@ pub(crate) enum FromJobManager {
     Alive,
     /// Where the leader's group takes TaskManagers, `HOST:PORT`: one of them leads next.
     JobManagers(Vec<String>),
-    /// The JobManager wants the logs of a job's tasks.
+    /// The JobManager wants a log.
     FetchLog {
         /// Names the answer.
         request: u64,
         /// Which lines.
-        log: LogRequest,
+        log: LogWanted,
     },
     /// The JobManager is not the leader, or no longer; the connection ends behind this.
     NotLeader {
         /// Where the leader takes TaskManagers, `HOST:PORT`, if that is known.
         leader: Option<String>,
+    },
+    /// The JobManager wants to know something that no decision rests on.
+    Ask {
+        /// Names the answer.
+        request: u64,
+        /// What.
+        question: Box<Question>,
     },
 }
 

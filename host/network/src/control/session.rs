@@ -180,6 +180,12 @@ async fn handle(
             }
             Ok(())
         }
+        FromTaskManager::Answered { request, answer } => {
+            if !link.answered(request, *answer) {
+                shared.refuse("unasked-answer");
+            }
+            Ok(())
+        }
         FromTaskManager::Message(message) => match sender(&message) {
             Some(sender) if sender != id => {
                 shared.refuse("foreign-id");

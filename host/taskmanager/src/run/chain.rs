@@ -10,12 +10,13 @@ mod answers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millrace_protocol::SplitId;
+use millrace_protocol::{SnapshotFigures, SplitId, TaskCounter, TaskGauge};
 use millrace_task_core::{ChainProgress, Clock, Command, Input};
 use millrace_types::{Barrier, CheckpointId, CrashPoints, EventTime, Failure, FailureKind, MIN_EVENT_TIME, NodeId};
 use millrace_wire::BatchView;
 use tokio::time::Instant;
 
+use crate::metrics::TaskMetrics;
 use crate::run::generators::Generators;
 use crate::run::segment::Segment;
 use crate::run::shared::{TaskError, wall_clock};
@@ -35,12 +36,29 @@ pub(crate) struct Chain {
     /// There are operators that wait for answers from elsewhere.
     is_asynchronous: bool,
     ended: bool,
+    metrics: Arc<TaskMetrics>,
+    /// A watermark may have passed since they were told.
+    watermarks_stirred: bool,
 }
 
 impl Chain {
     /// A chain without segments, which are added as they open.
-    pub(crate) fn new(places: BTreeMap<NodeId, usize>, progress: ChainProgress, generators: Generators) -> Self {
-        Self { segments: Vec::new(), places, progress, generators, is_asynchronous: false, ended: false }
+    pub(crate) fn new(
+        places: BTreeMap<NodeId, usize>,
+        progress: ChainProgress,
+        generators: Generators,
+        metrics: Arc<TaskMetrics>,
+    ) -> Self {
+        Self {
+            segments: Vec::new(),
+            places,
+            progress,
+            generators,
+            is_asynchronous: false,
+            ended: false,
+            metrics,
+            watermarks_stirred: false,
+        }
     }
 
     /// Adds the next segment, in topological order.
@@ -80,6 +98,7 @@ impl Chain {
 
     /// Input for an operator.
     pub(crate) async fn process(&mut self, node: NodeId, port: u32, batch: &BatchView) -> Result<(), TaskError> {
+        self.metrics.operator_in(node, batch.len(), batch.byte_len());
         self.segment(node)?.process(node, port, batch).await?;
         self.settle().await?;
         self.note_watermarks(false)?;
@@ -152,6 +171,7 @@ impl Chain {
         // What ends here must not overtake what was emitted in front of it.
         self.note_watermarks(true)?;
         self.progress.apply(input).map_err(Failure::from)?;
+        self.watermarks_stirred = true;
         self.advance().await
     }
 
@@ -165,6 +185,7 @@ impl Chain {
                     None => None,
                 };
                 if let Some((target, batch)) = chained {
+                    self.metrics.operator_in(target.node, batch.len(), batch.byte_len());
                     self.segments[target.segment].process(target.node, target.port, &batch).await?;
                     continue 'next;
                 }
@@ -184,6 +205,7 @@ impl Chain {
                 }
             }
             for (node, watermark) in outlet.take_watermarks(all) {
+                self.watermarks_stirred = true;
                 for input in self.generators.emitted(node, watermark) {
                     self.progress.apply(input).map_err(Failure::from)?;
                 }
@@ -220,6 +242,10 @@ impl Chain {
             self.settle().await?;
             self.note_watermarks(false)?;
         }
+        if std::mem::take(&mut self.watermarks_stirred) {
+            let progress = &self.progress;
+            self.metrics.watermarks(|node| (progress.input_watermark(node), progress.output_watermark(node)));
+        }
         Ok(())
     }
 
@@ -240,6 +266,8 @@ impl Chain {
         if due.is_empty() {
             return Ok(false);
         }
+        self.metrics.add(TaskCounter::FiredTimers, due.len() as u64);
+        let guest = self.segment(node)?.guest()?;
         guest.timers(node, clock, &due).await?;
         self.settle().await?;
         Ok(true)
@@ -291,6 +319,12 @@ impl Chain {
             }
         }
         Ok(records)
+    }
+
+    /// How long the task took to begin a checkpoint.
+    pub(crate) fn note_checkpoint(&self, figures: &SnapshotFigures) {
+        self.metrics.set(TaskGauge::AlignmentNs, figures.alignment_ms.saturating_mul(1_000_000));
+        self.metrics.set(TaskGauge::StartDelayNs, figures.start_delay_ms.saturating_mul(1_000_000));
     }
 
     /// Whether the task takes input from other tasks from here on. While it does not, nobody is idle for having had none.

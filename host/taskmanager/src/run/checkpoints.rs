@@ -145,6 +145,7 @@ impl TaskCheckpoints {
             unaligned: extras.unaligned,
             ..SnapshotFigures::default()
         };
+        chain.note_checkpoint(&figures);
         let (barrier, taken_at) = ((**barrier).clone(), Instant::now());
         let finished = chain.has_ended();
         Ok(Snapshot { barrier, operators, finished, overtaken: Vec::new(), refused: None, figures, taken_at })

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use bytes::Bytes;
-use millrace_protocol::{ComponentRef, SplitId, TaskCode};
+use millrace_protocol::{ComponentRef, OperatorCounter, SplitId, TaskCode, TaskGauge};
 use millrace_sandbox::{
     Clock, CompiledComponent, GuestError, OpenSpec, OperatorHost, OperatorInstance, Polled, Sandbox,
 };
@@ -13,6 +13,8 @@ use millrace_wire::{BatchBuilder, BatchFlags, BatchView};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 use crate::run::host::SegmentHost;
 use crate::run::shared::{TaskError, TaskShared};
@@ -34,6 +36,8 @@ pub(crate) struct GuestSegment {
     plan: GuestPlan,
     /// None only while one instance is replaced by another.
     instance: Option<OperatorInstance>,
+    /// What the instance's calls had run when it was counted last.
+    cpu_counted: Duration,
     shared: Arc<TaskShared>,
 }
 
@@ -43,16 +47,21 @@ fn lost() -> TaskError {
 
 impl GuestSegment {
     pub(crate) async fn open(plan: GuestPlan, host: SegmentHost, shared: Arc<TaskShared>) -> Result<Self, TaskError> {
-        let mut segment = Self { plan, instance: None, shared };
+        let mut segment = Self { plan, instance: None, cpu_counted: Duration::ZERO, shared };
         segment.instantiate(Box::new(host)).await?;
         Ok(segment)
     }
 
     async fn instantiate(&mut self, host: Box<dyn OperatorHost>) -> Result<(), TaskError> {
+        let began = Instant::now();
         let opening = self.plan.sandbox.open(&self.plan.component, self.plan.spec.clone(), host);
         let instance = Box::pin(opening).await.map_err(|error| self.failed(error))?;
         let states = instance.states().to_vec();
         self.instance = Some(instance);
+        self.cpu_counted = Duration::ZERO;
+        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.shared.metrics.raise(TaskGauge::InstantiateMs, ms);
+        self.count(None);
         self.host()?.bind_states(&states).map_err(|error| TaskError::Failed(error.into()))
     }
 
@@ -70,8 +79,25 @@ impl GuestSegment {
         self.shared.guest_failed(error.into())
     }
 
+    /// Keeps account of a call for a node, or for all of them: then the first one has it.
+    fn count(&mut self, node: Option<NodeId>) {
+        let first = self.plan.spec.operators.iter().map(|operator| operator.node).min();
+        let (Some(instance), Some(first)) = (&self.instance, first) else { return };
+        let cpu = instance.cpu_time();
+        let more = u64::try_from(cpu.saturating_sub(self.cpu_counted).as_nanos()).unwrap_or(u64::MAX);
+        self.cpu_counted = cpu;
+        if let Some(operator) = self.shared.metrics.operator(node.unwrap_or(first)) {
+            operator.add(OperatorCounter::CpuNs, more);
+            operator.add(OperatorCounter::Calls, 1);
+        }
+        if let Some(operator) = self.shared.metrics.operator(first) {
+            operator.memory(instance.memory_bytes());
+        }
+    }
+
     /// The end of every call: its error, or perhaps another instance.
-    async fn ended<T>(&mut self, result: Result<T, GuestError>) -> Result<T, TaskError> {
+    async fn ended<T>(&mut self, node: NodeId, result: Result<T, GuestError>) -> Result<T, TaskError> {
+        self.count(Some(node));
         let value = result.map_err(|error| self.failed(error))?;
         if self.plan.discard.as_mut().is_some_and(|rng| rng.random_ratio(1, DISCARD_ONE_IN)) {
             Box::pin(self.replace_instance()).await?;
@@ -82,12 +108,14 @@ impl GuestSegment {
     /// Has the operators emit what should not wait for a flush.
     pub(crate) async fn pre_barrier(&mut self) -> Result<(), TaskError> {
         let result = self.instance()?.pre_barrier().await;
+        self.count(None);
         result.map_err(|error| self.failed(error))
     }
 
     /// Has the operators hand over all state that has changed.
     pub(crate) async fn flush(&mut self) -> Result<(), TaskError> {
         let result = self.instance()?.flush().await;
+        self.count(None);
         result.map_err(|error| self.failed(error))
     }
 
@@ -103,7 +131,7 @@ impl GuestSegment {
     pub(crate) async fn turn(&mut self, node: NodeId, split: SplitId, watermark: EventTime) -> Result<(), TaskError> {
         self.host()?.outlet.turn(node, split, watermark);
         let result = self.instance()?.turn(node, split.0, watermark).await;
-        self.ended(result).await
+        self.ended(node, result).await
     }
 
     /// Has another instance take the place of this one, which has flushed, and run other code.
@@ -146,7 +174,7 @@ impl GuestSegment {
 
     pub(crate) async fn process(&mut self, node: NodeId, port: u32, batch: &BatchView) -> Result<(), TaskError> {
         let result = self.instance()?.process(node, port, batch.as_bytes()).await;
-        self.ended(result).await
+        self.ended(node, result).await
     }
 
     pub(crate) async fn poll(
@@ -157,7 +185,7 @@ impl GuestSegment {
         max_bytes: u32,
     ) -> Result<Polled, TaskError> {
         let result = self.instance()?.poll(node, split, offset, max_bytes).await;
-        self.ended(result).await
+        self.ended(node, result).await
     }
 
     pub(crate) async fn watermark(&mut self, node: NodeId, timestamp: i64) -> Result<(), TaskError> {
@@ -166,7 +194,7 @@ impl GuestSegment {
         if let Some(operator) = self.plan.spec.operators.iter_mut().find(|operator| operator.node == node) {
             operator.watermark = timestamp;
         }
-        self.ended(result).await
+        self.ended(node, result).await
     }
 
     pub(crate) async fn timers(&mut self, node: NodeId, clock: TimerClock, due: &[Timer]) -> Result<(), TaskError> {
@@ -180,12 +208,12 @@ impl GuestSegment {
         };
         let batch = batch.finish();
         let result = self.instance()?.timers(node, clock, &batch).await;
-        self.ended(result).await
+        self.ended(node, result).await
     }
 
     pub(crate) async fn finish(&mut self, node: NodeId) -> Result<(), TaskError> {
         let result = self.instance()?.finish(node).await;
-        self.ended(result).await?;
+        self.ended(node, result).await?;
         self.host()?.timers.close(node);
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use millrace_protocol::DeclaredStates;
+use millrace_protocol::{DeclaredStates, OperatorCounter};
 use millrace_sandbox::{Clock, HostError, LogLevel, LogSource, OperatorHost};
 use millrace_state::{
     KeyedBackend, SealedOperator, SegmentStates, StateDescriptor, StateError, StateTimer, TimerUpdate,
@@ -20,6 +20,7 @@ use crate::log::Level;
 use crate::run::outlet::Outlet;
 use crate::run::shared::{TaskError, TaskShared, wall_clock};
 use crate::run::snapshot::OperatorParts;
+use crate::sampler::GuestSample;
 
 /// The host of one segment.
 pub(crate) struct SegmentHost {
@@ -129,6 +130,14 @@ impl SegmentHost {
         refusal
     }
 
+    /// Counts what is of all operators of the instance, with the first one.
+    fn count(&self, counter: OperatorCounter, more: usize) {
+        let first = self.operators.keys().next().and_then(|node| self.shared.metrics.operator(*node));
+        if let Some(operator) = first {
+            operator.add(counter, more as u64);
+        }
+    }
+
     fn refuse(&self, node: Option<NodeId>, failure: impl Into<Failure>) -> HostError {
         self.fail(node, TaskError::Failed(failure.into()))
     }
@@ -168,6 +177,7 @@ impl OperatorHost for SegmentHost {
 
     fn get(&mut self, state: u32, keys: &[u8]) -> Result<Vec<u8>, HostError> {
         let keys = self.parse(None, "get", Bytes::copy_from_slice(keys))?;
+        self.count(OperatorCounter::StateReads, keys.len());
         let answer = self.states.resolve(state).and_then(|state| self.backend.get(state, &keys));
         answer.map(Vec::from).map_err(|error| self.refuse(None, error))
     }
@@ -178,6 +188,7 @@ impl OperatorHost for SegmentHost {
     }
 
     fn put(&mut self, state: u32, changes: &[u8]) -> Result<(), HostError> {
+        self.count(OperatorCounter::FlushBytes, changes.len());
         let changes = self.parse(None, "put", Bytes::copy_from_slice(changes))?;
         let result = self.states.resolve(state).and_then(|state| self.backend.put(state, &changes));
         result.map_err(|error| self.refuse(None, error))
@@ -201,6 +212,15 @@ impl OperatorHost for SegmentHost {
             }
         }
         Ok(())
+    }
+
+    fn wants_sample(&self) -> bool {
+        self.shared.metrics.sampler.is_wanted()
+    }
+
+    fn sampled(&mut self, call: &'static str, node: Option<NodeId>, mut functions: Vec<String>) {
+        functions.insert(0, format!("`{call}`"));
+        self.shared.metrics.sampler.take(GuestSample { node, frames: functions });
     }
 
     fn now_ms(&mut self) -> i64 {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use millrace_graph::StreamNode;
 use millrace_network::{Gate, InFlight, Item, Received};
-use millrace_protocol::{InputGate, Rerouting};
+use millrace_protocol::{InputGate, Rerouting, TaskGauge};
 use millrace_task_core::{AlignerCommand, BarrierAligner, GateProgress, Input, WatermarkValve};
-use millrace_types::{Barrier, Failure, FailureKind, NodeId, Timestamp};
+use millrace_types::{Barrier, Failure, FailureKind, NodeId, TaskManagerId, Timestamp};
 use tokio::time::Instant;
 
 use crate::run::chain::Chain;
@@ -38,6 +38,8 @@ pub(crate) struct Inputs {
     entries: Vec<Entry>,
     /// To which entry each channel of the queue belongs.
     entry_of: Vec<usize>,
+    /// Whether the producer of each channel is on this TaskManager.
+    is_local: Vec<bool>,
     aligner: BarrierAligner,
     /// When the first barrier came of the checkpoint that waits for more.
     first_barrier: Option<Instant>,
@@ -48,7 +50,16 @@ pub(crate) struct Inputs {
 
 impl Inputs {
     /// `gate` has the channels of all `inputs`, one behind the other.
-    pub(crate) fn new(gate: Gate, inputs: &[InputGate], nodes: &[(NodeId, StreamNode)], subtask: u32) -> Self {
+    /// `here` is the TaskManager that this is.
+    pub(crate) fn new(
+        gate: Gate,
+        inputs: &[InputGate],
+        nodes: &[(NodeId, StreamNode)],
+        subtask: u32,
+        here: &TaskManagerId,
+    ) -> Self {
+        let channels = inputs.iter().flat_map(|input| &input.channels);
+        let is_local = channels.map(|channel| channel.task_manager == *here).collect();
         let mut entries = Vec::with_capacity(inputs.len());
         let mut entry_of = Vec::with_capacity(gate.channels().len());
         for (at, input) in inputs.iter().enumerate() {
@@ -64,7 +75,7 @@ impl Inputs {
             entry_of.extend(input.channels.iter().map(|_| at));
         }
         let aligner = BarrierAligner::new(entry_of.len());
-        Self { gate, entries, entry_of, aligner, first_barrier: None, unfinished: None, subtask }
+        Self { gate, entries, entry_of, is_local, aligner, first_barrier: None, unfinished: None, subtask }
     }
 
     /// Waits until all producers are there.
@@ -132,6 +143,9 @@ impl Inputs {
     ) -> Result<Option<Received>, TaskError> {
         let takes = chain.has_room();
         chain.takes_input(takes);
+        let (queued, queued_max) = self.gate.queued();
+        shared.metrics.set(TaskGauge::InputQueue, queued as u64);
+        shared.metrics.set(TaskGauge::InputQueueMax, queued_max as u64);
         if takes && let Some(received) = self.gate.try_recv()? {
             return Ok(Some(received));
         }
@@ -189,7 +203,8 @@ impl Inputs {
         let channel = received.channel - entry.first_channel;
         match received.item {
             Item::Batch(batch) => {
-                shared.metrics.count_in(batch.len(), batch.byte_len());
+                let is_local = self.is_local[received.channel];
+                shared.metrics.count_in(batch.len(), batch.byte_len(), is_local);
                 chain.process(entry.node, entry.port, &batch).await
             }
             Item::Watermark(watermark) => {

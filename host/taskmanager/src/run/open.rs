@@ -10,7 +10,7 @@ use millrace_connectors::{
 };
 use millrace_graph::{NativeConnector, NodeKind, Segment as SegmentPlan, StreamNode};
 use millrace_network::{ChannelSender, DataPlane, EdgeOptions, Exchange, OutputEdgeWriter};
-use millrace_protocol::{OutputChannel, OutputEdge, Rerouting, TaskDeployment, ToJobManager};
+use millrace_protocol::{OutputChannel, OutputEdge, Rerouting, TaskDeployment, TaskGauge, ToJobManager};
 use millrace_sandbox::{OpenSpec, OperatorSpec, Sandbox};
 use millrace_state::{BackendOptions, KeyedBackend, ScratchOptions, StateLimits, Storage};
 use millrace_storage::{LocalCopies, StorageAccess};
@@ -22,6 +22,7 @@ use millrace_types::{
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::components::{Components, Held};
 use crate::log::Level;
@@ -160,7 +161,12 @@ impl Opener<'_> {
                 let component = task.components.get(name).ok_or_else(|| {
                     broken(format!("the deployment names the component \"{name}\" and does not describe it"))
                 })?;
+                let began = Instant::now();
+                let was_compiled = self.environment.sandbox.compiled(&task.tenant, &component.digest).is_some();
                 let compiled = self.environment.components.get(&task.tenant, component.digest).await?;
+                let metrics = &self.shared.metrics;
+                metrics.raise(TaskGauge::CompileMs, u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+                metrics.raise(if was_compiled { TaskGauge::CacheHits } else { TaskGauge::CacheMisses }, 1);
                 self.components.insert(name.clone(), compiled);
             }
         }

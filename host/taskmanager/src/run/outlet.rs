@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millrace_network::{InFlight, OutputEdgeWriter, WriteError};
-use millrace_protocol::{Rerouting, SplitId};
+use millrace_protocol::{Rerouting, SplitId, TaskCounter, TaskGauge};
 use millrace_types::{Barrier, EventTime, Failure, FailureKind, NodeId};
 use millrace_wire::BatchView;
 use tokio::time::Instant;
@@ -78,6 +78,8 @@ pub(crate) struct Outlet {
     turns: BTreeMap<NodeId, (SplitId, EventTime)>,
     /// What the edges had sent when it was counted last, in bytes.
     bytes_counted: u64,
+    /// The same in batches.
+    buffers_counted: u64,
     shared: Arc<TaskShared>,
 }
 
@@ -95,6 +97,7 @@ impl Outlet {
             emitters: None,
             turns: BTreeMap::new(),
             bytes_counted: 0,
+            buffers_counted: 0,
             shared,
         }
     }
@@ -107,6 +110,7 @@ impl Outlet {
         if batch.is_empty() {
             return Ok(());
         }
+        self.shared.metrics.operator_out(node, batch.len(), batch.byte_len());
         for target in &route.chained {
             self.queue.push_back((*target, batch.clone()));
         }
@@ -114,13 +118,22 @@ impl Outlet {
             return Ok(());
         }
         let now = Instant::now();
+        let is_looked_at = self.shared.metrics.peeks.is_wanted();
         for edge in &route.edges {
+            if is_looked_at && let Some(reader) = self.readers.get(*edge) {
+                self.shared.metrics.peeks.copy(&reader.uid, reader.port, &batch);
+            }
             let (_, writer) = &mut self.edges[*edge];
             writer.push_batch(&batch, now).map_err(write_error)?;
             writer.flush_due(now);
         }
-        self.shared.metrics.count_out(batch.len(), 0);
+        self.shared.metrics.add(TaskCounter::RecordsOut, batch.len() as u64);
         if self.edges.iter().any(|(_, writer)| writer.is_ready()) { self.drain().await } else { Ok(()) }
+    }
+
+    /// A source has read so much.
+    pub(crate) fn count_read(&self, node: NodeId, records: usize, bytes: usize) {
+        self.shared.metrics.operator_in(node, records, bytes);
     }
 
     /// Takes note of a watermark that an operator emitted.
@@ -253,14 +266,18 @@ impl Outlet {
         let metrics = &self.shared.metrics;
         for (_, writer) in &mut self.edges {
             if !writer.try_drain()? {
+                metrics.set(TaskGauge::OutputQueue, writer.pending() as u64);
                 let before = metrics.switch(Activity::Backpressured);
                 writer.drain().await?;
                 metrics.switch(before);
             }
         }
-        let bytes = self.edges.iter().map(|(_, writer)| writer.bytes_out()).sum();
-        metrics.count_out(0, bytes - self.bytes_counted);
-        self.bytes_counted = bytes;
+        let bytes: u64 = self.edges.iter().map(|(_, writer)| writer.bytes_out()).sum();
+        let buffers: u64 = self.edges.iter().map(|(_, writer)| writer.batches_out()).sum();
+        metrics.add(TaskCounter::BytesOut, bytes - self.bytes_counted);
+        metrics.add(TaskCounter::BuffersOut, buffers - self.buffers_counted);
+        (self.bytes_counted, self.buffers_counted) = (bytes, buffers);
+        metrics.set(TaskGauge::OutputQueue, 0);
         Ok(())
     }
 }

@@ -182,7 +182,9 @@ impl NativeSource {
         let polled = self.reader.poll(&split.bytes, &split.offset, &mut rows, BATCH_BYTES as usize).await;
         let polled = polled.map_err(|error| connector_failed(&self.name, error))?;
         if !rows.is_empty() {
-            self.outlet.emit(self.node, NATIVE_PORT, rows.finish_view()).await?;
+            let rows = rows.finish_view();
+            self.outlet.count_read(self.node, rows.len(), rows.byte_len());
+            self.outlet.emit(self.node, NATIVE_PORT, rows).await?;
         }
         let status = match polled.status {
             PollStatus::More => ReadStatus::More,

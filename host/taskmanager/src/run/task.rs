@@ -141,8 +141,9 @@ impl Body {
             SourceDriver::new(*node, &task.vertex.nodes, assignments, environment.outbound.clone())
         });
         let nodes = &task.vertex.nodes;
-        let chain = Chain::new(places(task), progress, Generators::new(nodes, Instant::now()));
-        Ok(Self { chain, inputs: Inputs::new(gate, &task.inputs, nodes, task.attempt.subtask), source })
+        let chain = Chain::new(places(task), progress, Generators::new(nodes, Instant::now()), links.metrics.clone());
+        let inputs = Inputs::new(gate, &task.inputs, nodes, task.attempt.subtask, &environment.id);
+        Ok(Self { chain, inputs, source })
     }
 
     async fn live(

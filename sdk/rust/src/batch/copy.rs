@@ -152,16 +152,29 @@ const FRONTS: [Words; WORDS_BYTES_MAX + 1] = {
 #[inline(always)]
 pub(crate) fn pack_front(bytes: &[u8], count: usize) -> Option<Words> {
     let front = FRONTS.get(count)?;
-    let Some(chunk) = bytes.first_chunk::<24>() else { return pack_last(bytes, count) };
+    let last;
+    let chunk = match bytes.first_chunk() {
+        Some(chunk) => chunk,
+        None if count <= bytes.len() => {
+            last = last_chunk(bytes);
+            &last
+        }
+        None => return None,
+    };
+    // Both ways read the words from memory: a result that one of them wrote there would go there on the other way, too, and
+    // be read back at once.
     let part = |index: usize| word(chunk, 8 * index) & front[index];
     Some([part(0), part(1), part(2) | (count as u64) << 56])
 }
 
-/// Packs bytes where nothing stands behind them.
+/// The bytes where too few stand behind them to be read along.
 #[cold]
 #[inline(never)]
-fn pack_last(bytes: &[u8], count: usize) -> Option<Words> {
-    pack(bytes.get(..count)?)
+fn last_chunk(bytes: &[u8]) -> [u8; WORDS_BYTES_MAX + 1] {
+    let mut chunk = [0; WORDS_BYTES_MAX + 1];
+    let count = bytes.len().min(chunk.len());
+    chunk[..count].copy_from_slice(&bytes[..count]);
+    chunk
 }
 
 /// Appends the number of packed bytes and the bytes themselves: all of them are copied, which needs no branches, and cut.

@@ -86,7 +86,7 @@ impl BatchWriter {
     }
 
     /// Writes the row's key: the first thing in a row of a keyed batch.
-    #[inline]
+    #[inline(always)]
     pub fn key(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let length_at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);

@@ -40,9 +40,9 @@ impl PortBuffer {
         }
     }
 
-    /// Writes a row for each record of a chunk. `write` writes what is behind the timestamp.
+    /// Writes a row for each record of a chunk.
     #[inline]
-    fn rows<T>(&mut self, chunk: &Chunk<T>, mut write: impl FnMut(&T, &mut BatchWriter) -> Result<()>) -> Result<()> {
+    fn rows<T>(&mut self, chunk: &Chunk<T>, row: &impl WriteRow<T>) -> Result<()> {
         if self.writer.is_timestamped() != chunk.is_timed() {
             self.emit();
             self.writer.reset(chunk.is_timed(), self.is_keyed);
@@ -50,13 +50,13 @@ impl PortBuffer {
         if chunk.is_timed() {
             for (value, at) in chunk.values().iter().zip(chunk.times()) {
                 let start = self.writer.begin_timed_row(*at);
-                write(value, &mut self.writer).map_err(|error| self.label.error(error))?;
+                row.write(value, &mut self.writer).map_err(|error| self.label.error(error))?;
                 self.end(start)?;
             }
         } else {
             for value in chunk.values() {
                 let start = self.writer.begin_plain_row();
-                write(value, &mut self.writer).map_err(|error| self.label.error(error))?;
+                row.write(value, &mut self.writer).map_err(|error| self.label.error(error))?;
                 self.end(start)?;
             }
         }
@@ -93,13 +93,53 @@ impl PortBuffer {
     }
 }
 
-/// Writes records without keys.
-struct Plain<T, E> {
-    port: PortHandle,
-    types: PhantomData<fn(T, E)>,
+/// How records become rows. A trait and no closure: what several loops call for each record has to say that it is to be
+/// inlined into each.
+pub(crate) trait WriteRow<T>: 'static {
+    /// Writes what stands behind the timestamp.
+    fn write(&self, value: &T, writer: &mut BatchWriter) -> Result<()>;
 }
 
-impl<T, E: Encode<T>> Receiver<T> for Plain<T, E> {
+/// Writes records in a format, without keys.
+struct Formatted<E>(PhantomData<fn(E)>);
+
+impl<T, E: Encode<T> + 'static> WriteRow<T> for Formatted<E> {
+    #[inline(always)]
+    fn write(&self, value: &T, writer: &mut BatchWriter) -> Result<()> {
+        E::encode(value, writer.payload())
+    }
+}
+
+/// Writes records that are their own keys: they travel once.
+pub(crate) struct OwnKeys;
+
+impl<T: Data> WriteRow<T> for OwnKeys {
+    #[inline(always)]
+    fn write(&self, value: &T, writer: &mut BatchWriter) -> Result<()> {
+        writer.key(|out| value.encode(out));
+        Ok(())
+    }
+}
+
+/// Writes records behind the keys that a function takes from them.
+pub(crate) struct SelectKeys<F>(pub F);
+
+impl<T: Data, K: Data, F: Fn(&T) -> K + 'static> WriteRow<T> for SelectKeys<F> {
+    #[inline(always)]
+    fn write(&self, value: &T, writer: &mut BatchWriter) -> Result<()> {
+        writer.key(|out| (self.0)(value).encode(out));
+        value.encode(writer.payload());
+        Ok(())
+    }
+}
+
+/// Writes records as rows of a port.
+struct Rows<W> {
+    port: PortHandle,
+    row: Rc<W>,
+}
+
+impl<T, W: WriteRow<T>> Receiver<T> for Rows<W> {
     fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
         self.write(chunk)?;
         chunk.clear();
@@ -114,42 +154,30 @@ impl<T, E: Encode<T>> Receiver<T> for Plain<T, E> {
     }
 }
 
-impl<T, E: Encode<T>> Plain<T, E> {
-    fn write(&self, chunk: &Chunk<T>) -> Result<()> {
-        self.port.borrow_mut().rows(chunk, |value, writer| E::encode(value, writer.payload()))
+impl<W> Rows<W> {
+    #[inline(never)]
+    fn write<T>(&self, chunk: &Chunk<T>) -> Result<()>
+    where
+        W: WriteRow<T>,
+    {
+        let port = &mut *self.port.borrow_mut();
+        // What takes keys from records is the application's.
+        port.label.enter();
+        port.rows(chunk, &*self.row)
     }
+}
+
+fn port<T: 'static>(row: impl WriteRow<T>) -> PortFactory<T> {
+    let row = Rc::new(row);
+    Rc::new(move |port| Box::new(Rows { port, row: Rc::clone(&row) }))
 }
 
 /// The factory of a port of this format.
-pub(crate) fn plain_port<T: 'static, E: Encode<T>>() -> PortFactory<T> {
-    Rc::new(|port| Box::new(Plain::<T, E> { port, types: PhantomData }))
+pub(crate) fn plain_port<T: 'static, E: Encode<T> + 'static>() -> PortFactory<T> {
+    port(Formatted::<E>(PhantomData))
 }
 
-/// Writes records with their keys.
-struct Keyed<F> {
-    port: PortHandle,
-    write: Rc<F>,
-}
-
-impl<T: Data, F: Fn(&T, &mut BatchWriter)> Receiver<T> for Keyed<F> {
-    fn push(&mut self, chunk: &mut Chunk<T>) -> Result<()> {
-        self.push_shared(chunk)?;
-        chunk.clear();
-        Ok(())
-    }
-
-    fn push_shared(&mut self, chunk: &Chunk<T>) -> Result<()> {
-        let port = &mut *self.port.borrow_mut();
-        port.label.enter();
-        port.rows(chunk, |value, writer| {
-            (self.write)(value, writer);
-            Ok(())
-        })
-    }
-}
-
-/// The factory of a port whose records carry keys. `write` writes a record's key and payload.
-pub(crate) fn keyed_port<T: Data>(write: impl Fn(&T, &mut BatchWriter) + 'static) -> PortFactory<T> {
-    let write = Rc::new(write);
-    Rc::new(move |port| Box::new(Keyed { port, write: Rc::clone(&write) }))
+/// The factory of a port whose records carry keys.
+pub(crate) fn keyed_port<T: Data>(row: impl WriteRow<T>) -> PortFactory<T> {
+    port(row)
 }

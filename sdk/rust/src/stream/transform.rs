@@ -10,7 +10,6 @@ use std::rc::Rc;
 use super::Stream;
 use super::connected::ConnectedStreams;
 use super::keyed::KeyedStream;
-use crate::batch::BatchWriter;
 use crate::chunk::Chunk;
 use crate::collector::{Collector, OutputTag};
 use crate::data::Data;
@@ -23,7 +22,7 @@ use crate::operator::stateless::{Filter, FilterMap, FlatMap, Map, TryFlatMap, Tr
 use crate::operator::watermarks::{WatermarkStrategy, Watermarks};
 use crate::runtime::assembly::Control;
 use crate::runtime::input::plain_input;
-use crate::runtime::port::keyed_port;
+use crate::runtime::port::{OwnKeys, SelectKeys, WriteRow, keyed_port};
 
 /// An operator of the host that asks somebody else about each record.
 pub trait IntoOperator<T> {
@@ -210,18 +209,15 @@ impl<T: Data> Stream<T> {
 
     /// Gives each record a key: records with the same key meet in the same subtask.
     pub fn key_by<K: Data>(&self, select: impl Fn(&T) -> K + 'static) -> KeyedStream<K, T> {
-        self.keyed(false, move |value, writer| {
-            writer.key(|out| select(value).encode(out));
-            value.encode(writer.payload());
-        })
+        self.keyed(false, SelectKeys(select))
     }
 
     /// Makes each record its own key. It travels once, where `key_by(Clone::clone)` would send it twice.
     pub fn key_by_self(&self) -> KeyedStream<T, T> {
-        self.keyed(true, |value, writer| writer.key(|out| value.encode(out)))
+        self.keyed(true, OwnKeys)
     }
 
-    fn keyed<K: Data>(&self, is_own_key: bool, write: impl Fn(&T, &mut BatchWriter) + 'static) -> KeyedStream<K, T> {
+    fn keyed<K: Data>(&self, is_own_key: bool, write: impl WriteRow<T>) -> KeyedStream<K, T> {
         let stream = self.owned();
         let definition = &mut *self.definition.borrow_mut();
         definition.selectors += 1;

@@ -3,7 +3,7 @@
 //! The white space of 64 bytes is found at once and kept as bits, so that a word costs a few instructions whatever its
 //! length is: a loop over its bytes ends where no processor foresees it.
 
-use super::{Repr, Short, Text};
+use super::Text;
 use crate::batch::{pack_front, short_word};
 
 /// The bytes of which the white space is found at once: one for each bit.
@@ -13,6 +13,8 @@ const BLOCK_BYTES: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct Words<'a> {
     text: &'a str,
+    /// The text and what may be read behind it.
+    bytes: &'a [u8],
     /// Where the block begins.
     block: usize,
     /// The white space of the block, and all that is behind the text. The lowest bit is the block's first byte.
@@ -23,9 +25,9 @@ pub(super) struct Words<'a> {
 
 impl<'a> Words<'a> {
     #[inline]
-    pub fn new(text: &'a str) -> Self {
+    pub fn new(text: &'a Text) -> Self {
         let spaces = spaces(text.as_bytes());
-        Self { text, block: 0, spaces, letters: !spaces }
+        Self { text, bytes: text.with_spare(), block: 0, spaces, letters: !spaces }
     }
 
     /// Goes on to the next block. Whether there is one.
@@ -76,8 +78,8 @@ impl Iterator for Words<'_> {
             self.block + end as usize
         };
         // What stands between the white space of a text is text.
-        Some(match pack_front(self.text.as_bytes().get(start..)?, end - start) {
-            Some(words) => Text(Repr::Short(Short::new(words))),
+        Some(match pack_front(self.bytes.get(start..)?, end - start) {
+            Some(words) => Text::short(words),
             None => Text::long(self.text.get(start..end)?),
         })
     }
@@ -152,7 +154,7 @@ mod tests {
                     _ => text.push_str(pieces[next() % pieces.len()]),
                 }
             }
-            let found: Vec<String> = Words::new(&text).map(String::from).collect();
+            let found: Vec<String> = Words::new(&Text::from(text.as_str())).map(String::from).collect();
             assert_eq!(found, text.split_ascii_whitespace().collect::<Vec<_>>(), "{text:?}");
         }
     }

@@ -125,6 +125,7 @@ impl World {
             tenant: tenant(),
             name: "simulated".to_owned(),
             graph: Arc::clone(&self.job.graph),
+            requirements: None,
             components: std::collections::BTreeMap::new(),
             graph_digest: record.submission.graph_digest,
             args: Vec::new(),

@@ -101,6 +101,7 @@ impl Chain {
                 self.settle().await?;
             }
             if let Some(watermark) = watermark {
+                self.watermarks_stirred = true;
                 self.progress.apply(Input::Emitted { node, watermark }).map_err(Failure::from)?;
             }
             any |= rows || watermark.is_some();

@@ -106,7 +106,8 @@ impl Case {
         let (job, vertex_id) = (JobId::from_bytes([1; 16]), VertexId::from_bytes([2; 16]));
         let key = LogKey { tenant: TenantId::default_tenant(), job, vertex: vertex_id, subtask: 0 };
         let attempt = AttemptId { job, vertex: vertex_id, subtask: 0, attempt: 0 };
-        let shared = Arc::new(TaskShared::new(attempt, Arc::new(TaskMetrics::new()), logs.open(key, 1).await));
+        let metrics = Arc::new(TaskMetrics::new([]));
+        let shared = Arc::new(TaskShared::new(attempt, Arc::clone(&metrics), logs.open(key, 1).await));
         let (say, said) = watch::channel(Vec::new());
         let capacity = NonZeroUsize::new(capacity).unwrap();
         let settings = AsyncSettings { order, capacity, timeout: Some(Duration::from_secs(60)) };
@@ -122,7 +123,8 @@ impl Case {
         let vertex = vertex();
         let progress = ChainProgress::new(&vertex, &[NodeId(0)], &[NodeId(0)]).unwrap();
         let generators = Generators::new(&vertex.nodes, Instant::now());
-        let mut chain = Chain::new(BTreeMap::from([(NodeId(0), 0), (NodeId(1), 1)]), progress, generators);
+        let places = BTreeMap::from([(NodeId(0), 0), (NodeId(1), 1)]);
+        let mut chain = Chain::new(places, progress, generators, metrics);
         chain.push(Segment::Async(Box::new(operator))).unwrap();
         chain.push(Segment::Sink(sink)).unwrap();
         Self { chain, say, rows, _folder: folder }

@@ -13,7 +13,7 @@ async fn a_client_that_does_not_keep_up_holds_the_sink_back() {
     let (job, vertex) = (JobId::from_bytes([1; 16]), VertexId::from_bytes([2; 16]));
     let key = LogKey { tenant: TenantId::default_tenant(), job, vertex, subtask: 0 };
     let attempt = AttemptId { job, vertex, subtask: 0, attempt: 0 };
-    let shared = Arc::new(TaskShared::new(attempt, Arc::new(TaskMetrics::new()), logs.open(key, 1).await));
+    let shared = Arc::new(TaskShared::new(attempt, Arc::new(TaskMetrics::new([])), logs.open(key, 1).await));
     let (outbound, mut messages) = mpsc::channel(64);
     let (acknowledge, acknowledged) = watch::channel(0);
     let link = Arc::new(CollectLink::new(NodeId(3), outbound, acknowledged, shared));
